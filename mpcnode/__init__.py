@@ -1,0 +1,1 @@
+"""The node of a joint credit query network: one daemon, four roles."""
