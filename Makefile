@@ -1,0 +1,54 @@
+# Needs Linux x86-64, Python 3.11-3.13 with venv, make and PyPI; every target works from a fresh clone.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+PYTEST := $(BIN)/python -m pytest
+WORKERS ?= 2
+
+.PHONY: help
+help: #? list the targets
+	@grep -hE '^[a-z-]+:.*#\?' Makefile | sed -E 's/:[^#]*#\? */\t/' | while IFS=$$'\t' read -r name text; do \
+	    printf '  %-14s %s\n' "$$name" "$$text"; done
+
+.PHONY: setup
+setup: #? check the machine, make .venv from the locked packages, install this package into it
+	@bash scripts/setup.sh "$(VENV)"
+
+.PHONY: lint
+lint: setup #? format, lint, types, layers, generated code up to date
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/python scripts/gen_proto.py --check
+
+.PHONY: test
+test: setup #? all tests that need Python only (ARGS="..." is handed to pytest)
+	$(PYTEST) -n $(WORKERS) --dist loadgroup -m "not system" $(ARGS)
+
+.PHONY: test-system
+test-system: setup #? tests that need another tool: skipped where it is missing, failed if CI=true
+	$(PYTEST) -m system $(ARGS) || { code=$$?; test $$code -eq 5 && echo "no system test was selected"; }
+
+.PHONY: system-deps
+system-deps: #? install the tools of test-system with apt and npm
+	@bash scripts/system_deps.sh
+
+.PHONY: proto
+proto: setup #? generate ledger/v1 and mpcnode/v1 from proto/
+	$(BIN)/python scripts/gen_proto.py
+
+.PHONY: lock
+lock: setup #? pin all packages again in configs/requirements.lock (UPGRADE=1 takes the newest)
+	@mkdir -p build
+	@test -x build/uv/bin/uv || { $(BIN)/python -m venv build/uv && build/uv/bin/pip install --quiet uv==0.13.9; }
+	$(BIN)/python scripts/lock.py --uv build/uv/bin/uv $(if $(UPGRADE),--upgrade)
+
+.PHONY: clean
+clean: #? remove what was built, downloaded or cached, the virtual environment included
+	rm -rf build .venv *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# Install the tools that `make test-system` needs beyond Python: systemd-analyze (apt) and buf (npm, under build/node).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+missing=()
+command -v systemd-analyze >/dev/null || missing+=(systemd)
+command -v npm >/dev/null || missing+=(nodejs npm)
+if ((${#missing[@]})); then
+    sudo=()
+    if ((EUID != 0)); then
+        sudo=(sudo)
+    fi
+    "${sudo[@]}" apt-get update -qq
+    "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
+fi
+
+mkdir -p build/node
+if ! cmp -s configs/node/package-lock.json build/node/package-lock.json; then
+    cp configs/node/package.json build/node/package.json
+    cp configs/node/package-lock.json build/node/package-lock.json
+    npm ci --prefix build/node --no-audit --no-fund --loglevel=error || {
+        rm -f build/node/package-lock.json # so that the next run tries again
+        exit 1
+    }
+fi
+echo "buf $(build/node/node_modules/.bin/buf --version), $(systemd-analyze --version | head -n 1)"

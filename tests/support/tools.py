@@ -1,0 +1,21 @@
+"""Tools that are not Python: where they are, or why a test of them does not run."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+NPM_TOOLS = ROOT / "build" / "node" / "node_modules" / ".bin"
+
+
+def need(tool: str) -> str:
+    """Return the path of a tool; without it, skip the test by name, or fail it where CI=true."""
+    found = shutil.which(tool, path=f"{NPM_TOOLS}:{os.environ['PATH']}")
+    if found:
+        return found
+    reason = f"{tool} is missing: make system-deps installs it"
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
