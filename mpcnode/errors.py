@@ -14,6 +14,8 @@ from enum import IntEnum, StrEnum
 from types import MappingProxyType
 from typing import ClassVar
 
+import ledger.errors
+
 
 class ErrorCode(StrEnum):
     """Everything that may be said about a failure; never reused for another meaning."""
@@ -275,6 +277,25 @@ def code_of_revert(reason: str) -> ErrorCode:
         return ErrorCode.REVERTED
 
 
+def code_of(error: BaseException) -> ErrorCode:
+    """Return the code of anything that was raised; what nobody foresaw is `INTERNAL`."""
+    match error:
+        case NodeError():
+            return error.code
+        case ledger.errors.InvalidProofError():
+            return ErrorCode.RECEIPT_INVALID
+        case ledger.errors.DecodeError():
+            return ErrorCode.MALFORMED_MESSAGE
+        case ledger.errors.InvalidError():
+            return ErrorCode.LEDGER_INVALID
+        case ledger.errors.StorageError():
+            return ErrorCode.STORAGE
+        case ledger.errors.UnavailableError():
+            return ErrorCode.UNAVAILABLE
+        case _:
+            return ErrorCode.INTERNAL
+
+
 class NodeError(Exception):
     """Root of everything the node raises on purpose; `code` leads to what the world may know."""
 
@@ -330,6 +351,18 @@ class WrongPeerError(CallerError):
     """A message names another sender or receiver than the channel shows."""
 
     default = ErrorCode.WRONG_PEER
+
+
+class UnknownPeerError(CallerError):
+    """A channel shows a certificate that is no active member's."""
+
+    default = ErrorCode.WRONG_PEER
+
+
+class PeerRefusedError(CallerError):
+    """A peer will never take what it was sent; sending it again is useless."""
+
+    default = ErrorCode.NOT_ALLOWED
 
 
 class ReplayedError(CallerError):

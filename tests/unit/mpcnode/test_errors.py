@@ -7,8 +7,9 @@ from pathlib import Path
 import grpc
 import pytest
 
+import ledger.errors
 import mpcnode.errors
-from mpcnode.errors import CATALOGUE, ErrorCode, Exit, NodeError, code_of_revert
+from mpcnode.errors import CATALOGUE, ErrorCode, Exit, NodeError, code_of, code_of_revert
 from scripts.make_error_table import page
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -87,3 +88,28 @@ def test_code_given_to_an_error_wins():
 def test_revert_reasons_become_codes():
     assert code_of_revert("PANEL_STALE") is ErrorCode.PANEL_STALE
     assert code_of_revert("out of gas") is ErrorCode.REVERTED
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (mpcnode.errors.RequestError("x", ErrorCode.WINDOW), ErrorCode.WINDOW),
+        (ledger.errors.DecodeError("x"), ErrorCode.MALFORMED_MESSAGE),
+        (ledger.errors.InvalidProofError("x"), ErrorCode.RECEIPT_INVALID),
+        (ledger.errors.InvalidBlockError("x"), ErrorCode.LEDGER_INVALID),
+        (ledger.errors.StorageError("x"), ErrorCode.STORAGE),
+        (ledger.errors.UnavailableError("x"), ErrorCode.UNAVAILABLE),
+        (KeyError("x"), ErrorCode.INTERNAL),
+    ],
+)
+def test_every_exception_has_a_code(error, code):
+    assert code_of(error) is code
+
+
+def test_every_word_that_a_contract_reverts_with_is_in_the_catalogue():
+    words = {
+        word
+        for source in (ROOT / "ledger" / "contract").glob("*.vy")
+        for word in re.findall(r'(?:assert [^\n]*, |raise )"([^"]+)"', source.read_text(encoding="utf-8"))
+    }
+    assert words <= {str(code) for code in ErrorCode}
