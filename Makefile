@@ -24,7 +24,8 @@ lint: setup #? format, lint, types, layers, generated code up to date
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/python scripts/gen_proto.py --check
+	$(BIN)/python scripts/generate_protos.py --check
+	$(BIN)/python scripts/make_error_table.py --check
 
 .PHONY: test
 test: setup #? all tests that need Python only (ARGS="..." is handed to pytest)
@@ -40,7 +41,11 @@ system-deps: #? install the tools of test-system with apt and npm
 
 .PHONY: proto
 proto: setup #? generate ledger/v1 and mpcnode/v1 from proto/
-	$(BIN)/python scripts/gen_proto.py
+	$(BIN)/python scripts/generate_protos.py
+
+.PHONY: docs
+docs: setup #? write docs/errors.md from the catalogue of errors
+	$(BIN)/python scripts/make_error_table.py
 
 .PHONY: lock
 lock: setup #? pin all packages again in configs/requirements.lock (UPGRADE=1 takes the newest)

@@ -53,8 +53,8 @@ SECONDS=0
 if ! usable "$venv/bin/python" || ! head -n 1 "$venv/bin/pip" | grep -qF "$venv/bin/python"; then
     "${python:-$(find_python)}" -m venv --clear "$venv"
 fi
-"$venv/bin/python" -m pip install --quiet --require-hashes --only-binary :all: -r "$lock"
-"$venv/bin/python" -m pip install --quiet --no-deps --no-index --no-build-isolation -e .
+"$venv/bin/python" -m pip install -qq --require-hashes --only-binary :all: -r "$lock"
+"$venv/bin/python" -m pip install -qq --no-deps --no-index --no-build-isolation -e .
 mkdir -p "$(dirname "$stamp")"
 wanted >"$stamp"
 echo "environment $venv ready after ${SECONDS} s" >&2

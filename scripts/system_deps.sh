@@ -19,9 +19,9 @@ mkdir -p build/node
 if ! cmp -s configs/node/package-lock.json build/node/package-lock.json; then
     cp configs/node/package.json build/node/package.json
     cp configs/node/package-lock.json build/node/package-lock.json
-    npm ci --prefix build/node --no-audit --no-fund --loglevel=error || {
+    (cd build/node && npm ci --no-audit --no-fund --loglevel=error) || {
         rm -f build/node/package-lock.json # so that the next run tries again
         exit 1
     }
 fi
-echo "buf $(build/node/node_modules/.bin/buf --version), $(systemd-analyze --version | head -n 1)"
+echo "buf $(build/node/node_modules/@bufbuild/buf-linux-x64/bin/buf --version), $(systemd-analyze --version | head -n 1)"

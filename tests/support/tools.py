@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-NPM_TOOLS = ROOT / "build" / "node" / "node_modules" / ".bin"
+NODE_MODULES = ROOT / "build" / "node" / "node_modules"
+FOLDERS = (NODE_MODULES / ".bin", NODE_MODULES / "@bufbuild" / "buf-linux-x64" / "bin")
 
 
 def need(tool: str) -> str:
     """Return the path of a tool; without it, skip the test by name, or fail it where CI=true."""
-    found = shutil.which(tool, path=f"{NPM_TOOLS}:{os.environ['PATH']}")
+    found = shutil.which(tool, path=":".join((*map(str, FOLDERS), os.environ["PATH"])))
     if found:
         return found
     reason = f"{tool} is missing: make system-deps installs it"
