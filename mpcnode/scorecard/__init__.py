@@ -1,0 +1,31 @@
+"""Scorecard models: read, checked, evaluated in clear, and compiled for the joint computation (docs/models.md)."""
+
+from mpcnode.scorecard.canonical import encode_model, model_hash
+from mpcnode.scorecard.clear import INSUFFICIENT, Columns, Outcome, Outcomes, evaluate, evaluate_many
+from mpcnode.scorecard.document import parse
+from mpcnode.scorecard.model import Attribute, Bin, Grade, Model
+from mpcnode.scorecard.panel import Contribution, Layout, PanelMember, Source, lay_out
+from mpcnode.scorecard.ranges import Ranges, analyse
+
+__all__ = [
+    "INSUFFICIENT",
+    "Attribute",
+    "Bin",
+    "Columns",
+    "Contribution",
+    "Grade",
+    "Layout",
+    "Model",
+    "Outcome",
+    "Outcomes",
+    "PanelMember",
+    "Ranges",
+    "Source",
+    "analyse",
+    "encode_model",
+    "evaluate",
+    "evaluate_many",
+    "lay_out",
+    "model_hash",
+    "parse",
+]
