@@ -38,5 +38,13 @@ class StorageError(LedgerError):
     """The disk failed or holds something that was not written; the daemon must stop."""
 
 
+class LockedError(StorageError):
+    """Another process uses the data directory."""
+
+
 class UnavailableError(LedgerError):
     """Not now: no peer answered, or a queue is full."""
+
+
+class ExpiredError(UnavailableError):
+    """A transaction's expiry passed before a block held it; the same call may be made again, with a later expiry."""
