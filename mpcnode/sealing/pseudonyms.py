@@ -1,0 +1,150 @@
+"""How a query names its subject to those who may know: pseudonyms, the binding S, tokens, the supervisor's copy.
+
+Scheme `keyed` (docs/protocol.md section 3). Whoever holds the subject key K_subj can enumerate identifiers; the
+operator and the MPC nodes do not hold it. Identifiers never appear in an error's message.
+"""
+
+import hashlib
+import hmac
+import unicodedata
+from dataclasses import dataclass, field
+
+from ledger.encoding import Reader, Writer
+from ledger.types import ChainId, Digest, PublicKey
+from mpcnode.errors import MalformedIdError, SealedBoxError
+from mpcnode.sealing.boxes import BOX_OVERHEAD, open_box, seal
+from mpcnode.sealing.envelopes import ENVELOPE_OVERHEAD, seal_envelope
+from mpcnode.sealing.keys import OpeningKey
+from mpcnode.types import Epoch, EpochKeys, Pseudonym, QueryId, SealingKey
+
+SCHEME = "keyed"
+
+IDENTIFIER_BYTES_MAX = 64
+NONCE_BYTES = 32
+SUBJECT_KEY_BYTES = 32
+
+_TOKEN_PADDING = 16
+_TOKEN_PLAIN_BYTES = 32 + 32 + 8 + 32 + 32 + _TOKEN_PADDING
+_COPY_PLAIN_BYTES = IDENTIFIER_BYTES_MAX + NONCE_BYTES
+
+TOKEN_BYTES = _TOKEN_PLAIN_BYTES + BOX_OVERHEAD
+"""A sealed token: 200."""
+
+COPY_BYTES = _COPY_PLAIN_BYTES + ENVELOPE_OVERHEAD
+"""A supervisor copy: 312."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubjectToken:
+    """What one panel member learns of the subject."""
+
+    query: QueryId
+    inquirer: PublicKey
+    epoch: Epoch
+    pseudonym: Pseudonym = field(repr=False)
+    nonce: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubjectCopy:
+    """What the supervisor learns of the subject."""
+
+    identifier: bytes = field(repr=False)
+    """Normalised."""
+    nonce: bytes = field(repr=False)
+
+
+def normalise(identifier: str) -> bytes:
+    """Return the one form of an identifier that everybody hashes: UTF-8 of NFC(id).strip().upper(), 1 to 64 bytes.
+
+    Raises:
+        MalformedIdError: it is empty, too long, or has control or unpaired surrogate characters.
+    """
+    text = unicodedata.normalize("NFC", identifier).strip().upper()
+    if any(unicodedata.category(character) in ("Cc", "Cs") for character in text):
+        raise MalformedIdError("identifier: expected no control or surrogate characters, got some")
+    encoded = text.encode("utf-8")
+    if not 1 <= len(encoded) <= IDENTIFIER_BYTES_MAX:
+        raise MalformedIdError(f"identifier: expected 1 to {IDENTIFIER_BYTES_MAX} bytes, got {len(encoded)}")
+    return encoded
+
+
+def make_pseudonym(subject_key: bytes, identifier: bytes) -> Pseudonym:
+    """HMAC-SHA-256 of a normalised identifier under the epoch's subject key."""
+    if len(subject_key) != SUBJECT_KEY_BYTES:
+        raise ValueError(f"subject key: expected {SUBJECT_KEY_BYTES} bytes, got {len(subject_key)}")
+    message = len(identifier).to_bytes(4, "big") + identifier
+    return Pseudonym(hmac.digest(subject_key, message, "sha256"))
+
+
+def subject_binding(chain: ChainId, query: QueryId, inquirer: PublicKey, pseudonym: Pseudonym, nonce: bytes) -> Digest:
+    """S: what a signed request says of its subject; only a token or the supervisor's copy opens it."""
+    writer = Writer()
+    for item in (b"mpcnode/subject/1", chain, query, inquirer, pseudonym, nonce):
+        writer.blob(item)
+    return Digest(hashlib.blake2b(writer.bytes(), digest_size=32).digest())
+
+
+def seal_token(token: SubjectToken, to: SealingKey, ephemeral: bytes) -> bytes:
+    """Seal a token to a panel member; `TOKEN_BYTES` bytes."""
+    writer = Writer().fixed(token.query, 32).fixed(token.inquirer, 32).uint(token.epoch, 8)
+    writer.fixed(token.pseudonym, 32).fixed(token.nonce, NONCE_BYTES).fixed(bytes(_TOKEN_PADDING), _TOKEN_PADDING)
+    return seal(writer.bytes(), to, ephemeral)
+
+
+def open_token(box: bytes, key: OpeningKey) -> SubjectToken:
+    """Open a token; whether it belongs to a request is `token_opens`' question.
+
+    Raises:
+        SealedBoxError: it does not open, or holds something else than a token.
+    """
+    plain = open_box(box, key)
+    if len(plain) != _TOKEN_PLAIN_BYTES or any(plain[-_TOKEN_PADDING:]):
+        raise SealedBoxError(f"token: expected {_TOKEN_PLAIN_BYTES} bytes ending in zeros, got {len(plain)}")
+    reader = Reader(plain, "token")
+    return SubjectToken(
+        query=QueryId(reader.fixed(32)),
+        inquirer=PublicKey(reader.fixed(32)),
+        epoch=Epoch(reader.uint(8)),
+        pseudonym=Pseudonym(reader.fixed(32)),
+        nonce=reader.fixed(NONCE_BYTES),
+    )
+
+
+def token_opens(
+    token: SubjectToken, *, chain: ChainId, query: QueryId, inquirer: PublicKey, epoch: Epoch, binding: bytes
+) -> bool:
+    """Whether a token is the one of this inquirer's query: a token copied from another query opens another S."""
+    if token.query != query or token.inquirer != inquirer or token.epoch != epoch:
+        return False
+    return hmac.compare_digest(subject_binding(chain, query, inquirer, token.pseudonym, token.nonce), binding)
+
+
+def seal_supervisor_copy(identifier: bytes, nonce: bytes, keys: EpochKeys, secrets: bytes) -> bytes:
+    """Seal a normalised identifier and the query's nonce to the supervisor; `COPY_BYTES` bytes."""
+    if not 1 <= len(identifier) <= IDENTIFIER_BYTES_MAX or identifier.endswith(b"\0"):
+        raise ValueError(f"expected a normalised identifier, got {len(identifier)} bytes")
+    plain = Writer().fixed(identifier.ljust(IDENTIFIER_BYTES_MAX, b"\0"), IDENTIFIER_BYTES_MAX)
+    return seal_envelope(plain.fixed(nonce, NONCE_BYTES).bytes(), keys, secrets)
+
+
+def read_supervisor_copy(plaintext: bytes) -> SubjectCopy:
+    """Read what the envelope of a supervisor copy held.
+
+    Raises:
+        SealedBoxError: it is not an identifier padded with zeros and a nonce.
+    """
+    if len(plaintext) != _COPY_PLAIN_BYTES:
+        raise SealedBoxError(f"supervisor copy: expected {_COPY_PLAIN_BYTES} bytes, got {len(plaintext)}")
+    identifier = plaintext[:IDENTIFIER_BYTES_MAX].rstrip(b"\0")
+    if not identifier or b"\0" in identifier:
+        raise SealedBoxError("supervisor copy: expected one identifier padded with zeros, got other bytes")
+    return SubjectCopy(identifier=identifier, nonce=plaintext[IDENTIFIER_BYTES_MAX:])
+
+
+def copy_opens(
+    copy: SubjectCopy, subject_key: bytes, *, chain: ChainId, query: QueryId, inquirer: PublicKey, binding: bytes
+) -> bool:
+    """Whether a supervisor copy names the subject that the request is bound to."""
+    pseudonym = make_pseudonym(subject_key, copy.identifier)
+    return hmac.compare_digest(subject_binding(chain, query, inquirer, pseudonym, copy.nonce), binding)
