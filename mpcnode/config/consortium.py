@@ -244,7 +244,7 @@ def _model(path: Path, table: ModelTable, class_bits: dict[str, int]) -> ListedM
         model=ModelHash(bytes.fromhex(table.hash)),
         classes=sum(class_bits[name] for name in table.classes),
         minimum=table.minimum,
-        audit=AuditMode[table.audit.upper()],
+        audit=AuditMode[table.audit.upper().replace(" ", "_")],
         purposes=tuple(table.purposes),
     )
 

@@ -66,7 +66,7 @@ class ModelTable(Shape):
     hash: Key
     classes: Annotated[list[Text], Field(min_length=1)]
     minimum: Annotated[int, Field(ge=1, le=MEMBERS_MAX)]
-    audit: Literal["before_release", "after_release", "off"]
+    audit: Literal["before release", "after release", "off"]
     purposes: Annotated[list[Text], Field(min_length=1, max_length=PURPOSES_MAX)]
 
 
