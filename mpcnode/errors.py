@@ -63,6 +63,8 @@ class ErrorCode(StrEnum):
     END_MISMATCH = "END_MISMATCH"
     BOX_MISMATCH = "BOX_MISMATCH"
     REASON = "REASON"
+    REFUSAL_CODE = "REFUSAL_CODE"
+    NO_CONTRIBUTION = "NO_CONTRIBUTION"
     VERDICT = "VERDICT"
     ALREADY_ATTESTED = "ALREADY_ATTESTED"
     # what a peer sends
@@ -71,6 +73,7 @@ class ErrorCode(StrEnum):
     WRONG_PEER = "WRONG_PEER"
     REPLAYED = "REPLAYED"
     SHARE_MISMATCH = "SHARE_MISMATCH"
+    INPUT_INVALID = "INPUT_INVALID"
     DEAL_MISMATCH = "DEAL_MISMATCH"
     SESSION_OVER = "SESSION_OVER"
     SEALED_BOX = "SEALED_BOX"
@@ -232,6 +235,8 @@ CATALOGUE: Mapping[ErrorCode, Entry] = MappingProxyType(
             "A sealed result is not the one that its member signed.", Exit.LEDGER_REVERTED
         ),
         ErrorCode.REASON: _refused("There is no such reason.", Exit.LEDGER_REVERTED),
+        ErrorCode.REFUSAL_CODE: _refused("There is no such code of refusal.", Exit.LEDGER_REVERTED),
+        ErrorCode.NO_CONTRIBUTION: _conflict("This member has contributed nothing to this attempt."),
         ErrorCode.VERDICT: _refused("There is no such verdict.", Exit.LEDGER_REVERTED),
         ErrorCode.ALREADY_ATTESTED: _conflict("The result has been attested already."),
         ErrorCode.MALFORMED_MESSAGE: _refused("The message is not well formed.", Exit.PEER),
@@ -241,6 +246,7 @@ CATALOGUE: Mapping[ErrorCode, Entry] = MappingProxyType(
         ),
         ErrorCode.REPLAYED: Entry("ALREADY_EXISTS", 409, Exit.PEER, "This call has been made before, or is too old."),
         ErrorCode.SHARE_MISMATCH: _refused("A share does not open its commitment.", Exit.PEER),
+        ErrorCode.INPUT_INVALID: _refused("A contribution breaks the rules of its model.", Exit.PEER),
         ErrorCode.DEAL_MISMATCH: _refused("A deal does not match its record.", Exit.PEER),
         ErrorCode.SESSION_OVER: Entry("ABORTED", 409, Exit.PEER, "The session is over; it is never resumed."),
         ErrorCode.SEALED_BOX: _refused("A sealed message does not open.", Exit.PEER),
@@ -389,6 +395,12 @@ class ShareError(CallerError):
     default = ErrorCode.SHARE_MISMATCH
 
 
+class InputError(CallerError):
+    """A contribution is not what its participant committed to, or breaks the rules of its model."""
+
+    default = ErrorCode.INPUT_INVALID
+
+
 class DealError(CallerError):
     """A deal does not match its record."""
 
@@ -419,6 +431,12 @@ class LocalError(NodeError):
     default = ErrorCode.INTERNAL
 
 
+class CorrelationReuseError(LocalError):
+    """One-time randomness was to be used again; going on would leak inputs."""
+
+    default = ErrorCode.INTERNAL
+
+
 class ConfigError(LocalError):
     """A configuration or consortium document is wrong."""
 
@@ -435,6 +453,12 @@ class PassphraseError(KeyFileError):
     """The passphrase does not open the key file."""
 
     default = ErrorCode.PASSPHRASE
+
+
+class CorrelationReuseError(LocalError):
+    """One-time randomness of the joint computation was about to be used twice, which would leak inputs."""
+
+    default = ErrorCode.INTERNAL
 
 
 class StorageError(LocalError):
