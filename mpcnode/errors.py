@@ -455,12 +455,6 @@ class PassphraseError(KeyFileError):
     default = ErrorCode.PASSPHRASE
 
 
-class CorrelationReuseError(LocalError):
-    """One-time randomness of the joint computation was about to be used twice, which would leak inputs."""
-
-    default = ErrorCode.INTERNAL
-
-
 class StorageError(LocalError):
     """The disk failed; the daemon must stop."""
 
