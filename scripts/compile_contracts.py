@@ -1,0 +1,78 @@
+"""Compile the contracts with the pinned Vyper and write, or check, the committed artefacts.
+
+    python scripts/compile_contracts.py            write ledger/contract/artefacts/*.json
+    python scripts/compile_contracts.py --check    recompile and fail on any difference
+
+Vyper is needed here only. It is installed, with exactly the version below, into build/vyper, an environment of its own.
+"""
+
+import argparse
+import hashlib
+import json
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+VYPER_VERSION = "0.4.3"
+CONTRACTS = ("members", "queries", "registries")
+ROOT = Path(__file__).resolve().parent.parent
+SOURCES = ROOT / "ledger" / "contract"
+ARTEFACTS = SOURCES / "artefacts"
+COMPILER_HOME = ROOT / "build" / "vyper"
+FORMATS = {"abi": "abi", "bytecode": "bytecode", "runtime": "bytecode_runtime", "layout": "layout"}
+
+
+def find_compiler() -> Path:
+    """Return the pinned compiler, installed on first use."""
+    compiler = COMPILER_HOME / "bin" / "vyper"
+    if not compiler.exists():
+        venv.create(COMPILER_HOME, with_pip=True)
+        install = [str(COMPILER_HOME / "bin" / "pip"), "install", "--quiet", f"vyper=={VYPER_VERSION}"]
+        subprocess.run(install, check=True)
+    version = subprocess.run([compiler, "--version"], check=True, capture_output=True, text=True).stdout
+    if version.split("+")[0].strip() != VYPER_VERSION:
+        raise SystemExit(f"expected Vyper {VYPER_VERSION} in {COMPILER_HOME}, got {version.strip()}")
+    return compiler
+
+
+def compile_contract(compiler: Path, name: str) -> str:
+    """Return the text of a contract's artefact."""
+    source = (SOURCES / f"{name}.vy").read_bytes()
+    command = [str(compiler), "-f", ",".join(FORMATS.values()), f"{name}.vy"]
+    # The compiler sees a relative path, so that nothing of this machine's directories enters its output.
+    output = subprocess.run(command, check=True, capture_output=True, text=True, cwd=SOURCES).stdout.strip()
+    values = dict(zip(FORMATS, output.split("\n"), strict=True))
+    artefact = {
+        "contract": name,
+        "compiler": f"vyper {VYPER_VERSION}",
+        "source_sha256": hashlib.sha256(source).hexdigest(),
+        "abi": json.loads(values["abi"]),
+        "bytecode": values["bytecode"],
+        "runtime": values["runtime"],
+        "layout": json.loads(values["layout"])["storage_layout"],
+    }
+    return json.dumps(artefact, indent=1) + "\n"
+
+
+def main() -> int:
+    """Write the artefacts, or compare them."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if an artefact differs")
+    check = parser.parse_args().check
+    compiler = find_compiler()
+    ARTEFACTS.mkdir(exist_ok=True)
+    different = 0
+    for name in CONTRACTS:
+        text = compile_contract(compiler, name)
+        path = ARTEFACTS / f"{name}.json"
+        if not check:
+            path.write_text(text)
+        elif not path.exists() or path.read_text() != text:
+            print(f"{path.relative_to(ROOT)} differs from what Vyper {VYPER_VERSION} makes of its source")
+            different = 1
+    return different
+
+
+if __name__ == "__main__":
+    sys.exit(main())
