@@ -179,13 +179,16 @@ def check_body(
 
 
 def check_execution(
-    header: Header, state_root: Digest, receipts: Sequence[Receipt], validators: Sequence[Validator]
+    block: Block, state_root: Digest, receipts: Sequence[Receipt], validators: Sequence[Validator]
 ) -> None:
-    """Check that a header commits to what executing its transactions did.
+    """Check that a block's header commits to what executing its transactions did.
 
     Raises:
-        InvalidBlockError: another root, or more gas than a block may use.
+        InvalidBlockError: another root, more gas than a block may use, or transactions that no longer fit it.
     """
+    header = block.header
+    if len(receipts) != len(block.txs):
+        raise InvalidBlockError(f"execution: expected {len(block.txs)} transactions to fit, got {len(receipts)}")
     gas = sum(receipt.gas for receipt in receipts)
     if gas > BLOCK_GAS_MAX:
         raise InvalidBlockError(f"gas: expected at most {BLOCK_GAS_MAX} in a block, got {gas}")

@@ -92,7 +92,7 @@ def test_a_chain_of_valid_blocks():
         final, after = final_on(GENESIS, head, [transaction(number)], [receipt(number)])
         check_final(final, head, verify)
         assert len(check_body(final.block, checked, never)) == 1
-        check_execution(final.block.header, STATE, [receipt(number)], head.validators)
+        check_execution(final.block, STATE, [receipt(number)], head.validators)
         assert final.block.header.history_root == history.root()
         assert after.header.height == number
         head = after
@@ -168,20 +168,22 @@ def test_expiry_is_judged_by_block_time(head, expiry_ms, includable):
 
 
 def test_what_execution_did_is_in_the_header(head):
-    header = block_on(head, [transaction(2)], [receipt(2)]).header
+    block = block_on(head, [transaction(2)], [receipt(2)])
+    with pytest.raises(InvalidBlockError, match="to fit"):
+        check_execution(block, STATE, [], head.validators)
     with pytest.raises(InvalidBlockError, match="state root"):
-        check_execution(header, OTHER, [receipt(2)], head.validators)
+        check_execution(block, OTHER, [receipt(2)], head.validators)
     with pytest.raises(InvalidBlockError, match="receipts root"):
-        check_execution(header, STATE, [receipt(3)], head.validators)
+        check_execution(block, STATE, [receipt(3)], head.validators)
     with pytest.raises(InvalidBlockError, match="next validators"):
-        check_execution(header, STATE, [receipt(2)], head.validators[1:])
+        check_execution(block, STATE, [receipt(2)], head.validators[1:])
 
 
 def test_gas_of_a_block_is_bounded(head):
     receipts = [replace(receipt(), gas=1_000_000)] * 4
-    header = block_on(head, [transaction(number) for number in range(4)], receipts).header
+    block = block_on(head, [transaction(number) for number in range(4)], receipts)
     with pytest.raises(InvalidBlockError, match="gas"):
-        check_execution(header, STATE, receipts, head.validators)
+        check_execution(block, STATE, receipts, head.validators)
 
 
 def subject(**change):

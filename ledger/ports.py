@@ -1,0 +1,194 @@
+"""What a replica needs of the world: a store, an executor of the contract, a transport, a clock.
+
+`Store` and `Executor` are synchronous and belong to one thread, the replica's worker; `Transport` and `Clock` belong to
+the event loop.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from ledger.consensus.messages import Record
+from ledger.types import (
+    Address,
+    Digest,
+    FinalBlock,
+    Genesis,
+    Header,
+    Height,
+    Log,
+    Millis,
+    Receipt,
+    ReplicaId,
+    Transaction,
+    TxId,
+    Validator,
+    Vote,
+)
+
+
+class Execution(Protocol):
+    """What executing a block's transactions does."""
+
+    @property
+    def state_root(self) -> Digest:
+        """Root of the state after them."""
+
+    @property
+    def receipts(self) -> tuple[Receipt, ...]:
+        """One for each transaction, in order."""
+
+    @property
+    def nodes(self) -> Mapping[bytes, bytes]:
+        """New nodes of the state, by their keccak256."""
+
+    @property
+    def validators(self) -> tuple[Validator, ...]:
+        """Set that decides the next height, sorted by key."""
+
+
+class Executor(Protocol):
+    """Executes transactions of the contract; equal arguments give equal results at every replica."""
+
+    def genesis(self, genesis: Genesis) -> Execution:
+        """Set the first state up."""
+
+    def execute(
+        self, parent_root: Digest, height: Height, timestamp_ms: Millis, txs: Sequence[Transaction]
+    ) -> Execution:
+        """Execute a block on the state with root `parent_root`; nothing is kept."""
+
+    def view(
+        self, root: Digest, height: Height, timestamp_ms: Millis, method: str, *args: object
+    ) -> tuple[object, ...]:
+        """Call a read function on a state."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """A final block with all that a store keeps of it."""
+
+    final: FinalBlock
+    tx_ids: tuple[TxId, ...]
+    """One for each transaction, in order."""
+    receipts: tuple[Receipt, ...]
+    nodes: Mapping[bytes, bytes] = field(repr=False)
+    """Nodes of the state that this block added, by their keccak256."""
+    validators: tuple[Validator, ...]
+    """Set that decides the next height."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a transaction is."""
+
+    height: Height
+    index: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundLog:
+    """A contract event and where it is."""
+
+    height: Height
+    tx_index: int
+    log_index: int
+    """Its place in the receipt."""
+    log: Log
+
+
+class BlockStore(Protocol):
+    """Final blocks, their receipts and the contract's state; append-only.
+
+    Every method raises `StorageError` if the disk fails or holds something that was not written; after that the store
+    answers nothing but `StorageError`, and the daemon stops.
+    """
+
+    def height(self) -> Height | None:
+        """Height of the newest block; None before the genesis block."""
+
+    def header(self, height: Height) -> Header | None:
+        """Header of a block."""
+
+    def final(self, height: Height) -> FinalBlock | None:
+        """Block and certificate."""
+
+    def receipts(self, height: Height) -> tuple[Receipt, ...]:
+        """Receipts of a block; empty if there is none."""
+
+    def validators(self, height: Height) -> tuple[Validator, ...]:
+        """Set that decides the height after this block; empty if there is none."""
+
+    def locate(self, tx_id: TxId) -> Place | None:
+        """Where a transaction is; None if no block holds it."""
+
+    def find_logs(
+        self, first: Height, last: Height, address: Address | None = None, topic: bytes | None = None
+    ) -> tuple[FoundLog, ...]:
+        """Events of blocks `first` to `last`, in order; of one contract and with one first topic, if given."""
+
+    def read_node(self, key: bytes) -> bytes | None:
+        """A node of the state by its keccak256."""
+
+    def commit(self, decision: Decision) -> None:
+        """Make a block durable with everything of it, and forget the records of its height, in one flush."""
+
+
+class VoteLog(Protocol):
+    """What consensus must not forget while a height is undecided; own votes are kept for ever."""
+
+    def append(self, records: Sequence[Record]) -> None:
+        """Make records durable, in one flush, before returning.
+
+        Raises:
+            StorageError: the disk failed, or a vote contradicts one that was made before.
+        """
+
+    def records(self, height: Height) -> tuple[Record, ...]:
+        """All records of a height: own votes, then the others as they were appended."""
+
+    def newest_vote(self) -> Vote | None:
+        """The own vote of the highest height and view."""
+
+    def has_never_voted(self) -> bool:
+        """Whether this replica is known to have sent no vote in its life: its marker is still there."""
+
+
+class Store(BlockStore, VoteLog, Protocol):
+    """Both in one place, so that neither can be restored without the other."""
+
+    def maintain(self) -> None:
+        """Do what can be done when nothing else is to do; nothing depends on it."""
+
+    def close(self) -> None:
+        """Give everything back."""
+
+
+class Transport(Protocol):
+    """Sends items to peers; an item may be lost, but what arrives is whole and comes from whom it says."""
+
+    def send(self, to: ReplicaId, items: Sequence[bytes]) -> None:
+        """Queue items for a peer; they are dropped if it is not connected or its queue is full."""
+
+    def broadcast(self, items: Sequence[bytes]) -> None:
+        """Queue items for every connected peer."""
+
+    def peers(self) -> frozenset[ReplicaId]:
+        """Peers that are connected now."""
+
+
+class Inbox(Protocol):
+    """Takes what a transport receives."""
+
+    async def receive(self, sender: ReplicaId, items: Sequence[bytes]) -> None:
+        """Take items of a peer; waits while there is too much of it."""
+
+    def connected(self, peer: ReplicaId) -> None:
+        """Learn that items can be sent to a peer now."""
+
+
+class Clock(Protocol):
+    """Tells the time."""
+
+    def now(self) -> Millis:
+        """Milliseconds since the Unix epoch."""

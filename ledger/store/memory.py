@@ -1,0 +1,135 @@
+"""A store that forgets everything with its process; for tests and simulations."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from ledger.consensus.messages import Record
+from ledger.encoding import block_hash, encode_vote
+from ledger.errors import StorageError
+from ledger.ports import Decision, FoundLog, Place
+from ledger.store.audit import Counts
+from ledger.store.rows import check_node
+from ledger.store.votes import check_consistent
+from ledger.types import Address, FinalBlock, Header, Height, Receipt, TxId, Validator, Vote, VoteKind
+
+
+@dataclass(slots=True)
+class MemoryStore:
+    """Keeps the contract of `ledger.ports.Store` in dictionaries."""
+
+    fresh: bool = True
+    """Whether it never voted, as far as is known."""
+    _decisions: list[Decision] = field(default_factory=list)
+    _places: dict[TxId, Place] = field(default_factory=dict)
+    _nodes: dict[bytes, bytes] = field(default_factory=dict)
+    _records: list[Record] = field(default_factory=list)
+    _votes: dict[tuple[int, int, VoteKind], Vote] = field(default_factory=dict)
+
+    def height(self) -> Height | None:
+        """Height of the newest block."""
+        return Height(len(self._decisions) - 1) if self._decisions else None
+
+    def header(self, height: Height) -> Header | None:
+        """Header of a block."""
+        found = self._decision(height)
+        return found.final.block.header if found else None
+
+    def final(self, height: Height) -> FinalBlock | None:
+        """Block and certificate."""
+        found = self._decision(height)
+        return found.final if found else None
+
+    def receipts(self, height: Height) -> tuple[Receipt, ...]:
+        """Receipts of a block."""
+        found = self._decision(height)
+        return found.receipts if found else ()
+
+    def validators(self, height: Height) -> tuple[Validator, ...]:
+        """Set that decides the height after this block."""
+        found = self._decision(height)
+        return found.validators if found else ()
+
+    def locate(self, tx_id: TxId) -> Place | None:
+        """Where a transaction is."""
+        return self._places.get(tx_id)
+
+    def find_logs(
+        self, first: Height, last: Height, address: Address | None = None, topic: bytes | None = None
+    ) -> tuple[FoundLog, ...]:
+        """Events of some blocks."""
+        return tuple(
+            FoundLog(height=Height(height), tx_index=tx_index, log_index=log_index, log=log)
+            for height in range(max(first, 0), min(last + 1, len(self._decisions)))
+            for tx_index, receipt in enumerate(self._decisions[height].receipts)
+            for log_index, log in enumerate(receipt.logs)
+            if address in {None, log.address} and topic in {None, *log.topics[:1]}
+        )
+
+    def read_node(self, key: bytes) -> bytes | None:
+        """Return a node of the state."""
+        value = self._nodes.get(key)
+        if value is not None:
+            check_node(key, value)
+        return value
+
+    def commit(self, decision: Decision) -> None:
+        """Append a block."""
+        header = decision.final.block.header
+        if header.height != len(self._decisions):
+            raise StorageError(f"commit: expected height {len(self._decisions)}, got {header.height}")
+        if self._decisions and header.previous != block_hash(self._decisions[-1].final.block.header):
+            raise StorageError(f"commit: expected a block on the newest one, got one on {header.previous.hex()}")
+        if any(tx_id in self._places for tx_id in decision.tx_ids):
+            raise StorageError("commit: expected new transactions, got one of an earlier block")
+        self._decisions.append(decision)
+        self._places |= {tx_id: Place(header.height, index) for index, tx_id in enumerate(decision.tx_ids)}
+        self._nodes |= decision.nodes
+        self._records = [record for record in self._records if record.height > header.height]
+
+    def append(self, records: Sequence[Record]) -> None:
+        """Keep records."""
+        for record in records:
+            if not isinstance(record, Vote):
+                self._records.append(record)
+                continue
+            self.fresh = False
+            if check_consistent(record, self._votes.get):
+                self._votes[record.height, record.view, record.kind] = record
+
+    def records(self, height: Height) -> tuple[Record, ...]:
+        """All records of a height: own votes, then the others."""
+        votes = (vote for place, vote in sorted(self._votes.items()) if place[0] == height)
+        return (*votes, *(record for record in self._records if record.height == height))
+
+    def newest_vote(self) -> Vote | None:
+        """The own vote of the highest height and view."""
+        return self._votes[max(self._votes)] if self._votes else None
+
+    def has_never_voted(self) -> bool:
+        """Whether this store is new."""
+        return self.fresh
+
+    def maintain(self) -> None:
+        """Nothing to do."""
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+    def counts(self) -> Counts:
+        """Count what verification compares."""
+        logs = sum(len(receipt.logs) for decision in self._decisions for receipt in decision.receipts)
+        return Counts(blocks=len(self._decisions), txs=len(self._places), logs=logs)
+
+    def scan_nodes(self) -> Iterator[tuple[bytes, bytes]]:
+        """Every node of the state."""
+        yield from self._nodes.items()
+
+    def scan_votes(self) -> Iterator[tuple[tuple[int, int, int], bytes]]:
+        """Every own vote, in order."""
+        yield from ((place, encode_vote(vote)) for place, vote in sorted(self._votes.items()))
+
+    def check_structure(self) -> None:
+        """Nothing that could break."""
+
+    def _decision(self, height: Height) -> Decision | None:
+        return self._decisions[height] if 0 <= height < len(self._decisions) else None

@@ -1,0 +1,53 @@
+"""Tables of the SQLite file; blocks and votes can only be added."""
+
+from collections.abc import Iterable
+
+APPLICATION_ID = 0x4D50434C
+VERSION = 1
+
+_TABLES = """
+CREATE TABLE blocks (
+    height INTEGER PRIMARY KEY,
+    hash BLOB NOT NULL,
+    header BLOB NOT NULL,
+    body BLOB NOT NULL,
+    certificate BLOB,
+    validators BLOB NOT NULL
+);
+CREATE TABLE receipts (height INTEGER PRIMARY KEY, data BLOB NOT NULL);
+CREATE TABLE txs (id BLOB PRIMARY KEY, height INTEGER NOT NULL, idx INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE logs (
+    height INTEGER NOT NULL,
+    tx_index INTEGER NOT NULL,
+    log_index INTEGER NOT NULL,
+    address BLOB NOT NULL,
+    topic BLOB,
+    PRIMARY KEY (height, tx_index, log_index)
+) WITHOUT ROWID;
+CREATE INDEX logs_by_topic ON logs (address, topic, height);
+CREATE TABLE nodes (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE votes (
+    height INTEGER NOT NULL,
+    view INTEGER NOT NULL,
+    kind INTEGER NOT NULL,
+    data BLOB NOT NULL,
+    PRIMARY KEY (height, view, kind)
+) WITHOUT ROWID;
+CREATE TABLE records (seq INTEGER PRIMARY KEY, height INTEGER NOT NULL, data BLOB NOT NULL);
+CREATE INDEX records_by_height ON records (height);
+"""
+
+_APPEND_ONLY = ("blocks", "receipts", "txs", "logs", "votes")
+
+
+def statements() -> Iterable[str]:
+    """Return what makes an empty database one of ours."""
+    yield from (statement for statement in _TABLES.split(";") if statement.strip())
+    for table in _APPEND_ONLY:
+        for verb in ("UPDATE", "DELETE"):
+            yield (
+                f"CREATE TRIGGER {table}_no_{verb.lower()} BEFORE {verb} ON {table} "
+                f"BEGIN SELECT RAISE(ABORT, '{table} can only be added to'); END"
+            )
+    yield f"PRAGMA application_id = {APPLICATION_ID}"
+    yield f"PRAGMA user_version = {VERSION}"

@@ -1,0 +1,209 @@
+"""Offline verification of a replica's store: everything in it follows from genesis, or the first height that does not.
+
+Trusts the genesis, the contract host and the signatures' verifier; reads every block, certificate, receipt, state node,
+index entry and own vote. Each block is executed again and what that gives is compared with what is stored.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from ledger import merkle
+from ledger.chain import (
+    Head,
+    Verify,
+    check_body,
+    check_certificate,
+    check_execution,
+    check_final,
+    check_transaction,
+    genesis_head,
+)
+from ledger.encoding import block_hash, decode_vote, proposal_statement, transaction_id, vote_statement
+from ledger.errors import InvalidError, StorageError
+from ledger.ports import Execution, Executor
+from ledger.store.audit import AuditableStore, Counts
+from ledger.store.rows import blob, check_node
+from ledger.types import (
+    Certificate,
+    FinalBlock,
+    Genesis,
+    Height,
+    Proposal,
+    PublicKey,
+    Transaction,
+    TxId,
+    Vote,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """The first thing that is wrong."""
+
+    height: Height | None
+    """None: it belongs to no block, like a state node that no block put there."""
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What verification found."""
+
+    verified: Height | None
+    """Newest height up to which everything is right; None: not even genesis."""
+    failure: Failure | None
+
+
+def verify_store(
+    store: AuditableStore,
+    executor: Executor,
+    genesis: Genesis,
+    verify: Verify,
+    progress: Callable[[Height], None] | None = None,
+) -> Report:
+    """Check a store from genesis to its newest block, then what belongs to no block.
+
+    Args:
+        store: of a replica that does not run.
+        executor: its state nodes come from `store`, which checks each against its key.
+        genesis: the consortium document.
+        verify: checks a signature.
+        progress: told each height that is right.
+    """
+    walk = _Walk(store, executor, genesis, verify)
+    verified: Height | None = None
+    try:
+        newest = store.height()
+        for number in range(0 if newest is None else newest + 1):
+            walk.check_block(Height(number))
+            verified = Height(number)
+            if progress is not None:
+                progress(verified)
+        walk.check_votes()
+        walk.check_records()
+        walk.check_rest()
+    except (InvalidError, StorageError) as error:
+        return Report(verified=verified, failure=Failure(height=walk.height, reason=str(error)))
+    return Report(verified=verified, failure=None)
+
+
+class _Walk:
+    """Follows the chain; `height` is where it stands when something is wrong."""
+
+    def __init__(self, store: AuditableStore, executor: Executor, genesis: Genesis, verify: Verify) -> None:
+        self.height: Height | None = None
+        self._store = store
+        self._executor = executor
+        self._genesis = genesis
+        self._verify = verify
+        self._head: Head | None = None
+        self._sets = [genesis.validators()]
+        self._txs = 0
+        self._logs = 0
+
+    def check_block(self, height: Height) -> None:
+        """Check one block on those before it."""
+        self.height = height
+        final = self._store.final(height)
+        if final is None:
+            raise StorageError(f"height {height}: expected a block, got none")
+        if self._head is None:
+            execution = self._executor.genesis(self._genesis)
+            head = self._genesis_head(final, execution)
+        else:
+            execution = self._execution(final, self._head)
+            head = self._head.follow(final.block.header, tuple(execution.validators))
+        receipts = self._store.receipts(height)
+        if receipts != tuple(execution.receipts):
+            raise StorageError(f"height {height}: expected the receipts of its execution, got others")
+        if self._store.validators(height) != tuple(execution.validators):
+            raise StorageError(f"height {height}: expected the validators of its execution, got others")
+        for key, value in execution.nodes.items():
+            if self._store.read_node(key) != value:
+                raise StorageError(f"height {height}: expected the state node {key.hex()}, got none")
+        self._check_indices(final, height)
+        self._head = head
+        self._sets.append(tuple(execution.validators))
+
+    def check_votes(self) -> None:
+        """Check the signature of every own vote."""
+        self.height = None
+        for place, data in self._store.scan_votes():
+            self.height = Height(place[0])
+            vote = decode_vote(blob(data))
+            if (vote.height, vote.view, vote.kind) != place or vote.height >= len(self._sets):
+                raise StorageError(f"vote: expected one of {place} below height {len(self._sets)}, got {vote}")
+            stated = vote_statement(self._genesis.chain, vote.kind, vote.height, vote.view, vote.block_hash)
+            keys = [validator.key for validator in self._sets[vote.height]]
+            if vote.signer >= len(keys) or not self._verify(keys[vote.signer], stated, vote.signature):
+                raise StorageError(f"vote: expected one signed by a validator of height {vote.height}, got {vote}")
+
+    def check_records(self) -> None:
+        """Check the certificates and proposals of the height that is not decided."""
+        self.height = Height(len(self._sets) - 1)
+        validators = self._sets[self.height]
+        for record in self._store.records(self.height):
+            match record:
+                case Certificate():
+                    check_certificate(record, validators, self._genesis.chain, self._verify)
+                case Proposal():
+                    self._check_proposal(record, [validator.key for validator in validators])
+                case Vote():
+                    pass
+
+    def check_rest(self) -> None:
+        """Check what belongs to no height: surplus index entries, state nodes, the file's structure."""
+        self.height = None
+        expected = Counts(blocks=len(self._sets) - 1, txs=self._txs, logs=self._logs)
+        found = self._store.counts()
+        if found != expected:
+            raise StorageError(f"index: expected {expected}, got {found}")
+        for key, value in self._store.scan_nodes():
+            check_node(key, value)
+        self._store.check_structure()
+
+    def _genesis_head(self, final: FinalBlock, execution: Execution) -> Head:
+        head = genesis_head(self._genesis.chain, execution.state_root, tuple(execution.validators))
+        if final.block.header != head.header or final.block.txs:
+            raise StorageError("height 0: expected the genesis block of this consortium, got another")
+        return head
+
+    def _execution(self, final: FinalBlock, head: Head) -> Execution:
+        header = final.block.header
+        check_final(final, head, self._verify)
+        txs = check_body(final.block, self._checked, self._is_earlier)
+        execution = self._executor.execute(head.header.state_root, header.height, header.timestamp_ms, txs)
+        check_execution(final.block, execution.state_root, execution.receipts, execution.validators)
+        return execution
+
+    def _checked(self, data: bytes) -> Transaction:
+        return check_transaction(data, self._genesis.chain, self._verify)
+
+    def _is_earlier(self, tx_id: TxId) -> bool:
+        place = self._store.locate(tx_id)
+        return place is not None and self.height is not None and place.height < self.height
+
+    def _check_indices(self, final: FinalBlock, height: Height) -> None:
+        for index, data in enumerate(final.block.txs):
+            place = self._store.locate(transaction_id(self._checked(data)))
+            if place is None or (place.height, place.index) != (height, index):
+                raise StorageError(f"height {height}: expected transaction {index} in the index, got {place}")
+        logs = [log for receipt in self._store.receipts(height) for log in receipt.logs]
+        found = self._store.find_logs(height, height)
+        if [entry.log for entry in found] != logs:
+            raise StorageError(f"height {height}: expected {len(logs)} events in the index, got {len(found)}")
+        for log in logs:
+            topic = log.topics[0] if log.topics else None
+            if all(entry.log != log for entry in self._store.find_logs(height, height, log.address, topic)):
+                raise StorageError(f"height {height}: expected an event in the index by its topic, got none")
+        self._txs += len(final.block.txs)
+        self._logs += len(logs)
+
+    def _check_proposal(self, proposal: Proposal, keys: Sequence[PublicKey]) -> None:
+        block = proposal.block
+        proposed = block_hash(block.header)
+        stated = proposal_statement(self._genesis.chain, proposal.height, proposal.view, proposed, proposal.base)
+        if all(not self._verify(key, stated, proposal.signature) for key in keys):
+            raise StorageError(f"proposal: expected one signed by a validator, got another in view {proposal.view}")
+        if merkle.root(block.txs) != block.header.tx_root:
+            raise StorageError(f"proposal: expected the transactions of its root, got others in view {proposal.view}")
