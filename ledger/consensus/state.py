@@ -87,14 +87,23 @@ class HeightState:
         return self.me is not None and self.me == self.committee.leader(self.view)
 
     def is_active(self) -> bool:
-        """Whether the clock of this height runs: not while the whole network is idle."""
+        """Whether the clock of this view runs: not while there is nothing to decide.
+
+        A view that is over leaves no duty behind: whoever still is in it asks, and gets its certificate.
+        """
         return not self.decided and (
             (self.work and self.me is not None)
-            or self.view > 1
-            or self.proposal is not None
-            or bool(self.own)
-            or self.tally.voters() > self.committee.faults
+            or self.certificates.final is not None
+            or self.certificates.base(self.view) > 0
+            or self._has_hopeful_proposal()
+            or any(self.voted(kind, self.view) for kind in VoteKind)
+            or self.tally.voters(self.view) > self.committee.faults
         )
+
+    def _has_hopeful_proposal(self) -> bool:
+        if self.proposal is None:
+            return False
+        return self.is_valid(block_hash(self.proposal.block.header), fresh=self.proposal.base == 0) is not False
 
     def voted(self, kind: VoteKind, view: View) -> bool:
         """Whether this replica cast such a vote."""

@@ -17,7 +17,6 @@ class Tally:
 
     def __init__(self) -> None:
         self._votes: dict[tuple[VoteKind, View], dict[int, list[Vote]]] = {}
-        self._voters: set[int] = set()
 
     def is_news(self, vote: Vote) -> bool:
         """Whether a vote is neither held nor a third of its kind; asked before its signature is verified."""
@@ -32,12 +31,11 @@ class Tally:
         if opposite is not None:
             contradicting += self._of(opposite, vote.view, vote.signer)
         held.append(vote)
-        self._voters.add(vote.signer)
         return contradicting[0] if contradicting else None
 
-    def voters(self) -> int:
-        """How many validators have voted at this height at all."""
-        return len(self._voters)
+    def voters(self, lowest: View) -> int:
+        """How many validators have voted in this view or a later one."""
+        return len({signer for (_, view), votes in self._votes.items() if view >= lowest for signer in votes})
 
     def signers(self, kind: VoteKind, view: View) -> frozenset[int]:
         """Who voted so in a view, for whatever block."""

@@ -1,0 +1,1 @@
+"""A deterministic simulator of the consensus: real core, real bytes, symbolic signatures and execution."""

@@ -1,0 +1,241 @@
+"""Byzantine replicas. Each holds its own key and what it was sent, and no other key.
+
+- silent: says nothing.
+- selective: an honest core whose messages reach whom it likes, and which goes mute for a while.
+- amnesiac: an honest core that forgets its votes in frequent restarts.
+- twins: two honest cores with one key, each talking to half of the network.
+- chaos: signs every kind of vote for whatever it hears of, to random subsets; proposes blocks that conflict or are
+  stale, on bases that are false or lack their certificates.
+- splitter: proposes two well-justified blocks to two halves, votes for each before each, nullifies before the rest.
+"""
+
+from typing import TYPE_CHECKING
+
+from ledger.consensus import Message, Persist, Status, encode_message
+from ledger.consensus.committee import Committee
+from ledger.encoding import block_hash, proposal_statement
+from ledger.types import (
+    NO_BLOCK,
+    Block,
+    BlockHash,
+    Certificate,
+    Height,
+    Proposal,
+    ReplicaId,
+    Signature,
+    View,
+    Vote,
+    VoteKind,
+)
+from tests.sim.replica import Replica
+from tests.sim.world import CHAIN, TXS_PER_BLOCK_MAX, Key, make_block, verify
+
+if TYPE_CHECKING:
+    from tests.sim.cluster import Cluster
+
+
+def make(cluster: "Cluster", replica: ReplicaId, strategy: str) -> list["Replica | Chaos"]:
+    match strategy:
+        case "silent":
+            return []
+        case "selective":
+            return [Selective(cluster, replica, votes=True)]
+        case "amnesiac":
+            return [Amnesiac(cluster, replica, votes=True)]
+        case "twins":
+            return [Twin(cluster, replica, side) for side in (0, 1)]
+        case "chaos":
+            return [Chaos(cluster, replica)]
+        case "splitter":
+            return [Splitter(cluster, replica)]
+        case _:
+            raise ValueError(f"expected a strategy, got {strategy}")
+
+
+class Selective(Replica):
+    honest = False
+
+    def transmit(self, peer: ReplicaId, data: bytes) -> None:
+        r = self.cluster.random
+        mute = (self.cluster.now // 2_000 + self.id) % 3 == 0
+        if not mute and r.random() < 0.5:
+            super().transmit(peer, data)
+
+
+class Amnesiac(Replica):
+    honest = False
+
+    def persist(self, effect: Persist) -> None:
+        if self.cluster.random.random() < 0.3:
+            super().persist(effect)
+
+    def hear(self, sender: ReplicaId, message: Message) -> None:
+        if self.up and self.cluster.random.random() < 0.01:
+            self.up = False
+            self.life += 1
+            self.cluster.later(20, self.restart)
+        super().hear(sender, message)
+
+
+class Twin(Replica):
+    honest = False
+
+    def __init__(self, cluster: "Cluster", replica: ReplicaId, side: int) -> None:
+        super().__init__(cluster, replica, votes=True)
+        self.side = side
+        self.friends = {peer for peer in cluster.peers if (peer + replica) % 2 == side}
+
+    def transmit(self, peer: ReplicaId, data: bytes) -> None:
+        if self.cluster.is_settled() or peer in self.friends or self.cluster.random.random() < 0.1:
+            super().transmit(peer, data)
+
+
+class Chaos:
+    """No core at all: answers what it hears with whatever may do harm."""
+
+    honest = False
+
+    def __init__(self, cluster: "Cluster", replica: ReplicaId) -> None:
+        self.cluster, self.id, self.key = cluster, replica, Key(replica)
+        self.proposals: dict[tuple[int, int], list[Proposal]] = {}
+        self.certificates: dict[tuple[VoteKind, int, int], Certificate] = {}
+        r = cluster.random
+        self.mute_at = r.choice([cluster.now * 10, cluster.now + r.randrange(cluster.profile.settled_ms)])
+
+    def start(self) -> None:
+        """Nothing to begin with."""
+
+    def submit(self, tx: bytes) -> None:
+        """It sees all transactions anyhow."""
+
+    def hear(self, sender: ReplicaId, message: Message) -> None:
+        if self.cluster.now > self.mute_at or sender in self.cluster.byzantine:
+            return
+        self.note(message)
+        if isinstance(message, Vote | Proposal | Certificate | Status) and message.view:
+            committee = self.committee(message.height)
+            index = committee.index(self.key.key)
+            if index is not None:
+                self.vote(committee, index, message)
+                self.lead(committee, index, message)
+
+    def note(self, message: Message) -> None:
+        if isinstance(message, Certificate):
+            self.certificates[message.kind, message.height, message.view] = message
+        if isinstance(message, Proposal):
+            self.proposals.setdefault((message.height, message.view), []).append(message)
+            for certificate in message.justification:
+                self.note(certificate)
+
+    def committee(self, height: Height) -> Committee:
+        validators = self.cluster.committees.at(height)
+        return Committee(chain=CHAIN, height=height, validators=validators, verify=verify)
+
+    def sign(self, committee: Committee, index: int, kind: VoteKind, view: View, voted: BlockHash) -> Vote:
+        return Vote(
+            kind=kind,
+            height=committee.height,
+            view=view,
+            block_hash=voted,
+            signer=index,
+            signature=self.key.sign(committee.vote_statement(kind, view, voted)),
+        )
+
+    def vote(self, committee: Committee, index: int, message: Vote | Proposal | Certificate | Status) -> None:
+        voted = NO_BLOCK
+        if isinstance(message, Proposal):
+            voted = block_hash(message.block.header)
+        elif isinstance(message, Vote | Certificate):
+            voted = message.block_hash
+        for kind in VoteKind:
+            target = NO_BLOCK if kind is VoteKind.NULLIFY else voted
+            if (kind is VoteKind.NULLIFY or target != NO_BLOCK) and self.cluster.random.random() < 0.35:
+                self.scatter(self.sign(committee, index, kind, message.view, target))
+
+    def lead(self, committee: Committee, index: int, message: Vote | Proposal | Certificate | Status) -> None:
+        r = self.cluster.random
+        view = View(message.view + r.choice((0, 0, 1)))
+        if committee.leader(view) != index or r.random() < 0.5:
+            return
+        for _ in range(2):
+            block = self.any_block(committee.height)
+            if block is not None:
+                bases = [w for kind, h, w in self.certificates if kind is VoteKind.NOTARIZE and h == committee.height]
+                base = r.choice([0, *(w for w in bases if w < view)])
+                self.scatter(self.propose(committee, view, block, View(base)))
+
+    def any_block(self, height: Height) -> Block | None:
+        r = self.cluster.random
+        old = [p.block for (h, _), made in self.proposals.items() if h == height for p in made]
+        return r.choice(old) if old and r.random() < 0.5 else self.new_block(height)
+
+    def new_block(self, height: Height) -> Block | None:
+        """Build a valid block of some transactions, if the block before it is known."""
+        r, checker = self.cluster.random, self.cluster.checker
+        head = checker.heads.get(height - 1)
+        open_txs = [tx for tx in self.cluster.submitted if tx not in checker.decided_txs]
+        txs = tuple(tx for tx in open_txs if r.random() < 0.6)[:TXS_PER_BLOCK_MAX]
+        if head is None or not txs:
+            return None
+        return make_block(head, self.cluster.committees, txs, self.key.key, self.cluster.now + r.randrange(5))
+
+    def propose(self, committee: Committee, view: View, block: Block, base: View) -> Proposal:
+        known = [self.certificates.get((VoteKind.NOTARIZE, committee.height, base))] if base else []
+        known += [self.certificates.get((VoteKind.NULLIFY, committee.height, w)) for w in range(base + 1, view)]
+        stated = proposal_statement(CHAIN, committee.height, view, block_hash(block.header), base)
+        return Proposal(
+            height=committee.height,
+            view=view,
+            block=block,
+            base=base,
+            justification=tuple(certificate for certificate in known if certificate is not None),
+            signature=Signature(self.key.sign(stated)),
+        )
+
+    def scatter(self, message: Message) -> None:
+        """Send to a random part of the network."""
+        for peer in self.cluster.peers:
+            if peer != self.id and self.cluster.random.random() < 0.6:
+                self.tell(peer, message)
+
+    def tell(self, peer: ReplicaId, message: Message) -> None:
+        self.cluster.transmit(self.id, peer, encode_message(message))
+
+
+class Splitter(Chaos):
+    """Equivocates in form: everything that it says is acceptable to whom it is said."""
+
+    def __init__(self, cluster: "Cluster", replica: ReplicaId) -> None:
+        super().__init__(cluster, replica)
+        self.led: set[tuple[int, int]] = set()
+
+    def vote(self, committee: Committee, index: int, message: Vote | Proposal | Certificate | Status) -> None:
+        """Vote with every half; upon a certificate, finalize before some and nullify before others."""
+        if isinstance(message, Proposal):
+            self.split(committee, index, message.view, (block_hash(message.block.header), None))
+        if isinstance(message, Vote) and message.kind is VoteKind.FINALIZE and self.cluster.random.random() < 0.3:
+            self.scatter(self.sign(committee, index, VoteKind.FINALIZE, message.view, message.block_hash))
+
+    def lead(self, committee: Committee, index: int, message: Vote | Proposal | Certificate | Status) -> None:
+        view = View(message.view + 1 if isinstance(message, Certificate) else message.view)
+        if committee.leader(view) != index or (committee.height, view) in self.led:
+            return
+        blocks = [self.new_block(committee.height), self.any_block(committee.height)]
+        if None in blocks:
+            return
+        self.led.add((committee.height, view))
+        for side, block in enumerate(blocks):
+            if block is not None:
+                for peer in self.side(side):
+                    self.tell(peer, self.propose(committee, view, block, View(0)))
+        self.split(committee, index, view, tuple(block_hash(block.header) if block else None for block in blocks))
+
+    def split(self, committee: Committee, index: int, view: View, voted: tuple[BlockHash | None, ...]) -> None:
+        """Notarize one block before each half; None: nullify there."""
+        for side, block in enumerate(voted):
+            kind = VoteKind.NULLIFY if block is None else VoteKind.NOTARIZE
+            for peer in self.side(side):
+                self.tell(peer, self.sign(committee, index, kind, view, block or NO_BLOCK))
+
+    def side(self, side: int) -> list[ReplicaId]:
+        return [peer for peer in self.cluster.peers if peer != self.id and (peer + self.id) % 2 == side]
