@@ -20,6 +20,9 @@ from mpcnode.types import Member, MemberIndex, Role
 SOCKET_PATH_BYTES_MAX = 107
 """A unix socket's path (sun_path of unix(7), less its NUL)."""
 
+LEDGER_DIRECTORY = "ledger"
+"""Inside the data directory."""
+
 AddressText = Annotated[
     str, StringConstraints(max_length=262, pattern=r"^[^\s:/]+(?::[0-9]{1,5})$|^\[[0-9a-fA-F:]+\]:[0-9]{1,5}$")
 ]
@@ -83,6 +86,16 @@ class NodeConfig:
     log_level: LogLevel
     log_format: LogFormat
     limits: Limits
+
+    @property
+    def ledger_dir(self) -> Path:
+        """The replica's own directory; it is made once, when the member is set up."""
+        return self.data_dir / LEDGER_DIRECTORY
+
+    @property
+    def journal(self) -> Path:
+        """The roles' journal."""
+        return self.data_dir / "journal.sqlite"
 
 
 class NodeTable(Shape):

@@ -45,6 +45,8 @@ class DaemonReport:
 class InterruptedStartError(LocalError):
     """Somebody stopped `devnet up`; what it had started was ended."""
 
+    default = ErrorCode.UNAVAILABLE
+
 
 def open_layout(root: Path) -> Layout:
     """Return the layout of a network that was set up.
@@ -171,7 +173,8 @@ def _check_alive(layout: Layout, children: Mapping[str, processes.Child]) -> Non
         code = children[name].poll() if name in children else None
         if code is not None or processes.running(layout.node(name)) is None:
             how = "its end" if code is None else f"its end with code {code}"
-            raise LocalError(f"{name}: expected it to become ready, got {how}\n{_log_of(layout, name)}")
+            message = f"{name}: expected it to become ready, got {how}\n{_log_of(layout, name)}"
+            raise LocalError(message, ErrorCode.UNAVAILABLE)
 
 
 def _log_of(layout: Layout, name: str) -> str:

@@ -4,6 +4,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from ledger.store import create_directory
 from ledger.types import Millis, PublicKey
 from mpcnode.adapters.durable import make_private_directory
 from mpcnode.adapters.key_making import (
@@ -17,7 +18,7 @@ from mpcnode.adapters.keystore import key_path, store_key
 from mpcnode.adapters.randomness import random_bytes
 from mpcnode.config.consortium import load_consortium
 from mpcnode.config.models import load_model
-from mpcnode.config.node import load_node
+from mpcnode.config.node import LEDGER_DIRECTORY, load_node
 from mpcnode.config.profile import load_profile
 from mpcnode.devnet.plan import (
     CLASSES,
@@ -108,7 +109,7 @@ def check(layout: Layout) -> None:
         load_model(consortium, listed)
     for name in layout.daemons():
         load_node(layout.node(name).config)
-    load_profile(layout.inquirer / "profile.toml")
+    load_profile(layout.profile)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,13 +137,14 @@ class _Creation:
             operator_certificate=keys[MEMBERS[0].name].certificate,
             purpose=models[0][1].purposes[0],
         )
-        (self.layout.inquirer / "profile.toml").write_text(render_profile(profile))
+        self.layout.profile.write_text(render_profile(profile))
 
     def _member(self, index: int, subject_key: bytes) -> PublicKeys:
         member = MEMBERS[index]
         place = self.layout.node(member.name)
         for directory in (place.root, place.data, place.run, place.keys):
             make_private_directory(directory)
+        create_directory(place.data / LEDGER_DIRECTORY)
         others = {other.name: self.ports[at] for at, other in enumerate(MEMBERS) if at != index}
         node = NodeText(
             name=member.name,

@@ -134,6 +134,11 @@ class Layout:
         """The lender's profile and keys."""
         return self.root / "inquirers" / INQUIRER
 
+    @property
+    def profile(self) -> Path:
+        """The lender's profile.toml."""
+        return self.inquirer / "profile.toml"
+
     def node(self, name: str) -> NodeLayout:
         """Return where a daemon's files lie."""
         return NodeLayout(self.nodes / name)

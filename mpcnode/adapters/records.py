@@ -1,0 +1,141 @@
+"""A participant's own records: a CSV file in memory, found by pseudonym.
+
+The identifiers themselves are not kept. Messages name file, line and column, and what was found by its kind only:
+records are subjects' data, and messages reach the log.
+"""
+
+import csv
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mpcnode.errors import MalformedIdError, RecordsError
+from mpcnode.sealing.pseudonyms import make_pseudonym, normalise
+
+COLUMNS_MAX = 1024
+"""Columns of a file."""
+
+DIGITS_MAX = 20
+"""Characters of a value: 64 bits and a sign."""
+
+_INT64 = range(-(1 << 63), 1 << 63)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Records:
+    """Attributes of subjects, as loaded."""
+
+    attributes: tuple[str, ...]
+    """Names of the columns but the identifier's."""
+    _rows: Mapping[bytes, int] = field(repr=False)
+    """Row of each pseudonym."""
+    _values: NDArray[np.int64] = field(repr=False)
+    """Rows by attributes; 0 where missing."""
+    _present: NDArray[np.bool_] = field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def lookup(self, pseudonym: bytes) -> Mapping[str, int | None] | None:
+        """Return a subject's attributes by name (None: missing); None if the subject is unknown."""
+        row = self._rows.get(pseudonym)
+        if row is None:
+            return None
+        cells = zip(self.attributes, self._values[row].tolist(), self._present[row].tolist(), strict=True)
+        return {name: value if present else None for name, value, present in cells}
+
+
+def load_records(path: Path, id_column: str, subject_key: bytes) -> Records:
+    """Load a CSV file with a header: one line for each subject, integers, empty where a value is missing.
+
+    Args:
+        path: the file, UTF-8.
+        id_column: the column of the subjects' identifiers.
+        subject_key: K_subj of the epoch, 32 bytes.
+
+    Raises:
+        RecordsError: the file cannot be read or has a mistake; the message names file, line and column.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            return _read(path, file, id_column, subject_key)
+    except OSError as error:
+        raise RecordsError(f"{path}: expected readable records, got {error.strerror}") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise RecordsError(f"{path}: expected CSV in UTF-8, got a mistake ({type(error).__name__})") from error
+
+
+def _read(path: Path, file: Iterable[str], id_column: str, subject_key: bytes) -> Records:
+    lines = csv.reader(file, strict=True)
+    header = _header(path, lines, id_column)
+    place = header.index(id_column)
+    rows: dict[bytes, int] = {}
+    values: list[list[int | None]] = []
+    for cells in lines:
+        line = _Line(path, lines.line_num, header)
+        line.check_width(cells)
+        pseudonym = make_pseudonym(subject_key, line.identifier(id_column, cells[place]))
+        if pseudonym in rows:
+            raise line.wrong(id_column, "each subject once", "one that is in an earlier line, too")
+        rows[pseudonym] = len(values)
+        values.append([line.value(header[at], cell) for at, cell in enumerate(cells) if at != place])
+    shape = (len(values), len(header) - 1)
+    return Records(
+        attributes=tuple(name for name in header if name != id_column),
+        _rows=rows,
+        _values=np.array([[value or 0 for value in row] for row in values], np.int64).reshape(shape),
+        _present=np.array([[value is not None for value in row] for row in values], np.bool_).reshape(shape),
+    )
+
+
+def _header(path: Path, lines: Iterator[list[str]], id_column: str) -> list[str]:
+    header = next(lines, None)
+    if not header:
+        raise RecordsError(f"{path}:1: expected a header with the columns' names, got none")
+    if len(header) > COLUMNS_MAX:
+        raise RecordsError(f"{path}:1: expected at most {COLUMNS_MAX} columns, got {len(header)}")
+    for number, name in enumerate(header, 1):
+        if not name or header.index(name) != number - 1:
+            expected = "a name that no other column has"
+            raise RecordsError(f"{path}:1: column {number}: expected {expected}, got {name!r}")
+    if id_column not in header:
+        raise RecordsError(f"{path}:1: expected a column {id_column!r}, got {', '.join(header)}")
+    return header
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    path: Path
+    number: int
+    header: list[str]
+
+    def wrong(self, column: str, expected: str, got: str) -> RecordsError:
+        return RecordsError(f"{self.path}:{self.number}: column {column}: expected {expected}, got {got}")
+
+    def check_width(self, cells: list[str]) -> None:
+        if len(cells) != len(self.header):
+            expected = f"{len(self.header)} values as in the header"
+            raise RecordsError(f"{self.path}:{self.number}: expected {expected}, got {len(cells)}")
+
+    def identifier(self, column: str, cell: str) -> bytes:
+        try:
+            return normalise(cell)
+        except MalformedIdError as error:
+            raise self.wrong(
+                column, "an identifier of 1 to 64 bytes", f"{len(cell)} characters that are none"
+            ) from error
+
+    def value(self, column: str, cell: str) -> int | None:
+        text = cell.strip()
+        if not text:
+            return None
+        digits = text[1:] if text[0] in "+-" else text
+        if len(text) > DIGITS_MAX or not (digits.isascii() and digits.isdigit()):
+            raise self.wrong(column, "an integer or nothing", f"{len(text)} characters that are none")
+        number = int(text)
+        if number not in _INT64:
+            raise self.wrong(column, "an integer of 64 bits", "a larger one")
+        return number

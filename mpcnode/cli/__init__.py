@@ -1,0 +1,1 @@
+"""The program's commands: they parse, call and print, and nothing else."""
