@@ -1,0 +1,59 @@
+"""Joint computation on shared values with dealt randomness, without I/O (docs/computation.md)."""
+
+from mpcnode.mpc.bits import AndBits, BitsToIntegers, ZeroShares
+from mpcnode.mpc.comparison import Comparison
+from mpcnode.mpc.correlations import Array, Arrays, Correlation, Field, Material
+from mpcnode.mpc.dealer import corrections_size, deal, expand, total
+from mpcnode.mpc.openings import Opening, Protocol, Width, open_one, parallel
+from mpcnode.mpc.prg import SEED_BYTES, Streams, keystream
+from mpcnode.mpc.program import Body, Party, Program, compile_body
+from mpcnode.mpc.replay import Replay, replay
+from mpcnode.mpc.ring import RINGS, Bits, Lanes, Words
+from mpcnode.mpc.session import Finished, Payload, Session
+from mpcnode.mpc.sharing import Row, RowContext, RowShape, expand_share, join_output, join_row, split_row
+from mpcnode.mpc.transcript import Transcript
+
+__all__ = [
+    "RINGS",
+    "SEED_BYTES",
+    "AndBits",
+    "Array",
+    "Arrays",
+    "Bits",
+    "BitsToIntegers",
+    "Body",
+    "Comparison",
+    "Correlation",
+    "Field",
+    "Finished",
+    "Lanes",
+    "Material",
+    "Opening",
+    "Party",
+    "Payload",
+    "Program",
+    "Protocol",
+    "Replay",
+    "Row",
+    "RowContext",
+    "RowShape",
+    "Session",
+    "Streams",
+    "Transcript",
+    "Width",
+    "Words",
+    "ZeroShares",
+    "compile_body",
+    "corrections_size",
+    "deal",
+    "expand",
+    "expand_share",
+    "join_output",
+    "join_row",
+    "keystream",
+    "open_one",
+    "parallel",
+    "replay",
+    "split_row",
+    "total",
+]

@@ -1,0 +1,113 @@
+"""Gadgets on shared bits: bits to integers, AND, and zero shares that hide where an output share comes from."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from mpcnode.mpc.correlations import Array, Arrays, Field
+from mpcnode.mpc.openings import Opening, Protocol, open_one
+from mpcnode.mpc.program import Party
+from mpcnode.mpc.ring import RINGS, Lanes, Words
+
+
+@dataclass(frozen=True, kw_only=True)
+class BitsToIntegers:
+    """Turn XOR-shared bits into additive shares of 0 and 1, in one round; also the correlation for it (daBits).
+
+    The dealer shares random bits d both ways. Open e = u ^ d; then u = e + (1 - 2e) d.
+    """
+
+    label: str
+    items: int
+    subjects: int
+    ring: int
+    """Result mod 2^ring: 16, 32 or 64."""
+
+    @cached_property
+    def lanes(self) -> Lanes:
+        """Where the bits are."""
+        return Lanes(self.items, self.subjects)
+
+    @cached_property
+    def free(self) -> tuple[Field, ...]:
+        """The bits d."""
+        return (Field("d", (self.lanes.words,)),)
+
+    @cached_property
+    def corrected(self) -> tuple[Field, ...]:
+        """The bits d as integers."""
+        return (Field("integers", (self.items, self.subjects), self.ring),)
+
+    def derive(self, free: Arrays) -> Arrays:
+        """Compute the corrected values; the dealer's part."""
+        return {"integers": self.lanes.unpack(free["d"].view(np.uint64)).astype(RINGS[self.ring])}
+
+    def run(self, party: Party, bits: Words) -> Protocol[Array]:
+        """Convert a row of shared bits into shares [items, subjects]."""
+        dealt = party.material.take(self.label)
+        opened = yield from open_one(Opening(bits ^ dealt["d"].view(np.uint64)))
+        e = self.lanes.unpack(opened).astype(RINGS[self.ring])
+        shares = np.where(e, -dealt["integers"], dealt["integers"])
+        return shares + e if party.is_first else shares
+
+
+@dataclass(frozen=True, kw_only=True)
+class AndBits:
+    """AND of two rows of shared bits, in one round; also the correlation for it (a bit triple)."""
+
+    label: str
+    words: int
+
+    @cached_property
+    def free(self) -> tuple[Field, ...]:
+        """Masks a and b."""
+        return (Field("a", (self.words,)), Field("b", (self.words,)))
+
+    @cached_property
+    def corrected(self) -> tuple[Field, ...]:
+        """Their AND."""
+        return (Field("ab", (self.words,)),)
+
+    def derive(self, free: Arrays) -> Arrays:
+        """Compute the corrected values; the dealer's part."""
+        return {"ab": free["a"] & free["b"]}
+
+    def run(self, party: Party, left: Words, right: Words) -> Protocol[Words]:
+        """Multiply: with u = left ^ a and v = right ^ b opened, the product is uv ^ ub ^ va ^ ab."""
+        dealt = party.material.take(self.label)
+        a, b = dealt["a"].view(np.uint64), dealt["b"].view(np.uint64)
+        u, v = yield (Opening(left ^ a), Opening(right ^ b))
+        share = (u & b) ^ (v & a) ^ dealt["ab"]
+        if party.is_first:
+            share ^= u & v
+        return share.view(np.uint64)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ZeroShares:
+    """Shares of 0 from the dealer: XORed into an output share, they leave the output and hide everything else.
+
+    Dealt, not drawn by the nodes: no node's own randomness ever affects what it sends, so a session can be replayed.
+    """
+
+    label: str
+    words: int
+
+    @cached_property
+    def free(self) -> tuple[Field, ...]:
+        """Nothing: the last node's share is corrected to make 0."""
+        return ()
+
+    @cached_property
+    def corrected(self) -> tuple[Field, ...]:
+        """Zero."""
+        return (Field("zero", (self.words,)),)
+
+    def derive(self, free: Arrays) -> Arrays:  # noqa: ARG002 (0 follows from nothing)
+        """Compute the corrected values; the dealer's part."""
+        return {"zero": np.zeros(self.words, np.uint64)}
+
+    def mask(self, party: Party, bits: Words) -> Words:
+        """Re-randomise a row of shared bits."""
+        return bits ^ party.material.take(self.label)["zero"].view(np.uint64)

@@ -1,0 +1,127 @@
+"""What protocols ask for: opening masked values. A protocol is a generator that knows of no peer and no socket.
+
+It yields a tuple of `Opening`s, its own shares of masked values, and is sent the values that all shares make. A session
+turns openings into bytes; a replay, which is one party with all the shares, opens by doing nothing.
+"""
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import numpy as np
+
+from mpcnode.mpc.ring import Words
+
+T = TypeVar("T")
+
+Protocol = Generator[tuple["Opening", ...], tuple[Words, ...], T]
+"""Yields openings once for each round, returns a T: this party's shares of a result."""
+
+
+@dataclass(frozen=True, slots=True)
+class Width:
+    """Size of one opening on the wire."""
+
+    count: int
+    """Words or ring elements."""
+    bits: int
+    """0: words of bits that combine by XOR; k of 8 to 64: integers that are added mod 2^k."""
+
+    @property
+    def element_bytes(self) -> int:
+        """Bytes of one element."""
+        return -(-self.bits // 8) if self.bits else 8
+
+    @property
+    def size(self) -> int:
+        """Bytes of all."""
+        return self.count * self.element_bytes
+
+    def reduce(self, values: Words) -> Words:
+        """Reduce mod 2^k, which bits do not need."""
+        return values & np.uint64((1 << self.bits) - 1) if self.bits else values
+
+    def encode(self, values: Words) -> bytes:
+        """Encode reduced values, little-endian."""
+        as_bytes = np.ascontiguousarray(values).reshape(-1).view(np.uint8)
+        return as_bytes.reshape(-1, 8)[:, : self.element_bytes].tobytes()
+
+    def decode(self, data: memoryview) -> Words:
+        """Decode `size` bytes; bits beyond the ring are cut."""
+        padded = np.zeros((self.count, 8), np.uint8)
+        padded[:, : self.element_bytes] = np.frombuffer(data, np.uint8).reshape(self.count, -1)
+        return self.reduce(padded.view(np.uint64).reshape(-1))
+
+    def combine(self, total: Words, share: Words) -> Words:
+        """Add a share to a total."""
+        return self.reduce(total + share) if self.bits else total ^ share
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """One party's share of a masked value that everybody may see."""
+
+    share: Words = field(repr=False)
+    bits: int = 0
+    """As in `Width`."""
+
+    @property
+    def width(self) -> Width:
+        """Size on the wire."""
+        return Width(self.share.size, self.bits)
+
+    def reduced(self) -> Words:
+        """The share, flat and reduced: what is sent."""
+        return self.width.reduce(self.share.reshape(-1))
+
+
+def encode_openings(openings: tuple[Opening, ...]) -> bytes:
+    """Encode the shares of a round: what is sent."""
+    return b"".join(opening.width.encode(opening.reduced()) for opening in openings)
+
+
+def encode_opened(openings: tuple[Opening, ...], opened: tuple[Words, ...]) -> bytes:
+    """Encode what a round opened, as a payload is encoded: what the transcript covers."""
+    return b"".join(opening.width.encode(values) for opening, values in zip(openings, opened, strict=True))
+
+
+def open_one(opening: Opening) -> Protocol[Words]:
+    """Open one value, with its shape."""
+    (opened,) = yield (opening,)
+    return opened.reshape(opening.share.shape)
+
+
+def parallel(*protocols: Protocol[T]) -> Protocol[tuple[T, ...]]:
+    """Run protocols side by side, one round of each at a time; those that end early wait for the others."""
+    results: dict[int, T] = {}
+    pending: dict[int, tuple[Opening, ...]] = {}
+
+    def step(place: int, opened: tuple[Words, ...] | None) -> None:
+        try:
+            pending[place] = next(protocols[place]) if opened is None else protocols[place].send(opened)
+        except StopIteration as stop:
+            results[place] = stop.value
+
+    for place in range(len(protocols)):
+        step(place, None)
+    while pending:
+        asked = dict(pending)
+        pending.clear()
+        opened = yield tuple(item for openings in asked.values() for item in openings)
+        at = 0
+        for place, openings in asked.items():
+            step(place, opened[at : at + len(openings)])
+            at += len(openings)
+    return tuple(results[place] for place in range(len(protocols)))
+
+
+def run_alone(protocol: Protocol[T], observe: Callable[[tuple[Opening, ...]], None]) -> T:
+    """Run a protocol as one party: what it asks to open is already open. `observe` sees every round."""
+    try:
+        openings = next(protocol)
+        while True:
+            observe(openings)
+            openings = protocol.send(tuple(opening.reduced() for opening in openings))
+    except StopIteration as stop:
+        result: T = stop.value
+        return result

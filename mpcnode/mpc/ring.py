@@ -1,0 +1,98 @@
+"""Integers mod 2^64 and bit-sliced bits, for N subjects at once.
+
+A *word* row holds one bit of many (item, subject) pairs, 64 to a word; `Lanes` says which bit is whose. Everything is
+little-endian.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Words = NDArray[np.uint64]
+"""Unsigned 64-bit integers: ring elements, or 64 bits each."""
+
+Bits = NDArray[np.uint8]
+"""One bit in each byte."""
+
+FULL = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
+"""64 ones."""
+
+ZERO = np.uint64(0)
+
+RINGS: dict[int, type[np.unsignedinteger[Any]]] = {16: np.uint16, 32: np.uint32, 64: np.uint64}
+"""Integer types by their width in bits."""
+
+_WORD_BITS = 64
+# masks and shifts that transpose an 8x8 bit matrix held in one word (Warren, Hacker's Delight, section 7-3)
+_SWAPS = tuple(
+    (np.uint64(shift), np.uint64(mask))
+    for shift, mask in ((7, 0x00AA00AA00AA00AA), (14, 0x0000CCCC0000CCCC), (28, 0x00000000F0F0F0F0))
+)
+
+
+def slice_bits(values: Words, bits: int) -> Words:
+    """Turn integers into rows of bits: uint64[64·W] becomes uint64[bits, W], row i holding bit i of every value."""
+    words = len(values) // _WORD_BITS
+    size = -(-bits // 8)
+    by_byte = np.ascontiguousarray(values.view(np.uint8).reshape(-1, 8)[:, :size].T)
+    matrices = by_byte.view(np.uint64)  # each word: one byte of eight neighbouring values
+    for shift, mask in _SWAPS:
+        swap = (matrices ^ (matrices >> shift)) & mask
+        matrices = matrices ^ swap ^ (swap << shift)
+    rows = matrices.view(np.uint8).reshape(size, 8 * words, 8).transpose(0, 2, 1)
+    return np.ascontiguousarray(rows).view(np.uint64).reshape(8 * size, words)[:bits]
+
+
+@dataclass(frozen=True, slots=True)
+class Lanes:
+    """Where the bit of an (item, subject) pair sits in a row of words.
+
+    Fewer than 64 subjects are packed without gaps; more begin a new word for each item, so that items can be picked
+    by whole words.
+    """
+
+    items: int
+    subjects: int
+
+    @property
+    def stride(self) -> int:
+        """Bits from one item to the next."""
+        if self.subjects < _WORD_BITS:
+            return self.subjects
+        return -(-self.subjects // _WORD_BITS) * _WORD_BITS
+
+    @property
+    def words(self) -> int:
+        """Words of a row."""
+        return -(-self.items * self.stride // _WORD_BITS)
+
+    def pack(self, bits: Bits) -> Words:
+        """Pack bits [..., items, subjects] into rows [..., words]; unused bits are 0."""
+        lead = bits.shape[:-2]
+        padded = np.zeros((*lead, self.words * _WORD_BITS), np.uint8)
+        used = padded[..., : self.items * self.stride].reshape(*lead, self.items, self.stride)
+        used[..., : self.subjects] = bits
+        return np.packbits(padded, axis=-1, bitorder="little").view(np.uint64)
+
+    def unpack(self, rows: Words) -> Bits:
+        """Unpack rows [..., words] into bits [..., items, subjects]."""
+        flat = np.unpackbits(np.ascontiguousarray(rows).view(np.uint8), axis=-1, bitorder="little")
+        used = flat[..., : self.items * self.stride].reshape(*rows.shape[:-1], self.items, self.stride)
+        return used[..., : self.subjects]
+
+    def slice(self, values: Words, bits: int) -> Words:
+        """Slice the low bits of integers [items, subjects] into rows [bits, words]."""
+        padded = np.zeros(self.words * _WORD_BITS, np.uint64)
+        padded[: self.items * self.stride].reshape(self.items, self.stride)[:, : self.subjects] = values
+        return slice_bits(padded, bits)
+
+    def pick(self, rows: Words, items: Sequence[int]) -> Words:
+        """Take items, repeats allowed, out of rows [..., words]; the result has `Lanes(len(items), subjects)`."""
+        taken = np.asarray(items)
+        if self.stride % _WORD_BITS:
+            return Lanes(len(items), self.subjects).pack(self.unpack(rows)[..., taken, :])
+        by_item = rows.reshape(*rows.shape[:-1], self.items, self.stride // _WORD_BITS)
+        return by_item[..., taken, :].reshape(*rows.shape[:-1], -1)

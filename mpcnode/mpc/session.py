@@ -1,0 +1,147 @@
+"""One node's session: bytes in, bytes out, no socket and no clock.
+
+`start` gives the first payload, to be sent to every other node; `receive` takes the others' payloads and gives the next
+one, at last the output share. All of it follows from the arguments and the payloads received: this is what lets a
+supervisor replay a session and say who deviated.
+
+A session is run once. Never run it again from the start, not even with the same inputs: docs/computation.md shows how
+whoever else computes learns the inputs of a node that does.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import reduce
+
+from ledger.types import Digest
+from mpcnode.errors import CorrelationReuseError, SessionError
+from mpcnode.mpc.correlations import Material
+from mpcnode.mpc.openings import Opening, encode_opened, encode_openings
+from mpcnode.mpc.program import Party, Program
+from mpcnode.mpc.ring import Words
+from mpcnode.mpc.transcript import Transcript
+from mpcnode.types import Rank, SessionId
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """What to send to every other node."""
+
+    round: int
+    """From 1."""
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A session's end."""
+
+    output: bytes = field(repr=False)
+    """This node's share of the output, of all subjects in turn; XORed with the others' it is the output."""
+    transcript: Digest
+
+
+class Session:
+    """A node's part of one session."""
+
+    def __init__(
+        self, program: Program, session: SessionId, rank: Rank, rows: Sequence[bytes | None], material: Material
+    ) -> None:
+        """Prepare a session.
+
+        Args:
+            program: what to run.
+            session: its id.
+            rank: this node's place in the committee.
+            rows: this node's share of each row, in panel order; None for a participant that did not contribute.
+            material: what `dealer.expand` made for this node and session.
+
+        Raises:
+            ShareError: a row has another length.
+        """
+        self._program = program
+        self._rank = rank
+        self._transcript = Transcript(session)
+        shapes = program.body.rows
+        inputs = [shape.zero() if row is None else shape.decode(row) for shape, row in zip(shapes, rows, strict=True)]
+        self._running = program.body.run(Party(is_first=rank == 0, material=material), inputs)
+        self._round = 0  # 0 before the start
+        self._mine: tuple[Opening, ...] = ()
+        self._received: dict[tuple[int, int], bytes] = {}  # by (round, rank)
+        self._finished: Finished | None = None
+
+    def start(self) -> Payload:
+        """Begin, once.
+
+        Raises:
+            CorrelationReuseError: it was begun before.
+        """
+        if self._round:
+            raise CorrelationReuseError("session: expected to be started once, got a second start")
+        self._mine = next(self._running)
+        return self._payload()
+
+    def _payload(self) -> Payload:
+        self._round += 1
+        return Payload(self._round, encode_openings(self._mine))
+
+    def receive(self, rank: Rank, round_number: int, data: bytes) -> tuple[Payload | Finished, ...]:
+        """Take a payload of another node.
+
+        Args:
+            rank: whose it is.
+            round_number: of which round; a node may be one round ahead of this one.
+            data: the payload.
+
+        Returns:
+            What follows from it: usually nothing, or the next payload, or the end.
+
+        Raises:
+            SessionError: a payload that no honest node sends; names node and round. The caller ends the session.
+        """
+        self._check(rank, round_number, data)
+        self._received[round_number, rank] = data
+        steps: list[Payload | Finished] = []
+        while self._finished is None and self._has_all():
+            steps.append(self._advance())
+        return tuple(steps)
+
+    def _check(self, rank: Rank, round_number: int, data: bytes) -> None:
+        where = f"node {rank}, round {round_number}"
+        sizes = self._program.round_bytes
+        if not 0 <= rank < self._program.parties or rank == self._rank:
+            raise SessionError(f"{where}: expected another node of {self._program.parties}, got rank {rank}")
+        if self._finished is not None or not self._round:
+            raise SessionError(f"{where}: expected a payload of a running session, got one for a session that is not")
+        if not self._round <= round_number <= min(self._round + 1, len(sizes)):
+            raise SessionError(f"{where}: expected round {self._round} or the next of {len(sizes)}")
+        if (round_number, rank) in self._received:
+            raise SessionError(f"{where}: expected one payload, got another")
+        if len(data) != sizes[round_number - 1]:
+            raise SessionError(f"{where}: expected {sizes[round_number - 1]} bytes, got {len(data)}")
+
+    def _has_all(self) -> bool:
+        others = (rank for rank in range(self._program.parties) if rank != self._rank)
+        return all((self._round, rank) in self._received for rank in others)
+
+    def _advance(self) -> Payload | Finished:
+        """Open this round's values and run on to the next round or the end."""
+        payloads = [
+            memoryview(self._received.pop((self._round, rank)))
+            for rank in range(self._program.parties)
+            if rank != self._rank
+        ]
+        opened: list[Words] = []
+        at = 0
+        for opening in self._mine:
+            width = opening.width
+            shares = (width.decode(payload[at : at + width.size]) for payload in payloads)
+            opened.append(reduce(width.combine, shares, opening.reduced()))
+            at += width.size
+        self._transcript.add(encode_opened(self._mine, tuple(opened)))
+        try:
+            self._mine = self._running.send(tuple(opened))
+        except StopIteration as stop:
+            self._mine = ()
+            self._finished = Finished(stop.value.tobytes(), self._transcript.hash)
+            return self._finished
+        return self._payload()

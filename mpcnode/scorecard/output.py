@@ -1,0 +1,46 @@
+"""The bytes of an answer (docs/protocol.md 3.1), and what they say."""
+
+import itertools
+
+from mpcnode.errors import MalformedMessageError
+from mpcnode.scorecard.clear import INSUFFICIENT, Outcome
+from mpcnode.scorecard.model import Model
+
+
+def output_size(model: Model) -> int:
+    """Bytes of one subject's output, and of each node's share of it."""
+    return -(-(1 + len(model.cuts) + len(model.coverage_bands)) // 8)
+
+
+def encode_output(model: Model, outcome: Outcome) -> bytes:
+    """Encode an outcome: what all nodes' output shares must make."""
+    grades, bands = 0, 0
+    if outcome.sufficient and outcome.grade_index is not None and outcome.coverage_band is not None:
+        grades, bands = len(model.cuts) - outcome.grade_index, outcome.coverage_band
+    bits = int(outcome.sufficient) | ((1 << grades) - 1) << 1 | ((1 << bands) - 1) << (1 + len(model.cuts))
+    return bits.to_bytes(output_size(model), "little")
+
+
+def decode_output(model: Model, data: bytes) -> Outcome:
+    """Decode the XOR of all nodes' output shares.
+
+    Raises:
+        MalformedMessageError: no outcome has these bytes: a length is wrong, a grade or band is reached without those
+            below it, or an insufficient answer says more than that. Some share is not what its node computed.
+    """
+    size = output_size(model)
+    if len(data) != size:
+        raise MalformedMessageError(f"output: expected {size} bytes, got {len(data)}")
+    bits = [byte >> place & 1 for byte in data for place in range(8)]
+    sufficient, grades = bits[0], bits[1 : 1 + len(model.cuts)]
+    bands = bits[1 + len(model.cuts) :][: len(model.coverage_bands)]
+    padding = bits[1 + len(model.cuts) + len(model.coverage_bands) :]
+    for name, steps in (("grade", grades), ("coverage", bands)):
+        if any(above > below for below, above in itertools.pairwise(steps)):
+            raise MalformedMessageError(f"output: expected {name} bits that only fall, got {steps}")
+    if any(padding) or (not sufficient and any(bits)):
+        raise MalformedMessageError(f"output: expected zeros where nothing is said, got {data.hex()}")
+    if not sufficient:
+        return INSUFFICIENT
+    index = len(model.cuts) - sum(grades)
+    return Outcome(sufficient=True, grade=model.grades[index].name, grade_index=index, coverage_band=sum(bands))
