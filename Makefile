@@ -39,9 +39,17 @@ test-system: setup #? tests that need another tool: skipped where it is missing,
 system-deps: #? install the tools of test-system with apt and npm
 	@bash scripts/system_deps.sh
 
+.PHONY: bench
+bench: setup #? run the benchmarks into build/bench (ONLY=name runs one)
+	$(BIN)/python -m scripts.bench $(ONLY)
+
 .PHONY: proto
 proto: setup #? generate ledger/v1 and mpcnode/v1 from proto/
 	$(BIN)/python scripts/generate_protos.py
+
+.PHONY: contract
+contract: setup #? compile the contracts into their artefacts (CHECK=1 fails if they differ)
+	$(BIN)/python scripts/compile_contracts.py $(if $(CHECK),--check)
 
 .PHONY: docs
 docs: setup #? write docs/errors.md from the catalogue of errors
