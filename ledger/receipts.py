@@ -74,13 +74,16 @@ class TransactionProof:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifiedTransaction:
-    """A transaction that is final, and what it did."""
+    """A transaction that is final, and what it did.
+
+    Its number in the block is not part of it: the header does not say how many transactions there are, so the paths
+    prove that both belong together and are in the block, but not at which place.
+    """
 
     tx_id: TxId
     transaction: Transaction
     receipt: Receipt
     height: Height
-    index: int
     block_hash: BlockHash
     timestamp_ms: Millis
     """Time of its block."""
@@ -287,7 +290,6 @@ def _verified_transaction(
         transaction=tx,
         receipt=decode_receipt(executed),
         height=header.height,
-        index=index,
         block_hash=block_hash(header),
         timestamp_ms=header.timestamp_ms,
     )
