@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import ClassVar
 
 import ledger.errors
+from mpcnode.types import AuditStage
 
 
 class ErrorCode(StrEnum):
@@ -399,6 +400,10 @@ class InputError(CallerError):
     """A contribution is not what its participant committed to, or breaks the rules of its model."""
 
     default = ErrorCode.INPUT_INVALID
+
+    def __init__(self, message: str, stage: AuditStage = AuditStage.INPUT) -> None:
+        super().__init__(message)
+        self.stage = stage
 
 
 class DealError(CallerError):

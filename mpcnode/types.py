@@ -50,6 +50,8 @@ Commitment = NewType("Commitment", bytes)
 Pseudonym = NewType("Pseudonym", bytes)
 """Keyed pseudonym of a subject, 32 bytes; whoever has it can recognise the subject in a book."""
 
+NO_MEMBERS = Bitmap(0)
+
 MEMBERS_MAX = 128
 """Members of a consortium; the width of a bitmap."""
 
@@ -100,6 +102,30 @@ class Verdict(IntEnum):
     INCOMPLETE = 3
 
 
+class AuditStage(IntEnum):
+    """Where an audit found what it found; the numbers stand in an attestation."""
+
+    NONE = 0
+    SUBJECT = 1
+    """The supervisor copy does not open S."""
+    ENVELOPE = 2
+    """An audit envelope does not open, is wrapped wrongly or has another layout."""
+    COMMITMENT = 3
+    """What an envelope holds does not open the commitments."""
+    INPUT = 4
+    """A value breaks the rules of the model."""
+    SESSION = 5
+    """The committee ran another session or used another deal."""
+    TRANSCRIPT = 6
+    """The replay gives other messages."""
+    OUTPUT = 7
+    """An output box does not open its commitment, or the answer is not that of the clear evaluation."""
+
+
+NOBODY = 255
+"""Stands in an attestation where no member is named."""
+
+
 class RefusalCode(IntEnum):
     """Why a participant contributes nothing; the ledger learns no more than this."""
 
@@ -145,7 +171,7 @@ class Member:
     """Ed25519; set for the company's one validator."""
     classes: int = 0
     """Bitmap of the data classes that a participant supplies."""
-    anchors: Bitmap = Bitmap(0)
+    anchors: Bitmap = NO_MEMBERS
     """MPC members of which this participant wants one in every committee; 0 = any."""
     active: bool = True
 

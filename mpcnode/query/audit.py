@@ -1,0 +1,220 @@
+"""What the supervisor checks, as pure functions over opened bytes (docs/protocol.md section 3, step 7).
+
+A bad contribution raises `InputError` with the stage at which it failed; a bad computation is a `Finding`. Replaying
+the session is `mpcnode.mpc`'s, opening boxes `mpcnode.sealing`'s; here what they gave is compared.
+"""
+
+import hmac
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ledger.types import PublicKey
+from mpcnode.errors import InputError, SealedBoxError
+from mpcnode.mpc.sharing import RowContext, RowShape, split_row
+from mpcnode.query.contribution import AuditRecord, decode_audit_record, decode_contribution
+from mpcnode.query.request import Request
+from mpcnode.query.statements import EndStatement
+from mpcnode.query.view import QueryView
+from mpcnode.scorecard import Attribute, Contribution, Outcome
+from mpcnode.sealing.commitments import OutputShare, ShareLabel, opens_output, opens_share
+from mpcnode.sealing.envelopes import Opened, has_archive_wrap, open_by_audit
+from mpcnode.sealing.keys import OpeningKey
+from mpcnode.sealing.pseudonyms import SubjectCopy, copy_opens, read_supervisor_copy
+from mpcnode.types import NOBODY, AuditStage, EpochKeys, MemberIndex, SessionId, Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What an audit says: the arguments of `queries.attest` after query and attempt."""
+
+    verdict: Verdict
+    member: int = NOBODY
+    """Who is at fault."""
+    stage: AuditStage = AuditStage.NONE
+    round: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditedInput:
+    """A contribution that passed every check."""
+
+    record: AuditRecord
+    contribution: Contribution
+    sent: tuple[bytes, ...] = field(repr=False)
+    """What each node was sent, in rank order: the input of the replay."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What the auditor gathered of one result; None where it could not."""
+
+    view: QueryView
+    deal_hash: bytes | None
+    """Of the dealer's record for the session."""
+    transcript_hash: bytes | None
+    """Of the replay."""
+    transcript_round: int = 0
+    """First round in which replay and claim differ, if known."""
+    outputs: Mapping[MemberIndex, OutputShare | None]
+    """Opened supervisor boxes; None for one that does not open."""
+    replayed: Mapping[MemberIndex, bytes] | None = None
+    """Output shares of the replay, where the auditor knows them one by one."""
+    clear: Outcome | None
+    """The model evaluated in clear over the audited inputs."""
+    joint: Outcome | None
+    """What the output shares say together."""
+
+
+def open_envelope(envelope: bytes, keys: EpochKeys, audit_key: OpeningKey) -> Opened:
+    """Open an envelope and check that the archive can open it too.
+
+    Raises:
+        InputError: it does not open, or the archive could not open it.
+    """
+    try:
+        opened = open_by_audit(envelope, keys.epoch, audit_key)
+    except SealedBoxError as error:
+        raise InputError(str(error), AuditStage.ENVELOPE) from error
+    if not has_archive_wrap(envelope, opened, keys.archive):
+        raise InputError("envelope: expected the archive's wrap of the same key, got another", AuditStage.ENVELOPE)
+    return opened
+
+
+def check_copy(opened: Opened, request: Request, inquirer: PublicKey, subject_key: bytes) -> SubjectCopy:
+    """Return the subject of a query, if the supervisor copy opens S.
+
+    Raises:
+        InputError: the copy has another layout, or names another subject than the request is bound to.
+    """
+    try:
+        copy = read_supervisor_copy(opened.plaintext)
+    except SealedBoxError as error:
+        raise InputError(str(error), AuditStage.SUBJECT) from error
+    if not copy_opens(
+        copy, subject_key, chain=request.chain, query=request.query, inquirer=inquirer, binding=request.binding
+    ):
+        raise InputError("supervisor copy: expected the subject that S binds, got another", AuditStage.SUBJECT)
+    return copy
+
+
+def check_input(
+    plaintext: bytes, view: QueryView, participant: MemberIndex, attributes: Sequence[Attribute]
+) -> AuditedInput:
+    """Return a participant's contribution after every check of its audit record.
+
+    Args:
+        plaintext: of the participant's audit envelope.
+        view: of the query, with the participant's commitments.
+        participant: who committed it.
+        attributes: of its row, in order.
+
+    Raises:
+        InputError: with the stage: layout and labels, commitments, or values.
+    """
+    record = decode_audit_record(plaintext, len(attributes), len(view.committee))
+    _check_labels(record, view, participant)
+    context = RowContext(query=view.query, attempt=view.attempt, participant=participant)
+    sent = split_row(record.row, RowShape(len(attributes)), context, view.committee, record.seeds)
+    for node, given, salt, commitment in zip(
+        view.committee, sent, record.salts, view.commitments[participant], strict=True
+    ):
+        label = ShareLabel(
+            chain=view.terms.chain, query=view.query, attempt=view.attempt, participant=participant, node=node
+        )
+        if not opens_share(label, given, salt, commitment):
+            raise InputError(
+                f"audit record: expected what opens the commitment for node {node}, got something else",
+                AuditStage.COMMITMENT,
+            )
+    contribution = decode_contribution(record.row, len(attributes))
+    check_ranges(contribution, attributes)
+    return AuditedInput(record=record, contribution=contribution, sent=sent)
+
+
+def _check_labels(record: AuditRecord, view: QueryView, participant: MemberIndex) -> None:
+    named = (record.query, record.attempt, record.participant, record.model)
+    if named != (view.query, view.attempt, participant, view.model):
+        raise InputError(
+            f"audit record: expected query, attempt, participant and model of member {participant}, got others",
+            AuditStage.ENVELOPE,
+        )
+    if not hmac.compare_digest(record.request_hash, view.request_hash):
+        raise InputError("audit record: expected the hash of this request, got another", AuditStage.ENVELOPE)
+
+
+def check_ranges(contribution: Contribution, attributes: Sequence[Attribute]) -> None:
+    """Check that every value lies in its attribute's declared range.
+
+    Raises:
+        InputError: one does not; the message names the attribute, never the value.
+    """
+    if len(contribution.values) != len(attributes):
+        raise InputError(f"contribution: expected {len(attributes)} values, got {len(contribution.values)}")
+    for value, attribute in zip(contribution.values, attributes, strict=True):
+        if value is not None and not attribute.minimum <= value <= attribute.maximum:
+            raise InputError(
+                f"attribute {attribute.name}: expected {attribute.minimum} to {attribute.maximum}, got another value"
+            )
+
+
+def judge(evidence: Evidence) -> Finding:
+    """Return the verdict on a posted result. What is wrong weighs more than what is missing."""
+    view = evidence.view
+    if view.result is None or view.session is None:
+        return Finding(verdict=Verdict.INCOMPLETE, stage=AuditStage.SESSION)
+    ends = dict(zip(view.committee, view.result.ends, strict=True))
+    findings = (
+        _judge_session(ends, view.session, evidence),
+        _judge_transcript(ends, evidence),
+        _judge_outputs(ends, view.session, evidence),
+        _judge_outcome(evidence),
+    )
+    for verdict in (Verdict.MISMATCH, Verdict.INCOMPLETE):
+        for finding in findings:
+            if finding.verdict is verdict:
+                return finding
+    return Finding(verdict=Verdict.MATCH)
+
+
+_MATCH = Finding(verdict=Verdict.MATCH)
+
+
+def _judge_session(ends: Mapping[MemberIndex, EndStatement], session: SessionId, evidence: Evidence) -> Finding:
+    for member, end in ends.items():
+        if end.session != session:
+            return Finding(verdict=Verdict.MISMATCH, member=member, stage=AuditStage.SESSION)
+        if evidence.deal_hash is not None and not hmac.compare_digest(end.deal_hash, evidence.deal_hash):
+            return Finding(verdict=Verdict.MISMATCH, member=member, stage=AuditStage.SESSION)
+    if evidence.deal_hash is None:
+        return Finding(verdict=Verdict.INCOMPLETE, stage=AuditStage.SESSION)
+    return _MATCH
+
+
+def _judge_transcript(ends: Mapping[MemberIndex, EndStatement], evidence: Evidence) -> Finding:
+    """The committee signed one transcript hash: if the replay gives another, the messages do not say who deviated."""
+    if evidence.transcript_hash is None:
+        return Finding(verdict=Verdict.INCOMPLETE, stage=AuditStage.TRANSCRIPT)
+    if all(hmac.compare_digest(end.transcript_hash, evidence.transcript_hash) for end in ends.values()):
+        return _MATCH
+    return Finding(verdict=Verdict.MISMATCH, stage=AuditStage.TRANSCRIPT, round=evidence.transcript_round)
+
+
+def _judge_outputs(ends: Mapping[MemberIndex, EndStatement], session: SessionId, evidence: Evidence) -> Finding:
+    for member, end in ends.items():
+        output = evidence.outputs.get(member)
+        fault = Finding(verdict=Verdict.MISMATCH, member=member, stage=AuditStage.OUTPUT)
+        if output is None or not opens_output(
+            output, query=evidence.view.query, session=session, node=member, commitment=end.output_commitment
+        ):
+            return fault
+        if evidence.replayed is not None and not hmac.compare_digest(output.share, evidence.replayed[member]):
+            return fault
+    return _MATCH
+
+
+def _judge_outcome(evidence: Evidence) -> Finding:
+    if evidence.clear is None or evidence.joint is None:
+        return Finding(verdict=Verdict.INCOMPLETE, stage=AuditStage.OUTPUT)
+    if evidence.clear != evidence.joint:
+        return Finding(verdict=Verdict.MISMATCH, stage=AuditStage.OUTPUT)
+    return _MATCH
