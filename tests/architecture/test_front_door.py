@@ -14,7 +14,11 @@ MAKEFILE = (ROOT / "Makefile").read_text()
 
 def is_room(path: Path) -> bool:
     hidden = path.name.startswith((".", "_")) or path.suffix == ".egg-info" or path.name in {"build", "node_modules"}
-    return path.is_dir() and not hidden and any(found.is_file() for found in path.rglob("[!_.]*"))
+    return path.is_dir() and not hidden and any(is_source(found) for found in path.rglob("*"))
+
+
+def is_source(path: Path) -> bool:
+    return path.is_file() and "__pycache__" not in path.parts
 
 
 def mapped() -> list[str]:
