@@ -1,0 +1,180 @@
+"""The mpc role: hold shares, compute with the committee, post the result by rank.
+
+What one attempt does is in `roles.session`; here is when attempts begin, how they fail, and who posts. A session is
+never resumed nor re-run: a node that restarts during an attempt fails it, and the next attempt draws everything afresh.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from functools import partial
+
+import structlog
+
+from ledger.types import Cosignature
+from mpcnode.errors import ErrorCode
+from mpcnode.query.committee import pool_order
+from mpcnode.query.duties import turn_to_post
+from mpcnode.query.messages import (
+    End,
+    Kind,
+    decode_abort,
+    decode_accept,
+    decode_deal,
+    decode_end,
+    decode_order,
+    decode_shares,
+)
+from mpcnode.query.statements import decode_accept_statement, decode_deal_statement, decode_end_statement
+from mpcnode.query.view import QueryView
+from mpcnode.roles.context import Context, QueryTasks, settle, until_over
+from mpcnode.roles.ports import Call, Handler
+from mpcnode.roles.session import AttemptFailedError, Mailbox, SessionRunner
+from mpcnode.sealing.keys import check_signature
+from mpcnode.types import FailReason, MemberIndex, QueryId, QueryState
+
+_log = structlog.get_logger(__name__)
+
+_MOVED_ON = {ErrorCode.WRONG_STATE, ErrorCode.WRONG_ATTEMPT, ErrorCode.UNKNOWN_QUERY}
+
+
+def _is_past(attempt: int) -> Callable[[QueryView], bool]:
+    return lambda view: view.attempt > attempt or view.is_over
+
+
+class Compute:
+    """One MPC node."""
+
+    def __init__(self, context: Context) -> None:
+        """Take the role's context."""
+        self._context = context
+        self._mailbox = Mailbox()
+        self._runner = SessionRunner(context, self._mailbox)
+
+    @property
+    def handlers(self) -> Mapping[Kind, Handler]:
+        """What peers may deliver to this role."""
+        return {
+            Kind.ORDER: self._on_order,
+            Kind.SHARES: self._on_shares,
+            Kind.DEAL: self._on_deal,
+            Kind.ACCEPT: self._on_accept,
+            Kind.END: self._on_end,
+            Kind.ABORT: self._on_abort,
+        }
+
+    async def run(self) -> None:
+        """Work on every open query whose committee this node is in; runs until cancelled."""
+        interrupted = {view.query: view.attempt for view in self._context.ledger.view.open() if self._computes(view)}
+        async with asyncio.TaskGroup() as group:
+            queries = QueryTasks(group)
+            async for query in self._context.ledger.changed():
+                view = self._context.ledger.view.get(query)
+                if view is not None and not view.is_over and self._is_in(view):
+                    attempt = interrupted.pop(query, None)
+                    queries.start(query, partial(self._serve, query, attempt))
+
+    def _is_in(self, view: QueryView) -> bool:
+        return self._context.me.index in view.committee
+
+    def _computes(self, view: QueryView) -> bool:
+        return view.state is QueryState.COMPUTING and self._is_in(view)
+
+    async def _serve(self, query: QueryId, interrupted: int | None) -> None:
+        """Take part in a query's attempts until it ends or its committee is another."""
+        async with until_over(self._context, query) as sends:
+            while True:
+                view = await self._context.ledger.until(query, lambda now: now.state is not QueryState.REGISTERED)
+                if not self._computes(view):
+                    return
+                if view.attempt == interrupted:
+                    await self._fail(view, AttemptFailedError(FailReason.ABORT, "this node restarted"))
+                else:
+                    await self._attempt(view, sends)
+                await self._context.ledger.until(query, _is_past(view.attempt))
+
+    async def _attempt(self, view: QueryView, sends: asyncio.TaskGroup) -> None:
+        try:
+            ends = await self._runner.run(view, sends)
+        except AttemptFailedError as failure:
+            await self._fail(view, failure)
+        else:
+            await self._post(view, ends)
+
+    async def _post(self, view: QueryView, ends: tuple[End, ...]) -> None:
+        """Post the result when it is this node's turn and nobody has."""
+        context = self._context
+        turn = turn_to_post(view, context.me.index)
+        if turn is not None and view.rank_of(context.me.index):
+            await asyncio.sleep(max(0, turn - context.clock.now_ms()) / 1000)
+        call = Call(
+            method="queries.post_result",
+            values=(
+                view.query,
+                view.attempt,
+                b"".join(end.inquirer_box for end in ends),
+                b"".join(end.supervisor_box for end in ends),
+            ),
+            cosigners=tuple(
+                Cosignature(key=context.members[member].identity, statement=end.statement, signature=end.signature)
+                for member, end in zip(view.committee, ends, strict=True)
+            ),
+            expiry_ms=view.deadline,
+        )
+        await settle(context, call, view.query, _MOVED_ON)
+
+    async def _fail(self, view: QueryView, failure: AttemptFailedError) -> None:
+        """Fail an attempt, by rank, so that one member of the committee says it."""
+        context = self._context
+        _log.warning("attempt.failed", attempt=view.attempt, reason=failure.reason.name, why=str(failure))
+        rank = view.committee.index(context.me.index) + (len(view.committee) if failure.by_peer else 0)
+        await asyncio.sleep(rank * context.timing.retry / 1000)
+        current = context.ledger.view.get(view.query)
+        if current is None or current.attempt != view.attempt or current.state is not QueryState.COMPUTING:
+            return
+        excluded = view.excluded | failure.waited
+        order = pool_order(
+            view.query,
+            view.attempt + 1,
+            context.members.values(),
+            excluded=excluded,
+            panel=view.panel,
+            companies_min=context.committee_companies_min,
+        )
+        call = Call(
+            method="queries.fail_attempt",
+            values=(view.query, view.attempt, int(failure.reason), failure.waited, order),
+            expiry_ms=view.deadline,
+        )
+        await settle(context, call, view.query, _MOVED_ON)
+
+    async def _on_order(self, _sender: MemberIndex, payload: bytes) -> None:
+        """Take an order. The ledger has already told what this node must do; the order shows that the desk saw it."""
+        order = decode_order(payload)
+        check_signature(order.inquirer, order.statement, order.signature, "order")
+        _log.debug("order.taken")
+
+    async def _on_shares(self, sender: MemberIndex, payload: bytes) -> None:
+        shares = decode_shares(payload)
+        self._mailbox.shares.put((shares.query, shares.attempt, sender), shares)
+
+    async def _on_deal(self, sender: MemberIndex, payload: bytes) -> None:
+        deal = decode_deal(payload)
+        check_signature(self._context.members[sender].identity, deal.statement, deal.signature, "deal")
+        stated = decode_deal_statement(deal.statement)
+        self._mailbox.deals.put((stated.session, sender), deal)
+
+    async def _on_accept(self, sender: MemberIndex, payload: bytes) -> None:
+        accept = decode_accept(payload)
+        check_signature(self._context.members[sender].identity, accept.statement, accept.signature, "accept")
+        stated = decode_accept_statement(accept.statement)
+        self._mailbox.accepts.put((stated.session, sender), stated.deal_hash)
+
+    async def _on_end(self, sender: MemberIndex, payload: bytes) -> None:
+        end = decode_end(payload)
+        check_signature(self._context.members[sender].identity, end.statement, end.signature, "end")
+        stated = decode_end_statement(end.statement)
+        self._mailbox.ends.put((stated.session, sender), end)
+
+    async def _on_abort(self, sender: MemberIndex, payload: bytes) -> None:
+        abort = decode_abort(payload)
+        self._mailbox.aborts.put((abort.session, sender), abort)

@@ -1,0 +1,151 @@
+"""What every role is given: who it is, whom it knows, and its ports."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import structlog
+
+from ledger.types import Address, ChainId, Height, InquirerRecord, Millis, Signature
+from mpcnode.errors import ErrorCode, PeerRefusedError, RevertedError, UnavailableError
+from mpcnode.roles.ports import Call, Clock, JournalPort, LedgerPort, PeersPort, RandomBytes
+from mpcnode.scorecard import Model
+from mpcnode.sealing.keys import SigningKey
+from mpcnode.types import EpochKeys, Member, MemberIndex, ModelHash, QueryId
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing:
+    """Waits of the query flow, ms."""
+
+    commit_offset: int = 100
+    """From seeing an attempt to committing inputs to it, whatever the look-up took."""
+    preparation: int = 5_000
+    """For shares, deal and accepts, from seeing COMPUTING."""
+    computation: int = 5_000
+    """For the rounds and the ends of a session."""
+    retry: int = 500
+    """Between tries of a transaction that expired."""
+    call: int = 60_000
+    """Life of a transaction that has no nearer deadline."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """One daemon's place in the consortium, and its ports."""
+
+    chain: ChainId
+    me: Member
+    members: Mapping[MemberIndex, Member]
+    classes: tuple[str, ...]
+    """Names of the data classes, by index."""
+    inquirers: Mapping[Address, InquirerRecord] = field(repr=False)
+    """Registered inquirers, by contract address."""
+    epoch: EpochKeys
+    committee_companies_min: int
+    """Distinct companies that a committee must span."""
+    dealer: MemberIndex
+    """The supervisor that deals correlations."""
+    models: Mapping[ModelHash, Model] = field(repr=False)
+    identity: SigningKey = field(repr=False)
+    ledger: LedgerPort
+    peers: PeersPort
+    journal: JournalPort
+    clock: Clock
+    random: RandomBytes
+    timing: Timing = field(default_factory=Timing)
+
+    def sign(self, statement: bytes) -> Signature:
+        """Sign a statement with the member's identity."""
+        return self.identity.sign(statement)
+
+    def soon(self) -> Millis:
+        """Expiry of a transaction that has no nearer deadline."""
+        return Millis(self.clock.now_ms() + self.timing.call)
+
+
+async def settle(context: Context, call: Call, query: QueryId, moved_on: set[ErrorCode]) -> Height | None:
+    """Submit a call until it is final, or until the ledger says that it is not needed any more.
+
+    Args:
+        context: The role's context.
+        call: What to submit.
+        query: The query that it is about, for the log.
+        moved_on: Codes that mean somebody else was faster or the query has moved on.
+
+    Returns:
+        The height, or None if it was not needed.
+
+    Raises:
+        RevertedError: the contract refused it for another reason.
+    """
+    while True:
+        try:
+            return await context.ledger.submit(call)
+        except RevertedError as reverted:
+            if reverted.code not in moved_on:
+                raise
+            _log.info("call.not_needed", method=call.method, query=query.hex(), code=reverted.code)
+            return None
+        except UnavailableError:
+            if context.clock.now_ms() > call.expiry_ms:
+                _log.warning("call.expired", method=call.method, query=query.hex())
+                return None
+            await asyncio.sleep(context.timing.retry / 1000)
+
+
+async def deliver(context: Context, query: QueryId, to: MemberIndex, kind: str, payload: bytes) -> None:
+    """Deliver a message until it is acknowledged; a peer that will never take it is noted and left alone."""
+    try:
+        await context.peers.deliver(to, kind, payload)
+    except PeerRefusedError as refused:
+        _log.warning("deliver.refused", kind=kind, to=to, query=query.hex(), reason=str(refused))
+
+
+class _OverError(Exception):
+    """The query has ended."""
+
+
+@asynccontextmanager
+async def until_over(context: Context, query: QueryId) -> AsyncIterator[asyncio.TaskGroup]:
+    """A task group that lives as long as a query: when the query ends, body and tasks are cancelled."""
+
+    async def watch() -> None:
+        await context.ledger.until(query, lambda view: view.is_over)
+        raise _OverError
+
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(watch(), name=f"end of {query.hex()[:8]}")
+            yield tasks
+    except* _OverError:
+        pass
+
+
+class QueryTasks:
+    """At most one task for each query; an error in one is logged and ends that one only.
+
+    A query whose task failed ends by its deadline on the ledger like any other that is waited for in vain.
+    """
+
+    def __init__(self, tasks: asyncio.TaskGroup) -> None:
+        """Take the group that owns the tasks."""
+        self._tasks = tasks
+        self._running: dict[QueryId, asyncio.Task[None]] = {}
+
+    def start(self, query: QueryId, work: Callable[[], Coroutine[object, object, None]]) -> None:
+        """Start work on a query unless it is being worked on."""
+        if query not in self._running:
+            self._running[query] = self._tasks.create_task(self._guarded(query, work), name=query.hex()[:8])
+
+    async def _guarded(self, query: QueryId, work: Callable[[], Coroutine[object, object, None]]) -> None:
+        with structlog.contextvars.bound_contextvars(query=query.hex()):
+            try:
+                await work()
+            except Exception:  # noqa: BLE001 - the boundary between queries: one must not end the others
+                _log.exception("query.failed")
+            finally:
+                del self._running[query]

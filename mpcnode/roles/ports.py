@@ -1,0 +1,113 @@
+"""What roles need of the world. Each port is small, and the tests' fakes are its second implementation."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from ledger.types import Cosignature, Height, Millis
+from mpcnode.query.view import LedgerView, QueryView
+from mpcnode.types import MemberIndex, QueryId, SessionId
+
+Handler = Callable[[MemberIndex, bytes], Awaitable[None]]
+"""Takes a verified message of one kind: its sender and its payload."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """A contract function to be called on the ledger."""
+
+    method: str
+    """`contract.function`."""
+    values: tuple[object, ...]
+    """The arguments of docs/protocol.md section 5, in order."""
+    cosigners: tuple[Cosignature, ...] = ()
+    expiry_ms: Millis
+    """Last block time at which the call makes sense."""
+
+
+class LedgerPort(Protocol):
+    """The own replica."""
+
+    @property
+    def view(self) -> LedgerView:
+        """What the ledger says of every query, as of the own head."""
+
+    async def until(self, query: QueryId, condition: Callable[[QueryView], bool]) -> QueryView:
+        """Wait until the ledger knows the query and `condition` holds of it."""
+
+    def changed(self) -> AsyncIterator[QueryId]:
+        """Every open query, then each query when a final block changes it."""
+
+    async def submit(self, call: Call) -> Height:
+        """Send a transaction and wait until it is final; return the height.
+
+        Raises:
+            RevertedError: the contract refused it, with the contract's code.
+            UnavailableError: it expired before it was included.
+        """
+
+    async def receipt(self, query: QueryId) -> bytes:
+        """Build the receipt file of a query's transactions so far."""
+
+    async def preflight(self, call: Call) -> None:
+        """Try a call on the head's state, and keep nothing.
+
+        Raises:
+            RevertedError: as `submit` would.
+        """
+
+
+class RoundsChannel(Protocol):
+    """One session's frames."""
+
+    def broadcast(self, number: int, data: bytes) -> None:
+        """Send a round's data to all others."""
+
+    async def receive(self) -> tuple[MemberIndex, int, bytes]:
+        """Wait for the next frame: its sender, round and data."""
+
+
+class PeersPort(Protocol):
+    """The other daemons."""
+
+    async def deliver(self, to: MemberIndex, kind: str, payload: bytes) -> None:
+        """Sign a message and send it until its receiver acknowledges it; cancel to give up.
+
+        Raises:
+            PeerRefusedError: the receiver will never take it.
+        """
+
+    def rounds(self, session: SessionId, others: Sequence[MemberIndex]) -> AbstractAsyncContextManager[RoundsChannel]:
+        """Open the frames of a session with the other nodes."""
+
+
+class JournalPort(Protocol):
+    """The daemon's own durable memory: write once, then act."""
+
+    async def put_once(self, kind: str, key: bytes, value: bytes) -> bool:
+        """Keep a value durably before returning; False if the key was there already (its value stays)."""
+
+    async def get(self, kind: str, key: bytes) -> bytes | None:
+        """Read a value back."""
+
+    async def items(self, kind: str) -> Sequence[tuple[bytes, bytes]]:
+        """All entries of a kind, oldest first."""
+
+
+class RecordsPort(Protocol):
+    """A participant's own records."""
+
+    def lookup(self, pseudonym: bytes) -> Mapping[str, int | None] | None:
+        """The attributes of a subject by name (None: missing); None if the subject is unknown."""
+
+
+class Clock(Protocol):
+    """The wall clock."""
+
+    def now_ms(self) -> Millis:
+        """Milliseconds since the Unix epoch."""
+
+
+RandomBytes = Callable[[int], bytes]
+"""Draws that many secret random bytes."""

@@ -1,0 +1,65 @@
+"""What every MPC node and the dealer derive alike from the ledger: an attempt's session id, layout and program."""
+
+from functools import lru_cache
+
+from mpcnode.errors import ErrorCode, LocalError, RequestError
+from mpcnode.mpc import Program
+from mpcnode.query.view import QueryView
+from mpcnode.roles.context import Context
+from mpcnode.scorecard import Layout, Model, PanelMember, compile_model, lay_out
+from mpcnode.types import Member, SessionId, members_of
+
+_PROGRAMS_KEPT = 64
+
+
+def session_of(view: QueryView) -> SessionId:
+    """Name of the session of a query's current attempt.
+
+    Raises:
+        LocalError: the query is not being computed.
+    """
+    if view.session is None:
+        raise LocalError(f"query {view.query.hex()}: expected it to be computed, it is {view.state.name}")
+    return view.session
+
+
+def model_of(context: Context, view: QueryView) -> Model:
+    """The model that a query asks.
+
+    Raises:
+        RequestError: this daemon has no document of that hash.
+    """
+    model = context.models.get(view.model)
+    if model is None:
+        raise RequestError(f"model {view.model.hex()}: expected its document here", ErrorCode.UNKNOWN_MODEL)
+    return model
+
+
+def layout_of(context: Context, view: QueryView) -> Layout:
+    """The model and the panel of a query; the inquirer's own company does not count for coverage."""
+    company = context.inquirers[view.inquirer].company
+    return lay_out(
+        model_of(context, view),
+        [panel_member(context, context.members[member], company) for member in members_of(view.panel)],
+    )
+
+
+def panel_member(context: Context, member: Member, inquirer_company: int) -> PanelMember:
+    """A panel member as a model sees it."""
+    classes = frozenset(supplied_classes(context, member))
+    return PanelMember(member=member.index, classes=classes, counted=member.company != inquirer_company)
+
+
+def supplied_classes(context: Context, member: Member) -> tuple[str, ...]:
+    """Names of the data classes that a member supplies."""
+    return tuple(name for bit, name in enumerate(context.classes) if member.classes >> bit & 1)
+
+
+def program_of(context: Context, view: QueryView) -> Program:
+    """The program of a query's current attempt."""
+    return _compiled(layout_of(context, view), len(view.committee))
+
+
+@lru_cache(maxsize=_PROGRAMS_KEPT)
+def _compiled(layout: Layout, parties: int) -> Program:
+    return compile_model(layout, parties)

@@ -1,0 +1,354 @@
+"""One attempt at one MPC node: from COMPUTING on the ledger to the signed ends of the whole committee.
+
+Gather the shares and the deal, check both, accept; when everybody has accepted, journal the session and run it; seal
+the own output share, sign the end, and gather the others'. Whatever goes wrong is an `AttemptFailedError` that says why
+and who was waited for; the session's randomness is never used again.
+"""
+
+import asyncio
+import hashlib
+import hmac
+from collections.abc import Coroutine, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from ledger.types import Digest
+from mpcnode.errors import CallerError, DealError, SessionError, ShareError, WrongSignatureError
+from mpcnode.mpc import Finished, Payload, Program, RowContext, RowShape, Session, expand, expand_share
+from mpcnode.query.messages import Abort, Accept, Deal, End, Kind, Shares, encode_abort, encode_accept, encode_end
+from mpcnode.query.statements import (
+    AcceptStatement,
+    EndStatement,
+    SharesStatement,
+    decode_deal_statement,
+    decode_end_statement,
+    encode_accept_statement,
+    encode_end_statement,
+    encode_shares_statement,
+)
+from mpcnode.query.view import QueryView
+from mpcnode.roles.context import Context, deliver
+from mpcnode.roles.inbox import Inbox
+from mpcnode.roles.ports import RoundsChannel
+from mpcnode.roles.programs import program_of, session_of
+from mpcnode.sealing.boxes import EPHEMERAL_BYTES, seal
+from mpcnode.sealing.commitments import (
+    SALT_BYTES,
+    OutputShare,
+    ShareLabel,
+    corrections_hash,
+    encode_output,
+    opens_share,
+    output_commitment,
+    seed_hash,
+    seeds_hash,
+    statement_hash,
+)
+from mpcnode.sealing.envelopes import ENVELOPE_SECRET_BYTES, seal_envelope
+from mpcnode.sealing.keys import check_signature
+from mpcnode.types import Bitmap, FailReason, MemberIndex, Rank, SessionId, bitmap, members_of
+
+_STARTED = "started"
+"""Journal: sessions whose first frame may have left."""
+
+_END = "end"
+"""Journal: own ends, by session."""
+
+T = TypeVar("T")
+
+
+class AttemptFailedError(CallerError):
+    """An attempt cannot be completed."""
+
+    def __init__(
+        self, reason: FailReason, why: str, waited: Iterable[MemberIndex] = (), *, by_peer: bool = False
+    ) -> None:
+        super().__init__(why)
+        self.reason = reason
+        self.waited: Bitmap = bitmap(waited)
+        self.by_peer = by_peer
+        """Another node ended it, and knows better why."""
+
+
+@dataclass(slots=True)
+class Mailbox:
+    """What peers delivered for sessions, ahead of their use or not."""
+
+    shares: Inbox[Shares] = field(default_factory=Inbox)
+    """By query, attempt, participant."""
+    deals: Inbox[Deal] = field(default_factory=Inbox)
+    """By session, dealer."""
+    accepts: Inbox[bytes] = field(default_factory=Inbox)
+    """Deal hashes by session, node."""
+    ends: Inbox[End] = field(default_factory=Inbox)
+    """By session, node."""
+    aborts: Inbox[Abort] = field(default_factory=Inbox)
+    """By session, node."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Plan:
+    """What everybody derives from the ledger about an attempt."""
+
+    view: QueryView
+    session: SessionId
+    program: Program
+    rank: Rank
+    others: tuple[MemberIndex, ...]
+    """The rest of the committee, in rank order."""
+
+    @property
+    def is_last(self) -> bool:
+        """Whether this node receives corrections."""
+        return self.rank == len(self.others)
+
+
+class SessionRunner:
+    """Runs attempts at this node."""
+
+    def __init__(self, context: Context, mailbox: Mailbox) -> None:
+        """Take the role's context and where messages arrive."""
+        self._context = context
+        self._mailbox = mailbox
+
+    async def run(self, view: QueryView, sends: asyncio.TaskGroup) -> tuple[End, ...]:
+        """Run an attempt; return everybody's end in rank order.
+
+        Args:
+            view: the query, COMPUTING.
+            sends: owns deliveries, which may outlast the attempt.
+
+        Raises:
+            AttemptFailedError: it cannot be completed.
+        """
+        plan = self._plan(view)
+        ends: tuple[End, ...] = ()
+        failure: AttemptFailedError | None = None
+        try:
+            async with asyncio.TaskGroup() as group:
+                watchers = [group.create_task(self._watch_abort(plan, member)) for member in plan.others]
+                ends = await self._attempt(plan, sends)
+                for watcher in watchers:
+                    watcher.cancel()
+        except* AttemptFailedError as failures:
+            failure = _first(failures)
+        if failure is not None:
+            if not failure.by_peer:
+                self._tell_abort(plan, failure, sends)
+            raise failure
+        return ends
+
+    def _plan(self, view: QueryView) -> _Plan:
+        context = self._context
+        return _Plan(
+            view=view,
+            session=session_of(view),
+            program=program_of(context, view),
+            rank=Rank(view.committee.index(context.me.index)),
+            others=tuple(member for member in view.committee if member != context.me.index),
+        )
+
+    async def _watch_abort(self, plan: _Plan, member: MemberIndex) -> None:
+        abort = await self._mailbox.aborts.take((plan.session, member))
+        raise AttemptFailedError(FailReason.ABORT, f"member {member} ended the session ({abort.reason})", by_peer=True)
+
+    def _tell_abort(self, plan: _Plan, failure: AttemptFailedError, sends: asyncio.TaskGroup) -> None:
+        payload = encode_abort(Abort(session=plan.session, reason=failure.reason))
+        for member in plan.others:
+            sends.create_task(deliver(self._context, plan.view.query, member, Kind.ABORT, payload))
+
+    async def _attempt(self, plan: _Plan, sends: asyncio.TaskGroup) -> tuple[End, ...]:
+        try:
+            async with self._context.peers.rounds(plan.session, plan.others) as channel:
+                deal_hash, finished = await self._prepare_and_compute(plan, channel, sends)
+        except ShareError as error:
+            raise AttemptFailedError(FailReason.BAD_SHARE, str(error)) from error
+        except (SessionError, DealError, WrongSignatureError) as error:
+            raise AttemptFailedError(FailReason.ABORT, str(error)) from error
+        end = self._seal(plan, deal_hash, finished)
+        payload = encode_end(end)
+        await self._context.journal.put_once(_END, plan.session, payload)
+        for member in plan.others:
+            sends.create_task(deliver(self._context, plan.view.query, member, Kind.END, payload))
+        return await self._gather_ends(plan, end)
+
+    async def _prepare_and_compute(
+        self, plan: _Plan, channel: RoundsChannel, sends: asyncio.TaskGroup
+    ) -> tuple[Digest, Finished]:
+        rows = await self._gather_rows(plan)
+        deal, deal_hash = await self._take_deal(plan)
+        corrections = deal.corrections if plan.is_last else None
+        material = expand(plan.program, plan.session, plan.rank, deal.seed, corrections)
+        session = Session(plan.program, plan.session, plan.rank, rows, material)
+        await self._accept(plan, deal_hash, sends)
+        if not await self._context.journal.put_once(_STARTED, plan.session, b""):
+            raise SessionError(f"session {plan.session.hex()}: was started before this daemon restarted")
+        return deal_hash, await self._compute(plan, session, channel)
+
+    async def _gather_rows(self, plan: _Plan) -> list[bytes | None]:
+        """Wait for every contributor's share, check that it opens its commitment, and expand it."""
+        view, me = plan.view, self._context.me.index
+        waits = {member: self._mailbox.shares.take((view.query, view.attempt, member)) for member in view.commitments}
+        arrived = await self._collect("shares", waits, self._context.timing.preparation)
+        shapes = dict(zip(members_of(view.panel), plan.program.body.rows, strict=True))
+        rows: list[bytes | None] = []
+        for member, shape in shapes.items():
+            shares = arrived.get(member)
+            rows.append(None if shares is None else self._open_share(plan, member, shares, shape, me))
+        return rows
+
+    def _open_share(
+        self, plan: _Plan, participant: MemberIndex, shares: Shares, shape: RowShape, me: MemberIndex
+    ) -> bytes:
+        view, chain = plan.view, self._context.chain
+        commitment = view.commitments[participant][plan.rank]
+        stated = encode_shares_statement(
+            SharesStatement(
+                chain=chain,
+                query=view.query,
+                attempt=view.attempt,
+                participant=participant,
+                node=me,
+                commitment=commitment,
+            )
+        )
+        identity = self._context.members[participant].identity
+        check_signature(identity, stated, shares.signature, f"shares of member {participant}")
+        label = ShareLabel(chain=chain, query=view.query, attempt=view.attempt, participant=participant, node=me)
+        if not opens_share(label, shares.sent, shares.salt, commitment):
+            raise ShareError(f"member {participant}: its share does not open its commitment on the ledger")
+        context = RowContext(query=view.query, attempt=view.attempt, participant=participant)
+        return expand_share(shares.sent, shape, context, me, is_last=plan.is_last)
+
+    async def _take_deal(self, plan: _Plan) -> tuple[Deal, Digest]:
+        """Wait for the deal and check it against its record."""
+        dealer = self._context.dealer
+        waits = {dealer: self._mailbox.deals.take((plan.session, dealer))}
+        deal = (await self._collect("deal", waits, self._context.timing.preparation))[dealer]
+        stated = decode_deal_statement(deal.statement)
+        me = self._context.me.index
+        own_hash = seed_hash(plan.session, me, deal.seed, deal.salt)
+        if len(deal.seed_hashes) != len(plan.view.committee) or deal.seed_hashes[plan.rank] != own_hash:
+            raise DealError("deal: expected the own seed's hash at the own rank, got another one")
+        if stated.seeds_hash != seeds_hash(deal.seed_hashes) or stated.correcting != plan.view.committee[-1]:
+            raise DealError("deal: expected the record of these seed hashes and of the last node, got another one")
+        if plan.is_last and stated.corrections_hash != corrections_hash(deal.corrections):
+            raise DealError("deal: expected the corrections of the record, got others")
+        if not plan.is_last and deal.corrections:
+            raise DealError("deal: expected corrections for the last node only, got some")
+        return deal, statement_hash(deal.statement)
+
+    async def _accept(self, plan: _Plan, deal_hash: Digest, sends: asyncio.TaskGroup) -> None:
+        """Tell committee and dealer that everything is in order here, and wait until all the committee says so."""
+        context, query = self._context, plan.view.query
+        stated = encode_accept_statement(
+            AcceptStatement(chain=context.chain, session=plan.session, deal_hash=deal_hash)
+        )
+        payload = encode_accept(Accept(statement=stated, signature=context.sign(stated)))
+        for member in (*plan.others, context.dealer):
+            sends.create_task(deliver(context, query, member, Kind.ACCEPT, payload))
+        waits = {member: self._mailbox.accepts.take((plan.session, member)) for member in plan.others}
+        accepted = await self._collect("accepts", waits, context.timing.preparation)
+        for member, accepted_hash in accepted.items():
+            if accepted_hash != deal_hash:
+                raise SessionError(f"member {member}: accepted another deal; the dealer dealt twice")
+
+    async def _compute(self, plan: _Plan, session: Session, channel: RoundsChannel) -> Finished:
+        """Run the rounds."""
+        latest = dict.fromkeys(plan.others, 0)
+        steps: tuple[Payload | Finished, ...] = (session.start(),)
+        try:
+            async with asyncio.timeout(self._context.timing.computation / 1000):
+                while True:
+                    for step in steps:
+                        if isinstance(step, Finished):
+                            return step
+                        channel.broadcast(step.round, step.data)
+                    member, number, data = await channel.receive()
+                    latest[member] = number
+                    steps = session.receive(Rank(plan.view.committee.index(member)), number, data)
+        except TimeoutError as error:
+            behind = [member for member, number in latest.items() if number == min(latest.values())]
+            why = f"rounds: no word from members {behind} after round {min(latest.values())}"
+            raise AttemptFailedError(FailReason.TIMEOUT, why, behind) from error
+
+    def _seal(self, plan: _Plan, deal_hash: Digest, finished: Finished) -> End:
+        """Seal the own output share to inquirer and supervisor, and sign the end."""
+        context, view = self._context, plan.view
+        me, salt = context.me.index, context.random(SALT_BYTES)
+        output = OutputShare(query=view.query, session=plan.session, node=me, salt=salt, share=finished.output)
+        plaintext = encode_output(output)
+        inquirer_box = seal(plaintext, view.terms.result_key, context.random(EPHEMERAL_BYTES))
+        supervisor_box = seal_envelope(plaintext, context.epoch, context.random(ENVELOPE_SECRET_BYTES))
+        stated = encode_end_statement(
+            EndStatement(
+                chain=context.chain,
+                query=view.query,
+                attempt=view.attempt,
+                session=plan.session,
+                deal_hash=deal_hash,
+                transcript_hash=finished.transcript,
+                output_commitment=output_commitment(plan.session, me, finished.output, salt),
+                inquirer_box_hash=Digest(hashlib.sha256(inquirer_box).digest()),
+                supervisor_box_hash=Digest(hashlib.sha256(supervisor_box).digest()),
+            )
+        )
+        return End(
+            statement=stated,
+            signature=context.sign(stated),
+            inquirer_box=inquirer_box,
+            supervisor_box=supervisor_box,
+        )
+
+    async def _gather_ends(self, plan: _Plan, own: End) -> tuple[End, ...]:
+        """Wait for the others' ends and check that they are ends of the same session."""
+        waits = {member: self._mailbox.ends.take((plan.session, member)) for member in plan.others}
+        ends = await self._collect("ends", waits, self._context.timing.computation)
+        mine = decode_end_statement(own.statement)
+        for member, end in ends.items():
+            theirs = decode_end_statement(end.statement)
+            if (theirs.query, theirs.attempt, theirs.deal_hash) != (mine.query, mine.attempt, mine.deal_hash):
+                raise AttemptFailedError(FailReason.ABORT, f"member {member}: signed the end of something else")
+            if not hmac.compare_digest(theirs.transcript_hash, mine.transcript_hash):
+                raise AttemptFailedError(FailReason.TRANSCRIPTS_DIFFER, f"member {member}: opened other values")
+            _check_boxes(member, end, own, theirs)
+        return tuple(own if member == self._context.me.index else ends[member] for member in plan.view.committee)
+
+    async def _collect(
+        self, what: str, waits: Mapping[MemberIndex, Coroutine[object, object, T]], timeout_ms: int
+    ) -> dict[MemberIndex, T]:
+        """Wait for one thing of each member.
+
+        Raises:
+            AttemptFailedError: some did not send it in time.
+        """
+        found: dict[MemberIndex, T] = {}
+
+        async def wait(member: MemberIndex, arrival: Coroutine[object, object, T]) -> None:
+            found[member] = await arrival
+
+        try:
+            async with asyncio.timeout(timeout_ms / 1000), asyncio.TaskGroup() as group:
+                for member, arrival in waits.items():
+                    group.create_task(wait(member, arrival))
+        except TimeoutError as error:
+            missing = [member for member in waits if member not in found]
+            why = f"{what}: no word from members {missing} within {timeout_ms} ms"
+            raise AttemptFailedError(FailReason.TIMEOUT, why, missing) from error
+        return found
+
+
+def _check_boxes(member: MemberIndex, end: End, own: End, stated: EndStatement) -> None:
+    boxes = (
+        (end.inquirer_box, own.inquirer_box, stated.inquirer_box_hash),
+        (end.supervisor_box, own.supervisor_box, stated.supervisor_box_hash),
+    )
+    for box, ours, expected in boxes:
+        if len(box) != len(ours) or not hmac.compare_digest(hashlib.sha256(box).digest(), expected):
+            raise AttemptFailedError(FailReason.ABORT, f"member {member}: its boxes are not those that it signed")
+
+
+def _first(failures: BaseExceptionGroup[AttemptFailedError]) -> AttemptFailedError:
+    """The first failure of a group, however deep it lies."""
+    first = failures.exceptions[0]
+    return _first(first) if isinstance(first, BaseExceptionGroup) else first

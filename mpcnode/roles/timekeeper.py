@@ -1,0 +1,70 @@
+"""What validators owe every query by rank: closing its inputs, and ending it when its deadline has passed.
+
+Any role can be a validator, so this runs beside the role. Ranks spread the duty (docs/protocol.md 6.5): usually one
+daemon submits, and a reverted call only means that another was faster.
+"""
+
+import asyncio
+from functools import partial
+
+import structlog
+
+from mpcnode.errors import ErrorCode
+from mpcnode.query.duties import Duty, next_duty
+from mpcnode.query.view import QueryView
+from mpcnode.roles.context import Context, QueryTasks, settle, until_over
+from mpcnode.roles.ports import Call
+from mpcnode.types import MemberIndex, QueryId
+
+_log = structlog.get_logger(__name__)
+
+_MOVED_ON = {
+    ErrorCode.WRONG_STATE,
+    ErrorCode.WRONG_ATTEMPT,
+    ErrorCode.TOO_EARLY,
+    ErrorCode.UNKNOWN_QUERY,
+}
+
+
+class Timekeeper:
+    """Closes and expires queries when they are due and it is this validator's turn."""
+
+    def __init__(self, context: Context, validators: tuple[MemberIndex, ...]) -> None:
+        """Take the role's context and all validators' member indices."""
+        self._context = context
+        self._validators = validators
+
+    async def run(self) -> None:
+        """Watch every open query; runs until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            queries = QueryTasks(group)
+            async for query in self._context.ledger.changed():
+                queries.start(query, partial(self._watch, query))
+
+    async def _watch(self, query: QueryId) -> None:
+        async with until_over(self._context, query):
+            while True:
+                view = self._context.ledger.view.get(query)
+                if view is None:
+                    return
+                duty = next_duty(view, self._context.me.index, self._validators)
+                if duty is None:
+                    return
+                await self._wait(view, duty)
+
+    async def _wait(self, view: QueryView, duty: Duty) -> None:
+        """Sleep until the duty is due or the query changes; then do it if it still stands."""
+        wait_ms = duty.due_ms - self._context.clock.now_ms()
+        if wait_ms > 0:
+            try:
+                async with asyncio.timeout(wait_ms / 1000):
+                    await self._context.ledger.until(view.query, lambda now: now != view)
+            except TimeoutError:
+                pass
+            else:
+                return
+        _log.info("duty.due", method=duty.method, query=view.query.hex())
+        call = Call(method=duty.method, values=duty.values, expiry_ms=self._context.soon())
+        await settle(self._context, call, view.query, _MOVED_ON)
+        # a revert as too early means that block time lags this clock; look again a little later
+        await asyncio.sleep(self._context.timing.retry / 1000)

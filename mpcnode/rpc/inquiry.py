@@ -1,0 +1,213 @@
+"""The inquirer's channel: the operator's service and the client's calls.
+
+Server TLS, pinned by the inquirer's profile; who asks follows from the signature over each call, not from the channel.
+"""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import grpc
+
+from ledger.types import ChainId, Height, Millis, PublicKey, Signature
+from mpcnode.query.request import SealedRequest
+from mpcnode.query.view import QueryView
+from mpcnode.roles.ports import Clock
+from mpcnode.rpc.statuses import error_of, translated
+from mpcnode.rpc.tls import channel_options, inquiry_channel_credentials
+from mpcnode.sealing.messages import CallWindow, SignedCall, check_call
+from mpcnode.types import AuditMode, Bitmap, EndReason, QueryId, QueryState, Verdict
+from mpcnode.v1 import inquiry_pb2, inquiry_pb2_grpc
+
+FOLLOW = "Follow"
+GET_RECEIPT = "GetReceipt"
+
+CALLS_MAX = 100_000
+"""Signed calls of the last five minutes that the operator remembers, so that none is made twice."""
+
+_BITMAP_BYTES = 16
+
+
+class Desk(Protocol):
+    """The operator's side of the channel."""
+
+    async def ask(self, request: SealedRequest) -> Height:
+        """Register a query; return the height at which it became final."""
+
+    def follow(self, query: QueryId, inquirer: PublicKey) -> AsyncIterator[QueryView]:
+        """The inquirer's query now and after every change until nothing more will happen to it."""
+
+    async def receipt(self, query: QueryId, inquirer: PublicKey) -> bytes:
+        """The receipt of the inquirer's query so far."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """Where a query stands, as its inquirer sees it."""
+
+    state: QueryState
+    attempt: int
+    reason: EndReason
+    waited: Bitmap
+    mode: AuditMode
+    verdict: Verdict | None
+    panel: Bitmap
+    committed: Bitmap
+    refused: Bitmap
+
+
+class InquiryServicer(inquiry_pb2_grpc.InquiryServiceServicer):
+    """Takes inquirers' calls."""
+
+    def __init__(self, chain: ChainId, desk: Desk, clock: Clock) -> None:
+        """Take the chain that calls must name and the operator's desk."""
+        self._chain = chain
+        self._desk = desk
+        self._clock = clock
+        self._window = CallWindow(CALLS_MAX)
+
+    async def Ask(  # noqa: N802 - gRPC's name
+        self, request: inquiry_pb2.AskRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> inquiry_pb2.AskResponse:
+        """Register a query."""
+        async with translated(context):
+            sealed = SealedRequest(
+                statement=request.statement,
+                signature=Signature(request.signature),
+                inquirer=PublicKey(request.inquirer),
+                tokens=tuple(request.tokens),
+                supervisor_copy=request.supervisor_copy,
+            )
+            return inquiry_pb2.AskResponse(height=await self._desk.ask(sealed))
+
+    async def Follow(  # noqa: N802 - gRPC's name
+        self, request: inquiry_pb2.FollowRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> AsyncIterator[inquiry_pb2.FollowResponse]:
+        """Tell the state of a query until nothing more will happen to it."""
+        async with translated(context):
+            query, inquirer = self._check(request.call, FOLLOW)
+            async for view in self._desk.follow(query, inquirer):
+                yield _response(view)
+
+    async def GetReceipt(  # noqa: N802 - gRPC's name
+        self, request: inquiry_pb2.GetReceiptRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> inquiry_pb2.GetReceiptResponse:
+        """Give the receipt of a query so far."""
+        async with translated(context):
+            query, inquirer = self._check(request.call, GET_RECEIPT)
+            return inquiry_pb2.GetReceiptResponse(receipt=await self._desk.receipt(query, inquirer))
+
+    def _check(self, sent: inquiry_pb2.SignedCall, method: str) -> tuple[QueryId, PublicKey]:
+        now = self._clock.now_ms()
+        call = SignedCall(
+            method=method,
+            inquirer=PublicKey(sent.inquirer),
+            nonce=sent.nonce,
+            expiry_ms=Millis(sent.expiry_ms),
+            payload=sent.payload,
+            signature=Signature(sent.signature),
+        )
+        payload = check_call(call, self._chain, method=method, now=now)
+        self._window.admit(call, now)
+        return QueryId(payload), call.inquirer
+
+
+def _response(view: QueryView) -> inquiry_pb2.FollowResponse:
+    return inquiry_pb2.FollowResponse(
+        state=view.state,
+        attempt=view.attempt,
+        reason=view.end_reason,
+        waited=view.waited.to_bytes(_BITMAP_BYTES, "big"),
+        mode=view.mode,
+        verdict=view.verdict or 0,
+        panel=view.panel.to_bytes(_BITMAP_BYTES, "big"),
+        committed=view.committed.to_bytes(_BITMAP_BYTES, "big"),
+        refused=view.refused.to_bytes(_BITMAP_BYTES, "big"),
+    )
+
+
+class InquiryChannel:
+    """A client's channel to the operator; use it as an async context manager."""
+
+    def __init__(self, address: str, name: str, certificate: bytes) -> None:
+        """Take the operator's address, its member name and its certificate (PEM), which is all that is trusted."""
+        self._channel = grpc.aio.secure_channel(
+            address, inquiry_channel_credentials(certificate), options=channel_options(name)
+        )
+        self._stub: inquiry_pb2_grpc.InquiryServiceAsyncStub = inquiry_pb2_grpc.InquiryServiceStub(self._channel)
+
+    async def __aenter__(self) -> "InquiryChannel":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._channel.close(None)
+
+    async def ask(self, sealed: SealedRequest, timeout_s: float) -> Height:
+        """Send a request; return the height of its registration.
+
+        Raises:
+            CallerError: the operator or the ledger refused it, with the code.
+            UnavailableError: no answer in time.
+        """
+        request = inquiry_pb2.AskRequest(
+            statement=sealed.statement,
+            signature=sealed.signature,
+            inquirer=sealed.inquirer,
+            tokens=sealed.tokens,
+            supervisor_copy=sealed.supervisor_copy,
+        )
+        try:
+            return Height((await self._stub.Ask(request, timeout=timeout_s)).height)
+        except grpc.aio.AioRpcError as failure:
+            raise error_of(failure) from failure
+
+    async def follow(self, call: SignedCall, timeout_s: float) -> AsyncIterator[Progress]:
+        """Yield where a query stands, now and after every change.
+
+        Raises:
+            CallerError: the operator refused the call, with the code.
+            UnavailableError: no answer in time.
+        """
+        request = inquiry_pb2.FollowRequest(call=_sent(call))
+        try:
+            async for response in self._stub.Follow(request, timeout=timeout_s):
+                yield _progress(response)
+        except grpc.aio.AioRpcError as failure:
+            raise error_of(failure) from failure
+
+    async def receipt(self, call: SignedCall, timeout_s: float) -> bytes:
+        """Fetch the receipt of a query so far.
+
+        Raises:
+            CallerError: the operator refused the call, with the code.
+            UnavailableError: no answer in time.
+        """
+        request = inquiry_pb2.GetReceiptRequest(call=_sent(call))
+        try:
+            return (await self._stub.GetReceipt(request, timeout=timeout_s)).receipt
+        except grpc.aio.AioRpcError as failure:
+            raise error_of(failure) from failure
+
+
+def _sent(call: SignedCall) -> inquiry_pb2.SignedCall:
+    return inquiry_pb2.SignedCall(
+        inquirer=call.inquirer,
+        nonce=call.nonce,
+        expiry_ms=call.expiry_ms,
+        payload=call.payload,
+        signature=call.signature,
+    )
+
+
+def _progress(response: inquiry_pb2.FollowResponse) -> Progress:
+    return Progress(
+        state=QueryState(response.state),
+        attempt=response.attempt,
+        reason=EndReason(response.reason),
+        waited=Bitmap(int.from_bytes(response.waited, "big")),
+        mode=AuditMode(response.mode),
+        verdict=Verdict(response.verdict) if response.verdict else None,
+        panel=Bitmap(int.from_bytes(response.panel, "big")),
+        committed=Bitmap(int.from_bytes(response.committed, "big")),
+        refused=Bitmap(int.from_bytes(response.refused, "big")),
+    )

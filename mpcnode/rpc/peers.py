@@ -1,0 +1,137 @@
+"""Messages between daemons: the service that takes them and the client that delivers them."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+import grpc
+from tenacity import AsyncRetrying, retry_if_exception, wait_exponential_jitter
+
+from ledger.types import ChainId, Signature
+from mpcnode.errors import NotAllowedError, PeerRefusedError
+from mpcnode.query.messages import Kind
+from mpcnode.roles.ports import Handler
+from mpcnode.rpc.permissions import PERMISSIONS, ROUNDS, check_permission
+from mpcnode.rpc.rounds import Rounds, SessionRounds
+from mpcnode.rpc.statuses import error_of, is_passing, translated
+from mpcnode.rpc.tls import PeerDirectory
+from mpcnode.sealing.keys import SigningKey
+from mpcnode.sealing.messages import SignedMessage, check_message, sign_message
+from mpcnode.types import Member, MemberIndex, SessionId
+from mpcnode.v1 import peer_pb2, peer_pb2_grpc
+
+KINDS: Mapping[str, Kind] = {str(kind): kind for kind in Kind}
+
+DELIVERY_S = 10.0
+"""One try of a delivery; tries go on until the caller gives up."""
+
+_RETRY_S = 0.2
+_RETRY_S_MAX = 3.0
+
+
+class PeerServicer(peer_pb2_grpc.PeerServiceServicer):
+    """Takes messages and rounds from peers; nothing reaches a role before identity, role and signature are checked."""
+
+    def __init__(
+        self,
+        *,
+        chain: ChainId,
+        me: Member,
+        members: Mapping[MemberIndex, Member],
+        directory: PeerDirectory,
+        handlers: Mapping[Kind, Handler],
+        rounds: Rounds | None,
+    ) -> None:
+        """Take who everybody is and the role's handlers; `rounds` for an MPC node."""
+        self._chain = chain
+        self._me = me
+        self._members = members
+        self._directory = directory
+        self._handlers = handlers
+        self._rounds = rounds
+
+    async def Deliver(  # noqa: N802 - gRPC's name
+        self, request: peer_pb2.DeliverRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> peer_pb2.DeliverResponse:
+        """Take one message; answers when the role has kept it."""
+        async with translated(context):
+            peer = self._members[self._directory.peer_of(context)]
+            kind = KINDS.get(request.kind)
+            check_permission(PERMISSIONS.get(kind) if kind else None, peer, self._me, request.kind)
+            payload = check_message(
+                SignedMessage(
+                    kind=request.kind,
+                    sender=MemberIndex(request.sender),
+                    receiver=MemberIndex(request.receiver),
+                    payload=request.payload,
+                    signature=Signature(request.signature),
+                ),
+                self._chain,
+                peer=peer.index,
+                peer_key=peer.identity,
+                me=self._me.index,
+            )
+            handler = self._handlers.get(kind) if kind else None
+            if handler is None:
+                raise NotAllowedError(f"{request.kind}: this role takes no such message")
+            await handler(peer.index, payload)
+        return peer_pb2.DeliverResponse()
+
+    async def Rounds(  # type: ignore[override]  # noqa: N802 - the generated type knows no read/write handlers
+        self, _requests: object, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> None:
+        """Run the stream of frames that a peer opened."""
+        async with translated(context):
+            peer = self._members[self._directory.peer_of(context)]
+            check_permission(ROUNDS, peer, self._me, "rounds")
+            if self._rounds is None:
+                raise NotAllowedError("rounds: this daemon does not compute")
+            await self._rounds.serve(peer.index, context)
+
+
+class Peers:
+    """The other daemons, as `roles.ports.PeersPort` wants them."""
+
+    def __init__(
+        self,
+        *,
+        chain: ChainId,
+        me: MemberIndex,
+        key: SigningKey,
+        stubs: Mapping[MemberIndex, peer_pb2_grpc.PeerServiceAsyncStub],
+        rounds: Rounds | None,
+    ) -> None:
+        """Take the own identity and a stub for every other member."""
+        self._chain = chain
+        self._me = me
+        self._key = key
+        self._stubs = stubs
+        self._rounds = rounds
+
+    async def deliver(self, to: MemberIndex, kind: str, payload: bytes) -> None:
+        """Sign a message and send it until its receiver acknowledges it; cancel to give up.
+
+        Raises:
+            PeerRefusedError: the receiver will never take it.
+        """
+        signed = sign_message(self._key, self._chain, kind=kind, sender=self._me, receiver=to, payload=payload)
+        request = peer_pb2.DeliverRequest(
+            kind=kind, sender=self._me, receiver=to, payload=payload, signature=signed.signature
+        )
+        tries = AsyncRetrying(
+            retry=retry_if_exception(_may_pass), wait=wait_exponential_jitter(_RETRY_S, _RETRY_S_MAX), reraise=True
+        )
+        try:
+            await tries(self._stubs[to].Deliver, request, wait_for_ready=True, timeout=DELIVERY_S)
+        except grpc.aio.AioRpcError as failure:
+            raise PeerRefusedError(f"{kind} to member {to}: {error_of(failure)}", error_of(failure).code) from failure
+
+    def rounds(self, session: SessionId, others: Sequence[MemberIndex]) -> AbstractAsyncContextManager[SessionRounds]:
+        """Open the frames of a session with the other nodes."""
+        if self._rounds is None:
+            raise NotAllowedError("rounds: this daemon does not compute")
+        return self._rounds.open(session, others)
+
+
+def _may_pass(error: BaseException) -> bool:
+    return isinstance(error, grpc.aio.AioRpcError) and is_passing(error)

@@ -1,0 +1,234 @@
+"""Rounds of joint computation between MPC nodes: one long-lived stream per pair, many sessions on it.
+
+The member with the lower index dials. Each stream has one reader and one writer; the writer sends everything that is
+ready as one flush with one signature (docs/protocol.md section 7). A broken stream ends every session on it: a session
+is never resumed.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import grpc
+import structlog
+
+from ledger.types import ChainId, PublicKey, Signature
+from mpcnode.errors import MalformedMessageError, SessionError
+from mpcnode.query.statements import FlushStatement, encode_flush_statement, frames_root
+from mpcnode.types import MemberIndex, SessionId
+from mpcnode.v1 import peer_pb2, peer_pb2_grpc
+
+_log = structlog.get_logger(__name__)
+
+FRAMES_WAITING_MAX = 4096
+"""Frames of one session, or to one peer, that may wait to be taken."""
+
+_REDIAL_S = 0.2
+
+Sign = Callable[[bytes], Signature]
+Verify = Callable[[PublicKey, bytes, Signature], bool]
+_Write = Callable[[int, Sequence[peer_pb2.Frame], Signature], Awaitable[None]]
+
+
+@dataclass(slots=True)
+class _Session:
+    others: frozenset[MemberIndex]
+    arrived: asyncio.Queue[tuple[MemberIndex, int, bytes] | SessionError] = field(
+        default_factory=lambda: asyncio.Queue(FRAMES_WAITING_MAX)
+    )
+
+
+@dataclass(slots=True)
+class _Link:
+    """One peer: what waits to be sent to it."""
+
+    outgoing: asyncio.Queue[peer_pb2.Frame] = field(default_factory=lambda: asyncio.Queue(FRAMES_WAITING_MAX))
+    attached: bool = False
+    """A stream carries it; a new stream of the same peer supersedes it."""
+
+
+class _LinkLostError(Exception):
+    """The stream ended."""
+
+
+class Rounds:
+    """The streams of one node, and the sessions on them. Owned by the event loop's thread."""
+
+    def __init__(
+        self,
+        *,
+        chain: ChainId,
+        me: MemberIndex,
+        identities: Mapping[MemberIndex, PublicKey],
+        sign: Sign,
+        verify: Verify,
+    ) -> None:
+        """Take the own index, the identities of all MPC members, and how to sign and verify statements."""
+        self._chain = chain
+        self._me = me
+        self._identities = dict(identities)
+        self._sign = sign
+        self._verify = verify
+        self._links = {peer: _Link() for peer in identities if peer != me}
+        self._sessions: dict[SessionId, _Session] = {}
+
+    async def dial(self, stubs: Mapping[MemberIndex, peer_pb2_grpc.PeerServiceAsyncStub]) -> None:
+        """Keep a stream to every peer with a higher index; runs until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            for peer in self._links:
+                if peer > self._me:
+                    tasks.create_task(self._keep_dialling(peer, stubs[peer]), name=f"rounds to {peer}")
+
+    async def _keep_dialling(self, peer: MemberIndex, stub: peer_pb2_grpc.PeerServiceAsyncStub) -> None:
+        while True:
+            await self._dial_once(peer, stub)
+            await asyncio.sleep(_REDIAL_S)
+
+    async def _dial_once(self, peer: MemberIndex, stub: peer_pb2_grpc.PeerServiceAsyncStub) -> None:
+        call = stub.Rounds(wait_for_ready=True)  # type: ignore[call-arg]  # stubs: no read/write
+
+        async def write(number: int, frames: Sequence[peer_pb2.Frame], signature: Signature) -> None:
+            await call.write(peer_pb2.RoundsRequest(number=number, frames=frames, signature=signature))
+
+        try:
+            await self._pump(peer, call.read, write)
+        except* (grpc.aio.AioRpcError, _LinkLostError, MalformedMessageError) as lost:
+            _log.info("rounds.lost", peer=peer, reason=str(lost.exceptions[0]))
+        finally:
+            call.cancel()
+
+    async def serve(
+        self, peer: MemberIndex, context: grpc.aio.ServicerContext[peer_pb2.RoundsRequest, peer_pb2.RoundsResponse]
+    ) -> None:
+        """Run the stream that a peer with a lower index opened, until it ends."""
+        if peer not in self._links or peer > self._me:
+            raise MalformedMessageError(f"rounds: expected a dialling MPC member below {self._me}, got member {peer}")
+
+        async def write(number: int, frames: Sequence[peer_pb2.Frame], signature: Signature) -> None:
+            await context.write(peer_pb2.RoundsResponse(number=number, frames=frames, signature=signature))
+
+        try:
+            await self._pump(peer, context.read, write)
+        except* (grpc.aio.AioRpcError, _LinkLostError, MalformedMessageError) as lost:
+            _log.info("rounds.lost", peer=peer, reason=str(lost.exceptions[0]))
+
+    async def _pump(
+        self,
+        peer: MemberIndex,
+        read: Callable[[], Awaitable[object]],
+        write: _Write,
+    ) -> None:
+        if self._links[peer].attached:
+            self._lose(peer)
+        link = self._links[peer]
+        link.attached = True
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._send(peer, link.outgoing, write))
+                tasks.create_task(self._receive(peer, read))
+        finally:
+            if self._links[peer] is link:
+                self._lose(peer)
+
+    async def _send(
+        self,
+        peer: MemberIndex,
+        outgoing: asyncio.Queue[peer_pb2.Frame],
+        write: _Write,
+    ) -> None:
+        number = 0
+        while True:
+            frames = [await outgoing.get()]
+            while not outgoing.empty():
+                frames.append(outgoing.get_nowait())
+            number += 1
+            signature = self._sign(self._flush_statement(self._me, peer, number, frames))
+            await write(number, frames, signature)
+
+    async def _receive(self, peer: MemberIndex, read: Callable[[], Awaitable[object]]) -> None:
+        expected = 0
+        while True:
+            flush = await read()
+            if not isinstance(flush, peer_pb2.RoundsRequest | peer_pb2.RoundsResponse):
+                raise _LinkLostError("the stream ended")
+            expected += 1
+            if flush.number != expected:
+                raise MalformedMessageError(f"flush number: expected {expected}, got {flush.number}")
+            stated = self._flush_statement(peer, self._me, flush.number, flush.frames)
+            if not self._verify(self._identities[peer], stated, Signature(flush.signature)):
+                raise MalformedMessageError(f"flush {flush.number}: expected the signature of member {peer}")
+            for frame in flush.frames:
+                self._take(peer, frame)
+
+    def _flush_statement(
+        self, sender: MemberIndex, receiver: MemberIndex, number: int, frames: Iterable[peer_pb2.Frame]
+    ) -> bytes:
+        flush = FlushStatement(
+            chain=self._chain,
+            sender=sender,
+            receiver=receiver,
+            number=number,
+            frames_root=frames_root((SessionId(frame.session), frame.round, frame.data) for frame in frames),
+        )
+        return encode_flush_statement(flush)
+
+    def _take(self, peer: MemberIndex, frame: peer_pb2.Frame) -> None:
+        session = self._sessions.get(SessionId(frame.session))
+        if session is None or peer not in session.others:
+            _log.info("rounds.frame_of_no_session", peer=peer, session=frame.session.hex(), round=frame.round)
+            return
+        if session.arrived.full():
+            raise MalformedMessageError(f"rounds: expected at most {FRAMES_WAITING_MAX} waiting frames of a session")
+        session.arrived.put_nowait((peer, frame.round, frame.data))
+
+    def _lose(self, peer: MemberIndex) -> None:
+        self._links[peer] = _Link()
+        for session in self._sessions.values():
+            if peer in session.others and not session.arrived.full():
+                session.arrived.put_nowait(SessionError(f"the stream to member {peer} broke"))
+
+    @asynccontextmanager
+    async def open(self, session: SessionId, others: Sequence[MemberIndex]) -> AsyncIterator["SessionRounds"]:
+        """Take part in a session: frames for it are kept from now on."""
+        if session in self._sessions:
+            raise SessionError(f"session {session.hex()} is open already")
+        state = self._sessions[session] = _Session(frozenset(others))
+        try:
+            yield SessionRounds(session, state, [self._links[peer] for peer in others])
+        finally:
+            del self._sessions[session]
+
+
+class SessionRounds:
+    """One session's view of the streams."""
+
+    def __init__(self, session: SessionId, state: _Session, links: Sequence[_Link]) -> None:
+        """Take the session and its peers' links."""
+        self._session = session
+        self._state = state
+        self._links = list(links)
+
+    def broadcast(self, number: int, data: bytes) -> None:
+        """Send a round's data to all others.
+
+        Raises:
+            SessionError: a peer's stream broke or is congested.
+        """
+        frame = peer_pb2.Frame(session=self._session, round=number, data=data)
+        for link in self._links:
+            try:
+                link.outgoing.put_nowait(frame)
+            except asyncio.QueueFull as full:
+                raise SessionError(f"over {FRAMES_WAITING_MAX} frames wait for a peer") from full
+
+    async def receive(self) -> tuple[MemberIndex, int, bytes]:
+        """Wait for the next frame: its sender, round and data.
+
+        Raises:
+            SessionError: a peer's stream broke.
+        """
+        arrived = await self._state.arrived.get()
+        if isinstance(arrived, SessionError):
+            raise arrived
+        return arrived

@@ -1,0 +1,60 @@
+"""Errors at the edge: the catalogue's code and public text go out, the message goes to the log, and back again."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import grpc
+import structlog
+
+from mpcnode.errors import CATALOGUE, CallerError, ErrorCode, NodeError, UnavailableError, code_of
+
+_log = structlog.get_logger(__name__)
+
+CODE_KEY = "mpcnode-code"
+"""Trailing metadata that carries the error code."""
+
+_PASSING = {
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+    grpc.StatusCode.RESOURCE_EXHAUSTED,
+    grpc.StatusCode.CANCELLED,
+    grpc.StatusCode.INTERNAL,
+    grpc.StatusCode.UNKNOWN,
+}
+
+
+@asynccontextmanager
+async def translated(context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[None]:
+    """Run a handler's body; whatever it raises ends the call with its code, its status and its public text."""
+    try:
+        yield
+    except grpc.aio.AbortError:
+        raise
+    except Exception as error:  # noqa: BLE001 - the edge: nothing but a status may leave it
+        code = code_of(error)
+        entry = CATALOGUE[code]
+        if code is ErrorCode.INTERNAL:
+            _log.exception("call.failed", code=code)
+        else:
+            _log.info("call.refused", code=code, reason=str(error))
+        status = grpc.StatusCode[entry.grpc]
+        await context.abort(status, f"{code}: {entry.public}", ((CODE_KEY, str(code)),))
+
+
+_CODES = {str(code): code for code in ErrorCode}
+
+
+def error_of(failure: grpc.aio.AioRpcError) -> NodeError:
+    """Return the error that a failed call stands for: the other side's code, or `UNAVAILABLE` if it never answered."""
+    sent: dict[str, Any] = dict(failure.trailing_metadata() or ())  # type: ignore[arg-type]  # stubs: not iterable
+    code = _CODES.get(sent.get(CODE_KEY, ""))
+    if code is None:
+        return UnavailableError(f"no answer from the other side ({failure.code().name.lower()}: {failure.details()})")
+    kind = UnavailableError if is_passing(failure) else CallerError
+    return kind(CATALOGUE[code].public, code)
+
+
+def is_passing(failure: grpc.aio.AioRpcError) -> bool:
+    """Tell whether the same call may succeed later."""
+    return failure.code() in _PASSING

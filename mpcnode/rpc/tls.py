@@ -1,0 +1,99 @@
+"""Mutual TLS with pinned certificates: a channel trusts exactly its peer, a server looks its client up on every call.
+
+There is no certificate authority. gRPC verifies that a certificate is one of the members' and that its owner holds the
+key; who that is follows from the certificate's fingerprint alone, never from a name in it. Every certificate needs a
+subject of its own: BoringSSL finds issuers by name.
+"""
+
+import hashlib
+import ssl
+from collections.abc import Iterable, Mapping
+
+import grpc
+
+from mpcnode.errors import UnknownPeerError
+from mpcnode.types import MemberIndex
+
+KEEPALIVE_MS = 20_000
+"""A peer that does not answer a ping this often is gone."""
+
+CONTROL_BYTES_MAX = 4 * 1024 * 1024 + 64 * 1024
+"""The widest message is a deal: corrections of at most 4 MiB."""
+
+_CHANNEL_OPTIONS = (
+    ("grpc.max_receive_message_length", CONTROL_BYTES_MAX),
+    ("grpc.max_send_message_length", CONTROL_BYTES_MAX),
+    ("grpc.max_metadata_size", 8 * 1024),
+    ("grpc.keepalive_time_ms", KEEPALIVE_MS),
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.min_reconnect_backoff_ms", 200),
+    ("grpc.max_reconnect_backoff_ms", 2_000),
+    ("grpc.enable_retries", 0),
+)
+
+_SERVER_OPTIONS = (
+    ("grpc.max_receive_message_length", CONTROL_BYTES_MAX),
+    ("grpc.max_send_message_length", CONTROL_BYTES_MAX),
+    ("grpc.max_metadata_size", 8 * 1024),
+    ("grpc.max_concurrent_streams", 64),
+    ("grpc.http2.max_ping_strikes", 2),
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+    ("grpc.keepalive_time_ms", KEEPALIVE_MS),
+    ("grpc.so_reuseport", 0),
+)
+
+
+def server_options() -> list[tuple[str, int]]:
+    """Options of every listener: limits on messages, metadata, streams and pings."""
+    return list(_SERVER_OPTIONS)
+
+
+def channel_options(name: str) -> list[tuple[str, str | int]]:
+    """Options of a channel to the member of that name, which its certificate carries; its address does not matter."""
+    return [*_CHANNEL_OPTIONS, ("grpc.ssl_target_name_override", name)]
+
+
+def peer_server_credentials(key: bytes, certificate: bytes, members: Iterable[bytes]) -> grpc.ServerCredentials:
+    """Credentials of the peers' listener: own key and certificate, and the members' certificates, all PEM."""
+    roots = b"\n".join(members)
+    return grpc.ssl_server_credentials([(key, certificate)], root_certificates=roots, require_client_auth=True)
+
+
+def inquiry_server_credentials(key: bytes, certificate: bytes) -> grpc.ServerCredentials:
+    """Credentials of the operator's listener for inquirers, who pin its certificate and sign every call."""
+    return grpc.ssl_server_credentials([(key, certificate)])
+
+
+def peer_channel_credentials(key: bytes, certificate: bytes, peer: bytes) -> grpc.ChannelCredentials:
+    """Credentials of a channel to one peer; all PEM."""
+    return grpc.ssl_channel_credentials(root_certificates=peer, private_key=key, certificate_chain=certificate)
+
+
+def inquiry_channel_credentials(operator: bytes) -> grpc.ChannelCredentials:
+    """Credentials of an inquirer's channel: it trusts the operator's certificate (PEM) and nothing else."""
+    return grpc.ssl_channel_credentials(root_certificates=operator)
+
+
+class PeerDirectory:
+    """Who owns which certificate."""
+
+    def __init__(self, fingerprints: Mapping[bytes, MemberIndex]) -> None:
+        """Take SHA-256 fingerprints of the members' DER certificates."""
+        self._fingerprints = dict(fingerprints)
+
+    def peer_of(self, context: grpc.aio.ServicerContext[object, object]) -> MemberIndex:
+        """Return the member on the other side of a call.
+
+        Raises:
+            UnknownPeerError: the certificate is no active member's.
+        """
+        presented = list(context.auth_context().get("x509_pem_cert", ()))
+        if not presented:
+            raise UnknownPeerError("expected a member's certificate, got none")
+        der = ssl.PEM_cert_to_DER_cert(bytes(presented[0]).decode("ascii"))
+        fingerprint = hashlib.sha256(der).digest()
+        member = self._fingerprints.get(fingerprint)
+        if member is None:
+            raise UnknownPeerError(f"expected a member's certificate, got one with SHA-256 {fingerprint.hex()}")
+        return member
