@@ -5,7 +5,7 @@
 - amnesiac: an honest core that forgets its votes in frequent restarts.
 - twins: two honest cores with one key, each talking to half of the network.
 - chaos: signs every kind of vote for whatever it hears of, to random subsets; proposes blocks that conflict or are
-  stale, on bases that are false or lack their certificates.
+  stale, on bases that are false or lack their certificates; completes certificates and shows them late, to one replica.
 - splitter: proposes two well-justified blocks to two halves, votes for each before each, nullifies before the rest.
 """
 
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from ledger.consensus import Message, Persist, Status, encode_message
 from ledger.consensus.committee import Committee
+from ledger.consensus.votes import Tally
 from ledger.encoding import block_hash, proposal_statement
 from ledger.types import (
     NO_BLOCK,
@@ -99,6 +100,7 @@ class Chaos:
         self.cluster, self.id, self.key = cluster, replica, Key(replica)
         self.proposals: dict[tuple[int, int], list[Proposal]] = {}
         self.certificates: dict[tuple[VoteKind, int, int], Certificate] = {}
+        self.tallies: dict[int, Tally] = {}
         r = cluster.random
         self.mute_at = r.choice([cluster.now * 10, cluster.now + r.randrange(cluster.profile.settled_ms)])
 
@@ -108,6 +110,9 @@ class Chaos:
     def submit(self, tx: bytes) -> None:
         """It sees all transactions anyhow."""
 
+    def expire(self, tx: bytes) -> None:
+        """It has no mempool."""
+
     def hear(self, sender: ReplicaId, message: Message) -> None:
         if self.cluster.now > self.mute_at or sender in self.cluster.byzantine:
             return
@@ -116,6 +121,8 @@ class Chaos:
             committee = self.committee(message.height)
             index = committee.index(self.key.key)
             if index is not None:
+                if isinstance(message, Vote):
+                    self.hoard(committee, index, message)
                 self.vote(committee, index, message)
                 self.lead(committee, index, message)
 
@@ -140,6 +147,19 @@ class Chaos:
             signer=index,
             signature=self.key.sign(committee.vote_statement(kind, view, voted)),
         )
+
+    def hoard(self, committee: Committee, index: int, vote: Vote) -> None:
+        """Add own vote to others'; show a certificate that this completes to one replica, at a bad time."""
+        tally = self.tallies.setdefault(vote.height, Tally())
+        for held in (vote, self.sign(committee, index, vote.kind, vote.view, vote.block_hash)):
+            if tally.is_news(held):
+                tally.add(held)
+        certificate = tally.certificate(vote, committee)
+        if certificate is not None and (vote.kind, vote.height, vote.view) not in self.certificates:
+            self.certificates[vote.kind, vote.height, vote.view] = certificate
+            r = self.cluster.random
+            peer = r.choice(self.cluster.peers)
+            self.cluster.later(r.randrange(2_000), lambda: self.tell(peer, certificate))
 
     def vote(self, committee: Committee, index: int, message: Vote | Proposal | Certificate | Status) -> None:
         voted = NO_BLOCK

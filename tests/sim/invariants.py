@@ -8,7 +8,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from ledger.chain import Head, check_final
-from ledger.consensus import Commit, Evidence, Message
+from ledger.consensus import Commit, Evidence, Message, Status
 from ledger.consensus.inbox import DECIDED_KEPT_MAX, VOTES_KEPT_MAX
 from ledger.encoding import block_hash
 from ledger.types import BlockHash, FinalBlock, Proposal, ReplicaId, Vote, VoteKind
@@ -37,7 +37,8 @@ class Checker:
         self.sent = 0
         self._votes: dict[tuple[ReplicaId, int, int], dict[VoteKind, BlockHash]] = defaultdict(dict)
         self._proposals: dict[tuple[ReplicaId, int, int], BlockHash] = {}
-        self._places: dict[ReplicaId, tuple[int, int]] = {}
+        self._places: dict[tuple[ReplicaId, int], tuple[int, int]] = {}
+        self._said: dict[ReplicaId, tuple[int, int]] = {}
         self._idle: tuple[list[tuple[int, int]], int] = ([], 0)
 
     def left(self, replica: Replica, message: Message) -> None:
@@ -47,6 +48,8 @@ class Checker:
         self.sent += 1
         if isinstance(message, Vote):
             self._check_vote(replica, message)
+        if isinstance(message, Status):
+            self._said[replica.id] = (int(message.height), int(message.view))
         if isinstance(message, Proposal):
             place = (replica.id, message.height, message.view)
             hashed = block_hash(message.block.header)
@@ -91,9 +94,10 @@ class Checker:
             return
         status = replica.machine.status
         place = (int(status.height), int(status.view))
-        if place < self._places.get(replica.id, (0, 0)):
-            raise Violation(f"view: replica {replica.id} went back to {place} from {self._places[replica.id]}")
-        self._places[replica.id] = place
+        before = max(self._places.get((replica.id, replica.life), (0, 0)), self._said.get(replica.id, (0, 0)))
+        if place < before:
+            raise Violation(f"view: replica {replica.id} went back to {place} from {before}")
+        self._places[replica.id, replica.life] = place
         state = replica.machine._instance.state
         if len(state.bodies) > BODIES_MAX:
             raise Violation(f"memory: replica {replica.id} holds {len(state.bodies)} blocks of one height")

@@ -125,13 +125,12 @@ REQUIRED = (
     Mutant("base-ignored", "the leader's rule", fresh_blocks_only),
     Mutant("nullify-after-finalize", "H2", nullify_anyway),
     Mutant("notarize-twice", "H1", notarize_twice),
-    Mutant("records-forgotten", "H5", lambda: forgetting(Vote, Certificate, Proposal)),
+    Mutant("proposals-forgotten", "H5", lambda: forgetting(Proposal)),
 )
 """Each must be found within `SEEDS` seeds."""
 
 MASKED = (
     Mutant("certificates-forgotten", "H5", lambda: forgetting(Certificate)),
-    Mutant("proposals-forgotten", "H5", lambda: forgetting(Proposal)),
     Mutant("no-amplification", "amplification", lambda: with_rule(voting.amplify, never)),
     Mutant(
         "no-notarize-after-nullify",

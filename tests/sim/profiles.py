@@ -25,6 +25,13 @@ class Profile:
     """Probability of a crash before each single effect of an honest replica."""
     blackouts: int = 0
     """Crashes of every honest replica at once."""
+    crash_replica: int | None = None
+    crash_effect: int = 0
+    """This replica crashes before this effect, counted from 1, and before no other."""
+    ghosts: int = 2
+    """Transactions that expire a second after they were submitted, unless a block was faster."""
+    slow_execution: float = 0.1
+    """Share of blocks whose execution takes up to 1.5 s."""
     loss: float = 0.2
     duplication: float = 0.05
     slow: float = 0.33
@@ -34,6 +41,8 @@ class Profile:
     settled_ms: int = 8_000
     timing: Timing = TIMING
 
+
+CALM = Profile(name="calm", loss=0.0, slow=0.0, duplication=0.0, partitions=False, slow_execution=0.0)
 
 PROFILES = (
     Profile(name="lossy", loss=0.4),
@@ -55,7 +64,7 @@ PROFILES = (
     Profile(name="seven", replicas=7, byzantine=("chaos", "splitter"), crash=0.001, txs=8),
     Profile(name="seven twins", replicas=7, byzantine=("twins", "amnesiac"), txs=8),
     Profile(name="rotating", replicas=7, rotating=4, byzantine=("chaos",), crash=0.001, txs=8),
-    Profile(name="calm", loss=0.0, slow=0.0, duplication=0.0, partitions=False),
+    CALM,
 )
 
 

@@ -26,6 +26,7 @@ from ledger.consensus import (
     TimerFired,
     ValidateBlock,
     WorkArrived,
+    WorkGone,
     decode_message,
     encode_message,
 )
@@ -62,6 +63,7 @@ class Replica:
         self.heads: list[Head] = [cluster.committees.genesis()]
         self.included: set[bytes] = set()
         self.records: list[bytes] = []
+        self.unflushed: list[bytes] = []
         self.up = True
         self.life = 0
         self.mempool: dict[bytes, None] = {}
@@ -108,6 +110,7 @@ class Replica:
         self.up = False
         self.life += 1
         self.mempool = {}
+        self.unflushed = []
         self.cluster.later(self.cluster.random.randrange(50, 3_000), self.restart)
 
     def restart(self) -> None:
@@ -129,7 +132,7 @@ class Replica:
                     self.speak(Decided(block=block, certificate=certificate), effect.to)
             case BuildBlock() | ValidateBlock():
                 answer = self.build(effect) if isinstance(effect, BuildBlock) else self.validate(effect)
-                self.later(self.cluster.random.randrange(1, 20), lambda: self.step(answer))
+                self.later(self.cluster.execution_ms(), lambda: self.step(answer))
             case Commit():
                 self.later(self.cluster.random.randrange(1, 6), lambda: self.commit(effect))
             case SetTimer():
@@ -138,9 +141,12 @@ class Replica:
                 self.cluster.checker.accused(self, effect)
 
     def persist(self, effect: Persist) -> None:
-        self.records.append(encode_message(effect.record))
+        """Write, but flush no earlier than the law of durability asks: before the next message."""
+        self.unflushed.append(encode_message(effect.record))
 
     def speak(self, message: Message, to: ReplicaId | None) -> None:
+        self.records += self.unflushed
+        self.unflushed = []
         self.cluster.checker.left(self, message)
         data = encode_message(message)
         for peer in self.cluster.peers if to is None else (to,):
@@ -165,11 +171,16 @@ class Replica:
         self.step(MessageReceived(sender=sender, message=message))
 
     def submit(self, tx: bytes) -> None:
-        if not self.up or tx in self.included or tx in self.mempool:
+        expired = self.cluster.now >= self.cluster.ghosts.get(tx, self.cluster.now + 1)
+        if not self.up or expired or tx in self.included or tx in self.mempool:
             return
         self.mempool[tx] = None
         self.cluster.gossip(self.id, tx)
         self.step(WorkArrived())
+
+    def expire(self, tx: bytes) -> None:
+        if self.up and self.mempool.pop(tx, tx) is None and not self.mempool:
+            self.step(WorkGone())
 
     def build(self, effect: BuildBlock) -> BlockBuilt:
         txs = tuple(self.mempool)[:TXS_PER_BLOCK_MAX]
@@ -192,7 +203,7 @@ class Replica:
         return (
             0 < len(txs) == len(set(txs)) <= TXS_PER_BLOCK_MAX
             and self.included.isdisjoint(txs)
-            and all(tx in self.cluster.submitted for tx in txs)
+            and all(self.cluster.knows(tx, block.header.timestamp_ms) for tx in txs)
             and merkle.root(txs) == block.header.tx_root
             and execute(self.head.header.state_root, txs) == block.header.state_root
             and block
@@ -205,7 +216,7 @@ class Replica:
         self.chain.append((block, effect.certificate))
         self.heads.append(next_head(self.head, block, self.cluster.committees))
         self.included.update(block.txs)
-        self.records = []
+        self.records, self.unflushed = [], []
         for tx in block.txs:
             self.mempool.pop(tx, None)
         if self.cluster.strikes(self):

@@ -3,13 +3,14 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.sim.cluster import Cluster
 from tests.sim.mutants import REQUIRED, hunt
-from tests.sim.profiles import PROFILES
+from tests.sim.profiles import CALM
 
 SEEDS = 500
 GROUPS = 10
@@ -24,12 +25,20 @@ def test_every_seed_holds(group):
 
 
 def test_the_calm_network_needs_one_view_and_few_messages_for_a_block():
-    calm = next(seed for seed, profile in enumerate(PROFILES) if profile.name == "calm")
-    cluster = Cluster(calm).run()
+    cluster = Cluster(0, CALM).run()
     heights, n = len(cluster.checker.decided), cluster.profile.replicas
     assert cluster.checker.view_max == 1
     started_and_idle = n * (n - 1) * 10
     assert cluster.messages <= heights * (n - 1) * (2 * n + 1) + started_and_idle
+
+
+def test_a_crash_before_any_effect_does_no_harm():
+    whole = replace(CALM, txs=6, ghosts=0, crash_replica=0)
+    effects = Cluster(0, whole).run().effects
+    assert effects > 40
+    for effect in range(1, effects + 1):
+        print(f"crash before effect {effect}")
+        Cluster(0, replace(whole, crash_effect=effect)).run()
 
 
 @pytest.mark.parametrize("seed", [1, 7, 13])

@@ -29,7 +29,7 @@ EPOCH_MS = 1_000_000
 """Simulated time at which a run begins, so that block times are above 0."""
 
 TXS_PER_BLOCK_MAX = 5
-CLOCK_SKEW_MS_MAX = 10_000
+CLOCK_SKEW_MS_MAX = 3_000
 
 
 @dataclass(frozen=True, slots=True)
