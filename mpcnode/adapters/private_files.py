@@ -35,9 +35,11 @@ def read_private_file(path: Path) -> bytes:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as error:
         raise KeyFileError(f"{path}: expected a readable key file, got {error.strerror}") from error
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         _check(path, os.fstat(descriptor), stat.S_ISREG, "file", "600")
-        data = file.read(FILE_BYTES_MAX + 1)
+        data = os.read(descriptor, FILE_BYTES_MAX + 1)
+    finally:
+        os.close(descriptor)
     if len(data) > FILE_BYTES_MAX:
         raise KeyFileError(f"{path}: expected at most {FILE_BYTES_MAX} bytes, got more")
     return data

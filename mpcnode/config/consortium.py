@@ -175,9 +175,8 @@ class Consortium:
         for item in known:
             if item.name == name:
                 return item
-        raise ConfigError(
-            f"{self.path}: expected a {what} of {', '.join(i.name for i in known) or 'none'}; got {name!r}"
-        )
+        names = ", ".join(item.name for item in known) or "none"
+        raise ConfigError(f"{self.path}: {what}: expected one of {names}, got {name!r}")
 
 
 def load_consortium(path: Path) -> Consortium:

@@ -231,7 +231,7 @@ def _check_role_tables(path: Path, document: NodeDocument) -> None:
         ("records", document.records is not None, "participant"),
     ):
         if present != (role == owner):
-            expected, got = ("a value", "none") if role == owner else (f"none, only an {owner} has it", "one")
+            expected, got = ("a value", "none") if role == owner else (f"none, only role {owner} has it", "one")
             raise ConfigError(f"{path}: {place}: expected {expected} (role {role}), got {got}")
 
 

@@ -1,0 +1,80 @@
+"""A participant's records: found by pseudonym, and every mistake in the file is named without quoting it."""
+
+import pytest
+
+from mpcnode.adapters.records import load_records
+from mpcnode.errors import RecordsError
+from mpcnode.sealing.pseudonyms import make_pseudonym, normalise
+
+KEY = b"\x05" * 32
+
+
+def pseudonym(identifier):
+    return make_pseudonym(KEY, normalise(identifier))
+
+
+@pytest.fixture
+def load(tmp_path):
+    def loaded(text, id_column="subject"):
+        path = tmp_path / "r.csv"
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return load_records(path, id_column, KEY)
+
+    return loaded
+
+
+def test_subjects_are_found_by_pseudonym(load):
+    records = load("income,subject,debts\n3000, de-1 ,\n-5,DE-2,7\n")
+    assert len(records) == 2
+    assert records.attributes == ("income", "debts")
+    assert records.lookup(pseudonym("DE-1")) == {"income": 3000, "debts": None}
+    assert records.lookup(pseudonym("de-2")) == {"income": -5, "debts": 7}
+    assert records.lookup(pseudonym("DE-3")) is None
+
+
+def test_values_are_plain_integers_of_64_bits(load):
+    records = load(f"subject,a,b\nX,{-(1 << 63)},{(1 << 63) - 1}\n")
+    found = records.lookup(pseudonym("X"))
+    assert found == {"a": -(1 << 63), "b": (1 << 63) - 1}
+    assert all(type(value) is int for value in found.values())
+
+
+def test_files_of_spreadsheets_are_read(load):
+    assert load(b'\xef\xbb\xbfsubject,a\r\n"DE-1","4"\r\n').lookup(pseudonym("DE-1")) == {"a": 4}
+
+
+def test_a_file_without_subjects_knows_nobody(load):
+    assert len(load("subject,a,b\n")) == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", r"r\.csv:1: expected a header"),
+        ("subject,a,a\n", r"r\.csv:1: column 3: expected a name that no other column has, got 'a'"),
+        ("subject,\n", r"r\.csv:1: column 2: expected a name"),
+        ("id,a\n", r"r\.csv:1: expected a column 'subject', got id, a"),
+        ("subject,a\nDE-1,1\nDE-2\n", r"r\.csv:3: expected 2 values as in the header, got 1"),
+        ("subject,a\nDE-1,1,2\n", r"r\.csv:2: expected 2 values as in the header, got 3"),
+        ("subject,a\nDE-1,secretive\n", r"r\.csv:2: column a: expected an integer or nothing, got 9 characters"),
+        ("subject,a\nDE-1,1.5\n", r"r\.csv:2: column a: expected an integer or nothing"),
+        ("subject,a\nDE-1,1_000\n", r"r\.csv:2: column a: expected an integer or nothing"),
+        ("subject,a\nDE-1,-\n", r"r\.csv:2: column a: expected an integer or nothing"),
+        ("subject,a\nDE-1,٣\n", r"r\.csv:2: column a: expected an integer or nothing"),
+        (f"subject,a\nDE-1,{1 << 63}\n", r"r\.csv:2: column a: expected an integer of 64 bits"),
+        ("subject,a\n,1\n", r"r\.csv:2: column subject: expected an identifier of 1 to 64 bytes"),
+        ("subject,a\nDE-1,1\nde-1,2\n", r"r\.csv:3: column subject: expected each subject once"),
+        (b"subject,a\n\xff,1\n", r"r\.csv: expected CSV in UTF-8"),
+        ('subject,a\n"DE-1,1\n', r"r\.csv: expected CSV"),
+    ],
+)
+def test_a_mistake_is_named_with_its_place(load, text, message):
+    with pytest.raises(RecordsError, match=message) as caught:
+        load(text)
+    for value in ("DE-1", "de-1", "secretive"):
+        assert value not in str(caught.value)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(RecordsError, match=r"none\.csv: expected readable records, got No such file"):
+        load_records(tmp_path / "none.csv", "subject", KEY)
