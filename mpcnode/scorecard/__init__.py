@@ -2,10 +2,13 @@
 
 from mpcnode.scorecard.canonical import encode_model, model_hash
 from mpcnode.scorecard.clear import INSUFFICIENT, Columns, Outcome, Outcomes, evaluate, evaluate_many
+from mpcnode.scorecard.compile import ScorecardBody, compile_model
 from mpcnode.scorecard.document import parse
 from mpcnode.scorecard.model import Attribute, Bin, Grade, Model
+from mpcnode.scorecard.output import decode_output, encode_output, output_size
 from mpcnode.scorecard.panel import Contribution, Layout, PanelMember, Source, lay_out
 from mpcnode.scorecard.ranges import Ranges, analyse
+from mpcnode.scorecard.rows import decode_contribution, encode_columns, encode_contribution
 
 __all__ = [
     "INSUFFICIENT",
@@ -20,12 +23,20 @@ __all__ = [
     "Outcomes",
     "PanelMember",
     "Ranges",
+    "ScorecardBody",
     "Source",
     "analyse",
+    "compile_model",
+    "decode_contribution",
+    "decode_output",
+    "encode_columns",
+    "encode_contribution",
     "encode_model",
+    "encode_output",
     "evaluate",
     "evaluate_many",
     "lay_out",
     "model_hash",
+    "output_size",
     "parse",
 ]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mpcnode.errors import MalformedMessageError, RecordsError
+from mpcnode.errors import InputError, MalformedMessageError, RecordsError, ShareError
 from mpcnode.mpc import Row, RowShape
 from mpcnode.scorecard.clear import Columns
 from mpcnode.scorecard.model import Attribute, Model
@@ -43,11 +43,13 @@ def decode_contribution(model: Model, row: Sequence[int], data: bytes) -> Contri
     """Decode and check a row: the auditor's test that a participant kept to the rules.
 
     Raises:
-        ShareError: another length.
-        MalformedMessageError: a value is outside its declared range, or there where none is known; names the
+        InputError: another length, a value outside its declared range, or one where none is known; names the
             attribute, never the value.
     """
-    decoded = RowShape(len(row)).decode_clear(data)
+    try:
+        decoded = RowShape(len(row)).decode_clear(data)
+    except (ShareError, MalformedMessageError) as error:
+        raise InputError(str(error)) from error
     known, *presence = (bool(bit) for bit in decoded.bits[:, 0])
     numbers = [int(number) for number in decoded.values.view(np.int64)[:, 0]]
     values = tuple(number if there else None for number, there in zip(numbers, presence, strict=True))
@@ -57,7 +59,7 @@ def decode_contribution(model: Model, row: Sequence[int], data: bytes) -> Contri
         if value is None and number != 0:
             fault = f"attribute {attribute.name}: expected 0 for a missing value, got another number"
         if fault:
-            raise MalformedMessageError(fault)
+            raise InputError(fault)
     return Contribution(known=known, values=values)
 
 

@@ -1,6 +1,8 @@
 """A small model document that tests share, and a way to change one place of it."""
 
-from mpcnode.scorecard import Layout, Model, PanelMember, lay_out, parse
+from collections.abc import Mapping
+
+from mpcnode.scorecard import Contribution, Layout, Model, PanelMember, encode_contribution, lay_out, parse
 from mpcnode.types import MemberIndex
 
 CREDIT = """
@@ -90,3 +92,11 @@ def credit_layout(*, savings_counted: bool = True) -> Layout:
             PanelMember(member=INSURER, classes=frozenset({"insurance", "vehicles"})),
         ],
     )
+
+
+def credit_rows(layout: Layout, contributions: Mapping[MemberIndex, Contribution]) -> list[bytes | None]:
+    """Rows in clear, in panel order; None for a participant without a contribution."""
+    return [
+        encode_contribution(layout.model, row, contributions[seated.member]) if seated.member in contributions else None
+        for seated, row in zip(layout.members, layout.rows, strict=True)
+    ]

@@ -1,0 +1,198 @@
+"""The joint evaluation of a random model equals the clear one, bit for bit, on random and extreme data."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mpcnode.errors import ModelError
+from mpcnode.mpc import replay
+from mpcnode.scorecard import (
+    Attribute,
+    Bin,
+    Columns,
+    Contribution,
+    Grade,
+    Layout,
+    Model,
+    PanelMember,
+    analyse,
+    compile_model,
+    decode_output,
+    encode_columns,
+    encode_contribution,
+    encode_output,
+    evaluate,
+    evaluate_many,
+    lay_out,
+    output_size,
+)
+from mpcnode.types import AuditMode, MemberIndex
+from tests.support.joint import run_joint, seeds_for, session_id, share_rows
+
+CLASSES = ("a", "b", "c", "d")
+
+
+@st.composite
+def attributes(draw: st.DrawFn, index: int) -> Attribute:
+    width = draw(st.sampled_from([1, 3, 7, 8, 16, 31, 32, 40, 61]))
+    low = draw(st.integers(-(1 << width), (1 << width) - 2))
+    high = draw(st.integers(low + 1, 1 << width))
+    starts = draw(st.sets(st.integers(low + 1, high), min_size=1, max_size=min(5, high - low)))
+    points = st.integers(-(1 << draw(st.sampled_from([2, 6, 20]))), 1 << draw(st.sampled_from([2, 6, 20])))
+    return Attribute(
+        name=f"a{index}",
+        title="t",
+        data_class=draw(st.sampled_from(CLASSES)),
+        unit="u",
+        scale=0,
+        minimum=low,
+        maximum=high,
+        weight=draw(st.integers(1, 9)),
+        missing=draw(points),
+        bins=(Bin(start=None, points=draw(points)), *(Bin(start=s, points=draw(points)) for s in sorted(starts))),
+    )
+
+
+@st.composite
+def models(draw: st.DrawFn) -> Model:
+    items = tuple(draw(attributes(i)) for i in range(draw(st.integers(1, 6))))
+    scores = _reachable(items)
+    cuts = draw(st.sets(st.integers(min(scores) - 3, max(scores) + 3), min_size=1, max_size=6))
+    minimum = draw(st.integers(1, 4))
+    bands = draw(st.sets(st.integers(minimum, 5), max_size=3))
+    grades = [Grade(name=f"g{i}", start=cut) for i, cut in enumerate(sorted(cuts, reverse=True))]
+    return Model(
+        name="m",
+        title="t",
+        version=1,
+        minimum_coverage=minimum,
+        audit=AuditMode.OFF,
+        purposes=("p",),
+        grades=(*grades, Grade(name="last", start=None)),
+        coverage_bands=tuple(sorted(bands)),
+        attributes=items,
+    )
+
+
+def _reachable(items: tuple[Attribute, ...]) -> tuple[int, int]:
+    every = [[a.weight * p for p in (a.missing, *(item.points for item in a.bins))] for a in items]
+    return sum(min(points) for points in every), sum(max(points) for points in every)
+
+
+@st.composite
+def layouts(draw: st.DrawFn, model: Model) -> Layout:
+    """Every class has at most one supplier; some have none, some participants supply nothing of use."""
+    owners = {c: draw(st.integers(0, 4)) for c in CLASSES}  # 4: nobody
+    size = draw(st.integers(1, 4))
+    first = model.attributes[0].data_class
+    owners[first] = min(owners[first], size - 1)
+    counted = [draw(st.booleans()) for _ in range(size)]
+    counted[draw(st.integers(0, size - 1))] = True
+    return lay_out(
+        model,
+        [
+            PanelMember(
+                member=MemberIndex(10 * i + 1),
+                classes=frozenset(c for c, owner in owners.items() if owner == i),
+                counted=counted[i],
+            )
+            for i in range(size)
+        ],
+    )
+
+
+@st.composite
+def contributions(draw: st.DrawFn, model: Model, row: tuple[int, ...]) -> Contribution | None:
+    kind = draw(st.sampled_from(["known", "known", "known", "unknown", "absent"]))
+    if kind == "absent":
+        return None
+    if kind == "unknown":
+        return Contribution(known=False, values=(None,) * len(row))
+    return Contribution(known=True, values=tuple(draw(values(model.attributes[i])) for i in row))
+
+
+def values(attribute: Attribute) -> st.SearchStrategy[int | None]:
+    edges = {attribute.minimum, attribute.maximum, *attribute.thresholds, *(t - 1 for t in attribute.thresholds)}
+    inside = sorted(v for v in edges | {0} if attribute.minimum <= v <= attribute.maximum)
+    return st.one_of(st.none(), st.sampled_from(inside), st.integers(attribute.minimum, attribute.maximum))
+
+
+@dataclass(frozen=True)
+class Case:
+    layout: Layout
+    parties: int
+    subjects: tuple[tuple[Contribution | None, ...], ...]
+
+
+@st.composite
+def cases(draw: st.DrawFn, subjects: int) -> Case:
+    model = draw(models())
+    layout = draw(layouts(model))
+    return Case(
+        layout=layout,
+        parties=draw(st.integers(2, 4)),
+        subjects=tuple(tuple(draw(contributions(model, row)) for row in layout.rows) for _ in range(subjects)),
+    )
+
+
+@settings(max_examples=250)
+@given(cases(subjects=1))
+def test_one_subject(case: Case) -> None:
+    layout, (given_rows,) = case.layout, case.subjects
+    program = compile_model(layout, case.parties)
+    rows = [
+        None if contribution is None else encode_contribution(layout.model, row, contribution)
+        for row, contribution in zip(layout.rows, given_rows, strict=True)
+    ]
+    expected = evaluate(layout, {s.member: c for s, c in zip(layout.members, given_rows, strict=True)})
+    real = run_joint(program, "p", share_rows(program, "p", rows))
+    assert real.output == encode_output(layout.model, expected)
+    assert decode_output(layout.model, real.output) == expected
+    again = replay(program, session_id("p"), seeds_for("p", case.parties), rows)
+    assert again.output == real.output
+    assert set(real.transcripts) == {again.transcript}
+
+
+@settings(max_examples=30)
+@given(cases(subjects=3), st.integers(1, 200))
+def test_many_subjects(case: Case, count: int) -> None:
+    """Three drawn subjects, repeated; a participant is absent for all or none of a batch."""
+    layout, model = case.layout, case.layout.model
+    chosen = [case.subjects[i % 3] for i in range(count)]
+    columns = {
+        seated.member: _columns([subject[seat] for subject in chosen], len(row))
+        for seat, (seated, row) in enumerate(zip(layout.members, layout.rows, strict=True))
+    }
+    program = compile_model(layout, case.parties, count)
+    rows = [encode_columns(columns[seated.member]) for seated in layout.members]
+    output = run_joint(program, "m", share_rows(program, "m", rows)).output
+    outcomes = evaluate_many(layout, columns, count)
+    size = output_size(model)
+    for n, subject in enumerate(chosen):
+        expected = evaluate(layout, {s.member: c for s, c in zip(layout.members, subject, strict=True)})
+        assert decode_output(model, output[n * size : (n + 1) * size]) == expected == outcomes.at(model, n)
+        assert outcomes.score[n] == expected.score
+
+
+def _columns(column: list[Contribution | None], width: int) -> Columns:
+    filled = [c or Contribution(known=False, values=(None,) * width) for c in column]
+    table = [[c.values[i] for c in filled] for i in range(width)]
+    return Columns(
+        known=np.array([c.known for c in filled], np.bool_),
+        present=np.array([[v is not None for v in line] for line in table], np.bool_).reshape(width, len(filled)),
+        values=np.array([[v or 0 for v in line] for line in table], np.int64).reshape(width, len(filled)),
+    )
+
+
+@settings(max_examples=100)
+@given(models())
+def test_ranges_hold_every_score(model: Model) -> None:
+    try:
+        found = analyse(model)
+    except ModelError:
+        return
+    least, most = _reachable(model.attributes)
+    assert found.score_min <= least <= most <= found.score_max
+    assert most - found.insufficient_offset < model.cuts[0]

@@ -1,0 +1,53 @@
+import itertools
+
+import pytest
+
+from mpcnode.errors import MalformedMessageError
+from mpcnode.scorecard import INSUFFICIENT, Outcome, decode_output, encode_output, output_size
+from tests.support.models import credit
+
+
+def every_outcome() -> list[Outcome]:
+    model = credit()
+    return [INSUFFICIENT] + [
+        Outcome(sufficient=True, grade=grade.name, grade_index=i, coverage_band=band)
+        for (i, grade), band in itertools.product(enumerate(model.grades), range(3))
+    ]
+
+
+def test_layout_is_the_protocols() -> None:
+    """Bit 0 sufficient, bits 1-3 the cuts 10, 35, 60, bits 4-5 the bands 2, 3."""
+    model = credit()
+    assert output_size(model) == 1
+    assert encode_output(model, INSUFFICIENT) == b"\x00"
+    b = Outcome(sufficient=True, grade="B", grade_index=1, coverage_band=1)
+    assert encode_output(model, b) == bytes([0b01_011_1])
+
+
+def test_every_outcome_comes_back_and_no_other_byte_is_one() -> None:
+    model = credit()
+    encoded = {encode_output(model, outcome): outcome for outcome in every_outcome()}
+    assert len(encoded) == 13
+    for byte in range(256):
+        data = bytes([byte])
+        if data in encoded:
+            assert decode_output(model, data) == encoded[data]
+        else:
+            with pytest.raises(MalformedMessageError):
+                decode_output(model, data)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "expected 1 bytes, got 0"),
+        (b"\x00\x00", "expected 1 bytes, got 2"),
+        (bytes([0b00_101_1]), r"grade bits that only fall, got \[1, 0, 1\]"),
+        (bytes([0b10_001_1]), r"coverage bits that only fall, got \[0, 1\]"),
+        (bytes([0b01_000_0]), "zeros where nothing is said"),
+        (bytes([0b1_00_000_1]), "zeros where nothing is said"),
+    ],
+)
+def test_what_no_honest_committee_computes(data: bytes, message: str) -> None:
+    with pytest.raises(MalformedMessageError, match=message):
+        decode_output(credit(), data)
