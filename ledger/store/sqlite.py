@@ -7,7 +7,7 @@ next time although its data is gone (Rebello et al., ATC 2020).
 
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -89,17 +89,24 @@ class SqliteStore:
         is_new = not database.exists()
         with self._guarded("open"):
             self._sql = sqlite3.connect(database, isolation_level=None, check_same_thread=False)
-            database.chmod(0o600)
-            for setting in _SETTINGS:
-                self._sql.execute(f"PRAGMA {setting}")
-            if is_new or not self._one("SELECT count(*) FROM sqlite_schema"):
-                with self._transaction():
-                    for statement in statements():
-                        self._sql.execute(statement)
-                self._directory.flush()
-            found = self._one("PRAGMA application_id"), self._one("PRAGMA user_version")
-            if found != (APPLICATION_ID, VERSION):
-                raise StorageError(f"store: expected format {VERSION} of this program, got {found[1]} ({found[0]:#x})")
+            with ExitStack() as undo:
+                undo.callback(self._sql.close)
+                database.chmod(0o600)
+                self._prepare(is_new=is_new)
+                undo.pop_all()
+
+    def _prepare(self, *, is_new: bool) -> None:
+        """Set the connection up, make the tables if there are none, and check whose they are."""
+        for setting in _SETTINGS:
+            self._sql.execute(f"PRAGMA {setting}")
+        if is_new or not self._one("SELECT count(*) FROM sqlite_schema"):
+            with self._transaction():
+                for statement in statements():
+                    self._sql.execute(statement)
+            self._directory.flush()
+        found = self._one("PRAGMA application_id"), self._one("PRAGMA user_version")
+        if found != (APPLICATION_ID, VERSION):
+            raise StorageError(f"store: expected format {VERSION} of this program, got {found[1]} ({found[0]:#x})")
 
     def height(self) -> Height | None:
         """Height of the newest block."""
