@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from mpcnode.errors import ModelError
 from mpcnode.scorecard.model import COVERAGE_MAX, Attribute, Model
+from mpcnode.sealing.envelopes import ENVELOPE_OVERHEAD
 from mpcnode.types import COMMITTEE_MAX
 
 COMPARISON_BITS_MIN, COMPARISON_BITS_MAX = 8, 64
@@ -15,7 +16,6 @@ COMPARISON_BITS_MIN, COMPARISON_BITS_MAX = 8, 64
 ENVELOPE_BYTES_MAX = 12 * 1024
 """An audit envelope: the largest argument of a ledger transaction."""
 
-_ENVELOPE_OVERHEAD_BYTES = 232
 _ENVELOPE_HEAD_BYTES = 32 + 1 + 1 + 32 + 32
 _ENVELOPE_NODE_BYTES = 32 + 32
 _SCORE_MAX = (1 << 60) - 1
@@ -74,7 +74,7 @@ def comparison_bits(distance: int) -> int:
 def envelope_bytes(attributes: int, committee: int) -> int:
     """Size of the audit envelope of a participant that supplies this many attributes (docs/protocol.md 4)."""
     row = 8 * attributes + (attributes + 8) // 8
-    return _ENVELOPE_OVERHEAD_BYTES + _ENVELOPE_HEAD_BYTES + row + _ENVELOPE_NODE_BYTES * committee
+    return ENVELOPE_OVERHEAD + _ENVELOPE_HEAD_BYTES + row + _ENVELOPE_NODE_BYTES * committee
 
 
 def _check_envelope(attributes: int) -> None:
