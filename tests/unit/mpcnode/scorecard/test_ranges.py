@@ -51,5 +51,5 @@ def test_zero_counts_as_a_value_where_the_declared_range_has_none() -> None:
 def test_largest_model_fits_a_transaction(monkeypatch: pytest.MonkeyPatch) -> None:
     assert envelope_bytes(64, 8) == 216 + 98 + 521 + 512
     monkeypatch.setattr(ranges, "ENVELOPE_BYTES_MAX", 800)
-    with pytest.raises(ModelError, match="audit envelopes of at most 800 bytes, got 875"):
+    with pytest.raises(ModelError, match="audit envelopes of at most 800 bytes, got 859"):
         analyse(credit())
