@@ -155,7 +155,8 @@ class Instance:
         if not state.is_active():
             state.deadline = None
         elif state.deadline is None and state.me is not None and not state.voted(VoteKind.NULLIFY, state.view):
-            state.deadline = Millis(now + state.timing.view_timeout(state.view))
+            absent = state.committee.leader(state.view) in state.absent
+            state.deadline = Millis(now + state.timing.view_timeout(state.view, absent=absent))
         self._arm_resend(now)
 
     def _arm_resend(self, now: Millis) -> None:

@@ -9,6 +9,7 @@ from typing import assert_never
 
 from ledger.chain import Verify
 from ledger.consensus import proposing, repair
+from ledger.consensus.absence import Absences
 from ledger.consensus.committee import Committee, Signer
 from ledger.consensus.effects import Effect, Outbox, Send, SendDecided, SetTimer
 from ledger.consensus.events import (
@@ -71,6 +72,7 @@ class Machine:
         self._outbox = Outbox()
         self._limiter = repair.Limiter(self._timing.resend_ms)
         self._inbox = Inbox(height)
+        self._absences = Absences()
         self._ask_at: Millis | None = None
         self._timer: Millis | None = None
         self._instance = self._begin(height, parent, validators, records)
@@ -127,6 +129,7 @@ class Machine:
             me=me,
             timing=self._timing,
             outbox=self._outbox,
+            absent=self._absences.among(committee),
         )
         return Instance(state, self._limiter, records)
 
@@ -184,6 +187,7 @@ class Machine:
         decided = self._instance.state.height
         if event.height != decided:
             raise ValueError(f"expected the commit of height {decided}, got {event.height}")
+        self._absences.note(self._instance.state.committee, self._instance.state.certificates)
         height = Height(decided + 1)
         self._instance = self._begin(height, event.block_hash, event.validators, ())
         self._instance.start(now)

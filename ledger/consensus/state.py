@@ -39,6 +39,8 @@ class HeightState:
     """Index of the signer's key in the committee; None: this replica observes the height."""
     timing: Timing
     outbox: Outbox
+    absent: frozenset[int] = frozenset()
+    """Leaders that missed their last turns."""
 
     view: View = View(1)
     """Never goes back."""

@@ -12,7 +12,8 @@ _GROWTH_STEPS_MAX = 64
 class Timing:
     """A consortium's waits, in ms; the same at every replica, though only liveness needs that.
 
-    Liveness asks for `view_ms` of at least four message delays, two block executions and `repropose_ms`.
+    A view needs four message delays, two block executions and `repropose_ms`. `view_ms` should be no less, and
+    `view_ms_max / 4` must be no less, or nothing is decided.
     """
 
     view_ms: int = 2_000
@@ -26,9 +27,10 @@ class Timing:
     status_ms: int = 10_000
     """How often an idle replica says where it is."""
 
-    def view_timeout(self, view: View) -> int:
-        """T(v) = min(T0 · 1.5^(v-1), Tmax)."""
-        return int(min(self.view_ms * 1.5 ** min(view - 1, _GROWTH_STEPS_MAX), self.view_ms_max))
+    def view_timeout(self, view: View, *, absent: bool = False) -> int:
+        """T(v) = min(T0 · 1.5^(v-1), Tmax); a quarter of it if the leader missed its last turns."""
+        timeout = int(min(self.view_ms * 1.5 ** min(view - 1, _GROWTH_STEPS_MAX), self.view_ms_max))
+        return timeout // 4 if absent else timeout
 
     def resend_wait(self, replica: ReplicaId, tick: int) -> int:
         """R, growing to 4R while nothing changes, spread over a quarter so that replicas do not speak in chorus."""
