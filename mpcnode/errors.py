@@ -406,6 +406,12 @@ class InputError(CallerError):
         self.stage = stage
 
 
+class ResultError(CallerError):
+    """A posted result does not open, or is not what the committee signed."""
+
+    default = ErrorCode.RESULT_MISMATCH
+
+
 class DealError(CallerError):
     """A deal does not match its record."""
 

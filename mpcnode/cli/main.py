@@ -20,6 +20,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "run": ("mpcnode.cli.run", "Run this machine's daemon."),
         "status": ("mpcnode.cli.node", "Tell how a running daemon is."),
         "health": ("mpcnode.cli.node", "Tell whether a running daemon does its work."),
+        "query": ("mpcnode.cli.query", "Ask, and show answers."),
+        "receipt": ("mpcnode.cli.receipt", "Check a receipt offline."),
         "keys": ("mpcnode.cli.keys", "Make a member's keys."),
         "ledger": ("mpcnode.cli.ledger", "Set up or check a replica's files."),
         "devnet": ("mpcnode.cli.devnet", "Run a whole consortium on this machine."),

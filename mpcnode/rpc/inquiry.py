@@ -3,7 +3,7 @@
 Server TLS, pinned by the inquirer's profile; who asks follows from the signature over each call, not from the channel.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -161,7 +161,7 @@ class InquiryChannel:
         except grpc.aio.AioRpcError as failure:
             raise error_of(failure) from failure
 
-    async def follow(self, call: SignedCall, timeout_s: float) -> AsyncIterator[Progress]:
+    async def follow(self, call: SignedCall, timeout_s: float) -> AsyncGenerator[Progress, None]:
         """Yield where a query stands, now and after every change.
 
         Raises:

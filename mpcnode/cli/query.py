@@ -1,0 +1,101 @@
+"""`mpcnode query`: ask, and show answers."""
+
+import asyncio
+import dataclasses
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mpcnode.cli.output import Table, json_option, show_json, show_table
+from mpcnode.errors import Exit
+
+PROFILE_VARIABLE = "MPCNODE_PROFILE"
+
+EXITS = {
+    "insufficient": Exit.QUERY_INSUFFICIENT,
+    "refused": Exit.QUERY_INSUFFICIENT,
+    "aborted": Exit.QUERY_ABORTED,
+    "expired": Exit.QUERY_EXPIRED,
+    "pending": Exit.QUERY_NOT_READY,
+}
+"""Exit code of an answer that holds none."""
+
+profile_option = click.option(
+    "--profile",
+    type=click.Path(path_type=Path, dir_okay=False),
+    envvar=PROFILE_VARIABLE,
+    required=True,
+    show_envvar=True,
+    help="The inquirer's profile.toml.",
+)
+wait_option = click.option("--wait-audit", is_flag=True, help="Wait for the supervisor's verdict, too.")
+
+
+@click.group()
+def query() -> None:
+    """Ask the network about a subject, and show what it answered."""
+
+
+@query.command()
+@profile_option
+@click.option("--model", required=True, help="Name of a model of the consortium.")
+@click.option("--subject", required=True, help="Identifier of the subject; it leaves this program only sealed.")
+@click.option("--purpose", help="Purpose code; the profile may have a default.")
+@click.option("--consent", default="", help="Reference of the subject's consent; only a salted hash of it leaves.")
+@wait_option
+@json_option
+def ask(
+    *, profile: Path, model: str, subject: str, purpose: str | None, consent: str, wait_audit: bool, as_json: bool
+) -> int:
+    """Ask one question and wait for its answer."""
+    from mpcnode.client import Inquirer  # noqa: PLC0415 - slow to load
+
+    async def run() -> Any:  # noqa: ANN401 - an Answer, whose module is loaded above
+        async with Inquirer.open(profile) as inquirer:
+            return await inquirer.ask(model, subject, purpose=purpose, consent=consent, wait_audit=wait_audit)
+
+    return _show(run(), as_json=as_json)
+
+
+@query.command()
+@profile_option
+@click.argument("query_id", metavar="ID")
+@wait_option
+@json_option
+def show(profile: Path, query_id: str, wait_audit: bool, as_json: bool) -> int:
+    """Show the answer to a query; ID may be cut to its first digits."""
+    from mpcnode.client import Inquirer  # noqa: PLC0415 - slow to load
+
+    async def run() -> Any:  # noqa: ANN401 - an Answer, whose module is loaded above
+        async with Inquirer.open(profile) as inquirer:
+            return await inquirer.show(query_id, wait_audit=wait_audit)
+
+    return _show(run(), as_json=as_json)
+
+
+def _show(work: Coroutine[Any, Any, Any], *, as_json: bool) -> int:
+    answer = asyncio.run(work)
+    if as_json:
+        show_json({**dataclasses.asdict(answer), "latency_ms": answer.latency_ms})
+    else:
+        rows = [(label, value) for label, value in _rows(answer) if value]
+        show_table(Table(columns=("query", answer.query), rows=rows))
+    return int(EXITS.get(answer.state, Exit.OK))
+
+
+def _rows(answer: Any) -> list[tuple[str, str]]:  # noqa: ANN401 - an Answer
+    verdict = answer.verdict or ("not yet audited" if answer.audit != "off" else "not audited")
+    return [
+        ("subject", answer.subject),
+        ("model", f"{answer.model} ({answer.purpose})"),
+        ("answer", answer.grade or str(answer.state)),
+        ("coverage band", "" if answer.coverage_band is None else str(answer.coverage_band)),
+        ("contributed", ", ".join(answer.contributed)),
+        ("silent", ", ".join(answer.silent)),
+        ("verdict", f"{verdict} (audit {answer.audit})" if answer.grade or answer.verdict else ""),
+        ("reason", answer.reason or ""),
+        ("waited for", ", ".join(answer.waited)),
+        ("latency", "" if answer.latency_ms is None else f"{answer.latency_ms} ms"),
+    ]

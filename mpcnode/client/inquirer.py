@@ -1,0 +1,218 @@
+"""An inquirer: one profile, one channel to the operator."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
+from typing import Self
+
+from ledger.types import Millis
+from mpcnode.adapters.clock import SystemClock
+from mpcnode.adapters.keystore import load_key
+from mpcnode.adapters.randomness import random_bytes
+from mpcnode.client.answers import Answer, AnswerFiles, AnswerState, Kept, pending, updated
+from mpcnode.client.asking import Prepared, Question, prepare
+from mpcnode.client.opening import open_outcome, view_of_receipt
+from mpcnode.config.models import load_model
+from mpcnode.config.profile import Profile, load_profile
+from mpcnode.errors import ErrorCode, KeyFileError, RequestError
+from mpcnode.query.view import QueryView
+from mpcnode.rpc.inquiry import FOLLOW, GET_RECEIPT, InquiryChannel, Progress
+from mpcnode.sealing.keyfile import KeyKind
+from mpcnode.sealing.keys import OpeningKey, SigningKey
+from mpcnode.sealing.messages import NONCE_BYTES, SignedCall, sign_call
+from mpcnode.types import AuditMode, QueryId, QueryState, Role, Verdict, members_of
+
+CALL_MS = 60_000
+"""Life of a signed call."""
+
+GRACE_MS = 30_000
+"""How long after a query's deadline the ledger may still be waited for."""
+
+ENDED = {
+    QueryState.REFUSED: AnswerState.REFUSED,
+    QueryState.ABORTED: AnswerState.ABORTED,
+    QueryState.EXPIRED: AnswerState.EXPIRED,
+}
+"""Ends without an answer."""
+
+OnProgress = Callable[[Progress], None]
+
+
+class Inquirer:
+    """Asks, follows, opens and keeps. Open one with `Inquirer.open`."""
+
+    def __init__(self, profile: Profile, key: SigningKey, subject_key: bytes, channel: InquiryChannel) -> None:
+        """Take a loaded profile, its keys and an open channel."""
+        self._profile = profile
+        self._consortium = profile.consortium
+        self._key = key
+        self._subject_key = subject_key
+        self._channel = channel
+        self._files = AnswerFiles(profile.answers_dir)
+        self._clock = SystemClock()
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, profile_path: Path, passphrase: bytes | None = None) -> AsyncIterator[Self]:
+        """Load a profile and its keys, and open its channel.
+
+        Raises:
+            ConfigError: the profile or the consortium document has a mistake.
+            KeyFileError: a key does not load, or is not the one that the consortium lists.
+        """
+        profile = load_profile(profile_path)
+        key = SigningKey(load_key(profile.key_file, KeyKind.INQUIRER, passphrase).secret)
+        if key.public != profile.inquirer.key:
+            listed = profile.inquirer.key.hex()
+            raise KeyFileError(f"{profile.key_file}: expected the key {listed} of the consortium, got another")
+        subject_key = load_key(profile.subject_key_file, KeyKind.SUBJECT, passphrase).secret
+        operator = profile.consortium.with_role(Role.OPERATOR)[0]
+        certificate = profile.operator_certificate.encode("ascii")
+        async with InquiryChannel(str(profile.operator), operator.name, certificate) as channel:
+            yield cls(profile, key, subject_key, channel)
+
+    async def ask(
+        self,
+        model: str,
+        subject: str,
+        *,
+        purpose: str | None = None,
+        consent: str = "",
+        wait_audit: bool = False,
+        on_progress: OnProgress | None = None,
+    ) -> Answer:
+        """Ask, wait for the answer and open it.
+
+        Args:
+            model: name of a listed model.
+            subject: the subject's identifier; it leaves this process only sealed or as a pseudonym.
+            purpose: code; the profile's default if None.
+            consent: reference of the subject's consent, kept by the inquirer.
+            wait_audit: return only when the supervisor has attested.
+            on_progress: called with every state on the way.
+
+        Returns:
+            The answer as kept; a query that ended without one says why.
+
+        Raises:
+            CallerError: the request was refused, with its code.
+            UnavailableError: the operator does not answer; `show` finds the answer later.
+        """
+        prepared = self._prepare(model, subject, purpose, consent)
+        query, deadline = prepared.request.query, prepared.request.deadline
+        await self._channel.ask(prepared.sealed, self._patience_s(deadline))
+        return await self._follow(query, deadline, wait_audit=wait_audit, on_progress=on_progress)
+
+    def _prepare(self, model: str, subject: str, purpose: str | None, consent: str) -> Prepared:
+        now, listed = self._clock.now_ms(), self._consortium.model(model)
+        chosen = purpose or self._profile.purpose
+        if chosen is None:
+            raise RequestError(
+                f"purpose: expected one of {', '.join(listed.purposes)}, got none", ErrorCode.PURPOSE_NOT_ALLOWED
+            )
+        question = Question(
+            model=listed,
+            subject=subject,
+            purpose=chosen,
+            consent=consent.encode(),
+            contribute_by=Millis(now + self._profile.contribute_by_ms),
+            deadline=Millis(now + self._profile.deadline_ms),
+        )
+        prepared = prepare(self._consortium, self._key, self._subject_key, question, random_bytes)
+        answer = pending(
+            prepared.request.query,
+            model=model,
+            subject=subject,
+            purpose=chosen,
+            asked_ms=now,
+            audit=listed.audit.name.lower().replace("_", " "),
+        )
+        secret = prepared.result_key.secret()
+        self._files.keep(Kept(answer=answer, result_secret=secret, consent_salt=prepared.consent_salt))
+        return prepared
+
+    async def show(self, query: str, *, wait_audit: bool = False) -> Answer:
+        """Return a kept answer, after asking the operator for what it does not know yet.
+
+        Args:
+            query: the query's id in hex, or its beginning.
+            wait_audit: return only when the supervisor has attested.
+        """
+        kept = self._files.load(self._files.find(query))
+        answer = kept.answer
+        is_settled = answer.verdict is not None or answer.state in ENDED.values()
+        if is_settled or (answer.audit == AuditMode.OFF.name.lower() and kept.result_secret is None):
+            return answer
+        now = self._clock.now_ms()
+        return await self._follow(QueryId(bytes.fromhex(answer.query)), now, wait_audit=wait_audit, on_progress=None)
+
+    async def _follow(
+        self, query: QueryId, deadline: Millis, *, wait_audit: bool, on_progress: OnProgress | None
+    ) -> Answer:
+        """Follow a query until its answer is open (and attested); open it as soon as it is on the ledger."""
+        answer = self._files.load(query.hex()).answer
+        call = self._call(FOLLOW, query)
+        async with aclosing(self._channel.follow(call, self._patience_s(deadline))) as states:
+            async for progress in states:
+                if on_progress is not None:
+                    on_progress(progress)
+                if progress.state in ENDED or (progress.state is QueryState.ANSWERED and not wait_audit):
+                    return await self._settle(query)
+                if progress.verdict is not None:
+                    return await self._settle(query)
+        return answer
+
+    async def _settle(self, query: QueryId) -> Answer:
+        """Fetch and verify the receipt, open what it proves, and keep both."""
+        receipt = await self._channel.receipt(self._call(GET_RECEIPT, query), CALL_MS / 1000)
+        view = view_of_receipt(receipt, self._consortium)
+        if view.query != query:
+            raise RequestError(f"query {query.hex()}: got the receipt of another", ErrorCode.RECEIPT_INVALID)
+        kept = self._files.load(query.hex())
+        answer, secret = self._described(kept.answer, view), kept.result_secret
+        if view.result is not None and secret is not None:
+            model = load_model(self._consortium, self._consortium.model(answer.model))
+            outcome = open_outcome(view, model, OpeningKey(secret))
+            answer, secret = (
+                updated(
+                    answer,
+                    state=AnswerState.ANSWERED if outcome.sufficient else AnswerState.INSUFFICIENT,
+                    grade=outcome.grade,
+                    coverage_band=outcome.coverage_band,
+                    answered_ms=self._clock.now_ms(),
+                ),
+                None,
+            )
+        self._files.keep_receipt(answer.query, receipt)
+        self._files.keep(Kept(answer=answer, result_secret=secret, consent_salt=kept.consent_salt))
+        return answer
+
+    def _described(self, answer: Answer, view: QueryView) -> Answer:
+        """Fill in what a verified view says in public."""
+        verdict = None if view.verdict is None else Verdict(view.verdict).name
+        return updated(
+            answer,
+            state=ENDED.get(view.state, answer.state),
+            attempt=int(view.attempt),
+            contributed=self._names(view.committed),
+            silent=self._names(view.panel & ~view.committed),
+            verdict=verdict,
+            reason=view.end_reason.name.lower().replace("_", " ") if view.state in ENDED else None,
+            waited=self._names(view.waited),
+        )
+
+    def _names(self, bits: int) -> tuple[str, ...]:
+        return tuple(self._consortium.members[member].name for member in members_of(bits))
+
+    def _call(self, method: str, query: QueryId) -> SignedCall:
+        return sign_call(
+            self._key,
+            self._consortium.chain,
+            method=method,
+            nonce=random_bytes(NONCE_BYTES),
+            expiry_ms=Millis(self._clock.now_ms() + CALL_MS),
+            payload=query,
+        )
+
+    def _patience_s(self, deadline: Millis) -> float:
+        return (max(0, deadline - self._clock.now_ms()) + GRACE_MS) / 1000

@@ -1,0 +1,72 @@
+"""Opening an answer: from a receipt that verifies, and from nothing else.
+
+The receipt's transactions are folded into a view by the same code that every daemon uses. Each output box must open
+with the result key, be of this query, session and node, and open the commitment that its node signed.
+"""
+
+from collections.abc import Sequence
+
+from ledger.contract.abi import decode_log
+from ledger.receipts import VerifiedReceipt, verify_receipt
+from mpcnode.config.consortium import Consortium
+from mpcnode.errors import ErrorCode, RequestError, ResultError
+from mpcnode.mpc import join_output
+from mpcnode.query.events import event_of
+from mpcnode.query.view import LedgerView, QueryView
+from mpcnode.scorecard import Model, Outcome, decode_output, output_size
+from mpcnode.sealing.boxes import open_box
+from mpcnode.sealing.commitments import decode_output as decode_output_box
+from mpcnode.sealing.commitments import opens_output
+from mpcnode.sealing.keys import OpeningKey, verify
+from mpcnode.types import QueryId
+
+_QUERIES = "queries"
+
+
+def view_of_receipt(data: bytes, consortium: Consortium) -> QueryView:
+    """Verify a receipt offline and return what it proves of its one query.
+
+    Raises:
+        InvalidProofError: the receipt does not verify.
+        RequestError: it is not the receipt of one query.
+    """
+    verified = verify_receipt(data, consortium.genesis(), verify)
+    views = _fold(verified, consortium)
+    if len(views) != 1:
+        raise RequestError(f"receipt: expected transactions of one query, got {len(views)}", ErrorCode.RECEIPT_INVALID)
+    return views[0]
+
+
+def _fold(verified: VerifiedReceipt, consortium: Consortium) -> Sequence[QueryView]:
+    ledger = LedgerView({model.model: model.audit for model in consortium.models})
+    queries: dict[QueryId, None] = {}
+    for proven in verified.transactions:
+        logs = [decode_log(log) for log in proven.receipt.logs]
+        events = [event_of(log.event, log.values) for log in logs if log.contract == _QUERIES]
+        queries |= dict.fromkeys(ledger.apply(proven.height, proven.timestamp_ms, events))
+    return [view for query in queries if (view := ledger.get(query)) is not None]
+
+
+def open_outcome(view: QueryView, model: Model, key: OpeningKey) -> Outcome:
+    """Open a posted result.
+
+    Args:
+        view: from a verified receipt.
+        model: the model that was asked.
+        key: the query's result key.
+
+    Raises:
+        RequestError: there is no result yet.
+        ResultError: a box does not open, or is not what its node signed; do not use the answer.
+    """
+    if view.result is None or view.session is None:
+        raise RequestError(f"query {view.query.hex()}: no result yet", ErrorCode.NOT_READY)
+    shares: list[bytes] = []
+    for node, box, end in zip(view.committee, view.result.inquirer_boxes, view.result.ends, strict=True):
+        output = decode_output_box(open_box(box, key), output_size(model))
+        if not opens_output(
+            output, query=view.query, session=view.session, node=node, commitment=end.output_commitment
+        ):
+            raise ResultError(f"query {view.query.hex()}: member {node} sealed another share than it signed")
+        shares.append(output.share)
+    return decode_output(model, join_output(shares))
