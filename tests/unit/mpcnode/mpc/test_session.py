@@ -1,5 +1,6 @@
 """Sessions of the small credit model: rounds, transcript, replay, and what is refused from peers."""
 
+import hashlib
 import itertools
 
 import pytest
@@ -7,10 +8,10 @@ import pytest
 from ledger.encoding import digest
 from ledger.types import Digest
 from mpcnode.errors import CorrelationReuseError, SessionError, ShareError
-from mpcnode.mpc import Finished, Payload, Program, Session, join_output, replay
+from mpcnode.mpc import Finished, Party, Payload, Program, Session, deal, join_output, replay
 from mpcnode.scorecard import Contribution, compile_model, encode_output, evaluate
 from mpcnode.types import Rank
-from tests.support.joint import Run, dealt, run_joint, seeds_for, session_id, share_rows
+from tests.support.joint import Run, dealt, run_joint, run_protocols, seeds_for, session_id, share_rows
 from tests.support.models import BANK, INSURER, SAVINGS, credit_layout, credit_rows
 
 SUBJECT = {
@@ -179,3 +180,27 @@ def test_all_shares_are_needed() -> None:
     real = run()
     assert join_output(real.shares) == real.output
     assert join_output(real.shares[:2]) != real.output
+
+
+def test_every_correlation_is_used() -> None:
+    compiled = program()
+    materials = dealt(compiled, "one")
+    rows = share_rows(compiled, "one", ROWS)
+    run_protocols(
+        [
+            compiled.body.run(
+                Party(is_first=i == 0, material=materials[i]),
+                [shape.decode(row) for shape, row in zip(compiled.body.rows, rows[i], strict=True) if row],
+            )
+            for i in range(3)
+        ]
+    )
+    assert [repr(material) for material in materials] == ["Material(0 left)"] * 3
+
+
+def test_bytes_are_frozen() -> None:
+    """Corrections, transcript and output shares as another implementation must make them."""
+    corrections = deal(program(), session_id("one"), seeds_for("one", 3))
+    assert hashlib.sha256(corrections).hexdigest() == "8bbb51bd46af31436122156a5b7ef43d9093369b1296029b16e796453ec63732"
+    assert run().transcripts[0].hex() == "d00416e27d897280ca56f01a6b26fea451d0488a83e9f4adc960d98c62b86add"
+    assert [share.hex() for share in run().shares] == ["19", "37", "1d"]
