@@ -8,6 +8,7 @@ import asyncio
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Self, TypeVar
 
@@ -48,7 +49,10 @@ class JournalFile:
             if not path.exists():
                 create_file(path, b"")
             self._db = sqlite3.connect(path, isolation_level=None, timeout=5.0)
-            self._open()
+            with ExitStack() as undo:
+                undo.callback(self._db.close)
+                self._open()
+                undo.pop_all()
         except sqlite3.Error as error:
             raise StorageError(f"{path}: expected a journal of format {FORMAT}, got {error}") from error
 
