@@ -15,7 +15,7 @@ def run(path: Path, passphrase_fd: int | None) -> int:
 
     Under systemd the passphrase of the keys is the credential `passphrase`, and READY and STOPPING are notified.
     """
-    from mpcnode import daemon, logs  # noqa: PLC0415 - slow to load
+    from mpcnode import logs  # noqa: PLC0415 - slow to load
     from mpcnode.adapters.keystore import load_keystore  # noqa: PLC0415
     from mpcnode.config.node import load_node  # noqa: PLC0415
 
@@ -25,6 +25,10 @@ def run(path: Path, passphrase_fd: int | None) -> int:
     config = load_node(path)
     logs.configure(config.log_level, config.log_format)
     keys = load_keystore(config.keys_dir, config.consortium, config.member, read_passphrase(passphrase_fd))
+
+    # only now: it loads the contract's machine, and mistakes above should not wait for that
+    from mpcnode import daemon  # noqa: PLC0415
+
     return daemon.run(config, keys)
 
 

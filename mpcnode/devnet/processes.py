@@ -43,12 +43,17 @@ class Child:
         return self._exit_code
 
 
+def daemon_command(config: Path) -> list[str]:
+    """Return the command that runs a daemon, the program's absolute path first."""
+    return [sys.executable, "-m", "mpcnode", "run", "--config", str(config)]
+
+
 def spawn(place: NodeLayout) -> Child:
     """Start a daemon in a session of its own, its output going to its log, and note which process it is."""
-    command = [sys.executable, "-m", "mpcnode", "run", "--config", str(place.config)]
+    command = daemon_command(place.config)
     appending = os.O_WRONLY | os.O_CREAT | os.O_APPEND
     pid = os.posix_spawn(
-        sys.executable,
+        command[0],
         command,
         os.environ,
         file_actions=[

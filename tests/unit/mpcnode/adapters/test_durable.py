@@ -5,7 +5,6 @@ import stat
 
 import pytest
 
-from mpcnode.adapters import durable
 from mpcnode.adapters.durable import create_file, make_private_directory, replace_file
 from mpcnode.adapters.private_files import FILE_BYTES_MAX, read_private_file
 from mpcnode.errors import ErrorCode, KeyFileError, LocalError, StorageError
@@ -50,7 +49,7 @@ def test_a_failing_disk_leaves_the_old_version(tmp_path, monkeypatch, failing):
     def fail(*_arguments):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(durable.os, failing, fail)
+    monkeypatch.setattr(f"mpcnode.adapters.durable.os.{failing}", fail)
     with pytest.raises(StorageError, match="No space left"):
         replace_file(path, b"new")
     assert path.read_bytes() == b"old"
@@ -58,13 +57,13 @@ def test_a_failing_disk_leaves_the_old_version(tmp_path, monkeypatch, failing):
 
 def test_a_short_write_is_continued(tmp_path, monkeypatch):
     write = os.write
-    monkeypatch.setattr(durable.os, "write", lambda descriptor, data: write(descriptor, data[:3]))
+    monkeypatch.setattr("mpcnode.adapters.durable.os.write", lambda descriptor, data: write(descriptor, data[:3]))
     replace_file(tmp_path / "state", b"0123456789")
     assert (tmp_path / "state").read_bytes() == b"0123456789"
 
 
 def test_a_write_of_nothing_is_a_failure(tmp_path, monkeypatch):
-    monkeypatch.setattr(durable.os, "write", lambda _descriptor, _data: 0)
+    monkeypatch.setattr("mpcnode.adapters.durable.os.write", lambda _descriptor, _data: 0)
     with pytest.raises(StorageError, match="expected to write 3 bytes, got 0"):
         replace_file(tmp_path / "state", b"new")
 

@@ -3,7 +3,7 @@
 import pytest
 
 from ledger.encoding import statement
-from ledger.types import ChainId
+from ledger.types import ChainId, Millis
 from mpcnode.adapters.key_making import NewMember, make_member_keys
 from mpcnode.adapters.keystore import key_path, kinds_of, load_key, load_keystore, store_key
 from mpcnode.config.node import load_node
@@ -115,10 +115,10 @@ def test_a_protected_key_needs_its_passphrase(tmp_path):
 
 def test_making_keys_replaces_none(tmp_path):
     member = NewMember(name="bank-mpc", roles=Role.MPC, validator=True)
-    made = make_member_keys(tmp_path / "keys", member, 0, None, None)
+    made = make_member_keys(tmp_path / "keys", member, Millis(0), None, None)
     before = {path.name: path.read_bytes() for path in (tmp_path / "keys").iterdir()}
     with pytest.raises(KeyFileError, match="expected no key yet, got one"):
-        make_member_keys(tmp_path / "keys", member, 0, None, None)
+        make_member_keys(tmp_path / "keys", member, Millis(0), None, None)
     assert {path.name: path.read_bytes() for path in (tmp_path / "keys").iterdir()} == before
     assert decode_key_file(before["vote.key"], KeyKind.VOTE, None).public == made.vote
     assert set(before) == {f"{kind}.key" for kind in kinds_of(Role.MPC, validator=True)}
