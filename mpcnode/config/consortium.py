@@ -151,12 +151,15 @@ class Consortium:
         """Return the member with this identity key."""
         return next((member for member in self.members if member.identity == key), None)
 
+    @property
+    def fingerprints(self) -> tuple[bytes, ...]:
+        """SHA-256 of each member's TLS certificate (DER)."""
+        return tuple(hashlib.sha256(certificate).digest() for certificate in self.certificates)
+
     def member_by_fingerprint(self, fingerprint: bytes) -> Member | None:
         """Return the member whose TLS certificate (DER) has this SHA-256."""
-        for member, certificate in zip(self.members, self.certificates, strict=True):
-            if hashlib.sha256(certificate).digest() == fingerprint:
-                return member
-        return None
+        owners = zip(self.fingerprints, self.members, strict=True)
+        return next((member for owned, member in owners if owned == fingerprint), None)
 
     def model_by_hash(self, model: bytes) -> ListedModel | None:
         """Return the model with this hash."""
