@@ -18,6 +18,10 @@ help: #? list the targets
 setup: #? check the machine, make .venv from the locked packages, install this package into it
 	@bash scripts/setup.sh "$(VENV)"
 
+.PHONY: demo
+demo: setup #? a whole consortium answers real queries, each checked (KEEP=1 leaves it running)
+	$(BIN)/python -m scripts.demo $(if $(KEEP),--keep)
+
 .PHONY: lint
 lint: setup #? format, lint, types, layers, generated code up to date
 	$(BIN)/ruff format --check .
@@ -39,6 +43,14 @@ test-system: setup #? tests that need another tool: skipped where it is missing,
 system-deps: #? install the tools of test-system with apt and npm
 	@bash scripts/system_deps.sh
 
+.PHONY: sim
+sim: setup #? simulate the consensus: SEED=n replays a seed, else COUNT=n of them run (200)
+	$(BIN)/python -m tests.sim $(if $(SEED),$(SEED),--count $(or $(COUNT),200))
+
+.PHONY: sim-mutants
+sim-mutants: setup #? plant bugs in the consensus and see the simulator find them (ONLY=name)
+	$(BIN)/python -m tests.sim.mutants $(ONLY)
+
 .PHONY: bench
 bench: setup #? run the benchmarks into build/bench (ONLY=name runs one)
 	$(BIN)/python -m scripts.bench $(ONLY)
@@ -54,6 +66,10 @@ contract: setup #? compile the contracts into their artefacts (CHECK=1 fails if 
 .PHONY: docs
 docs: setup #? write docs/errors.md from the catalogue of errors
 	$(BIN)/python scripts/make_error_table.py
+
+.PHONY: vectors
+vectors: setup #? write tests/vectors: the bytes of one whole query
+	$(BIN)/python -m scripts.make_vectors
 
 .PHONY: lock
 lock: setup #? pin all packages again in configs/requirements.lock (UPGRADE=1 takes the newest)
