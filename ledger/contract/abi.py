@@ -80,15 +80,16 @@ def decode_log(log: Log) -> DecodedLog:
     event = _events().get((log.address, log.topics[0])) if log.topics else None
     if event is None:
         raise InvalidError(f"expected an event of the contracts, got one of {log.address.hex()}")
-    kept = [(name, kind) for name, kind, indexed in event.fields if not indexed]
-    topics = iter(log.topics[1:])
-    data = dict(
+    kept = tuple((name, kind) for name, kind, indexed in event.fields if not indexed)
+    topics = tuple((name, kind) for name, kind, indexed in event.fields if indexed)
+    if len(log.topics) != len(topics) + 1:
+        raise InvalidError(f"{event.name}: expected {len(topics) + 1} topics, got {len(log.topics)}")
+    found = dict(
         zip((name for name, _ in kept), _decode(event.name, tuple(kind for _, kind in kept), log.data), strict=True)
     )
-    values = {
-        name: _decode(event.name, (kind,), next(topics))[0] if indexed else data[name]
-        for name, kind, indexed in event.fields
-    }
+    for (name, kind), topic in zip(topics, log.topics[1:], strict=True):
+        (found[name],) = _decode(event.name, (kind,), topic)
+    values = {name: found[name] for name, _, _ in event.fields}
     return DecodedLog(contract=event.contract, event=event.name, values=values)
 
 

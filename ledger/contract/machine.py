@@ -7,11 +7,12 @@ module takes a second: import it where something is executed.
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import cast
 
-from eth.abc import MessageAPI, StateAPI, TransactionContextAPI
+from eth.abc import ComputationAPI, MessageAPI, StateAPI, TransactionContextAPI
 from eth.constants import BLANK_ROOT_HASH, ZERO_ADDRESS
 from eth.exceptions import OutOfGas, Revert
-from eth.vm.code_stream import CodeStream
+from eth.vm.computation import BaseComputation
 from eth.vm.execution_context import ExecutionContext
 from eth.vm.forks.cancun.computation import CancunComputation
 from eth.vm.forks.cancun.state import CancunState
@@ -25,15 +26,12 @@ from trie.exceptions import MissingTrieNode
 
 from ledger.contract.abi import decode_revert
 from ledger.contract.artefacts import load_artefacts
+from ledger.contract.interpreter import OPCODES, interpret, take_apart
 from ledger.contract.nodes import NodeOverlay
 from ledger.encoding import BLOCK_GAS_MAX
 from ledger.encoding.limits import REASON_BYTES_MAX
 from ledger.errors import StorageError
 from ledger.types import Address, Digest, Height, Log, Millis
-
-_JUMPDEST = 0x5B
-_PUSH1, _PUSH32 = 0x60, 0x7F
-_CREATE, _CREATE2, _SELFDESTRUCT = 0xF0, 0xF5, 0xFF
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,46 +137,30 @@ def _reason_of(error: Exception, output: bytes) -> str:
     return "OUT_OF_GAS" if isinstance(error, OutOfGas) else "MACHINE_ERROR"
 
 
-def find_jump_targets(code: bytes) -> frozenset[int]:
-    """Positions of the JUMPDESTs that are instructions, not data of a PUSH."""
-    targets = set()
-    position = 0
-    while position < len(code):
-        opcode = code[position]
-        if opcode == _JUMPDEST:
-            targets.add(position)
-        position += opcode - _PUSH1 + 2 if _PUSH1 <= opcode <= _PUSH32 else 1
-    return frozenset(targets)
-
-
 _CODES = {keccak(artefact.runtime): artefact.runtime for artefact in load_artefacts().values()}
-_JUMP_TARGETS = {code: find_jump_targets(code) for code in _CODES.values()}
-
-
-class _CodeStream(CodeStream):
-    """Code whose jump targets were found once and not in every call."""
-
-    def __init__(self, code: bytes) -> None:
-        super().__init__(code)
-        self._targets = _JUMP_TARGETS.get(code)
-
-    def is_valid_opcode(self, position: int) -> bool:
-        """Whether a jump may go there; asked for JUMPDEST bytes only."""
-        return super().is_valid_opcode(position) if self._targets is None else position in self._targets
 
 
 class _Computation(CancunComputation):
-    """Cancun without any way to make or remove a contract."""
+    """py-evm's computation with our loop."""
 
-    opcodes = {  # noqa: RUF012 - py-evm's way to configure a machine
-        code: opcode
-        for code, opcode in CancunComputation.opcodes.items()
-        if code not in {_CREATE, _CREATE2, _SELFDESTRUCT}
-    }
+    opcodes = OPCODES
 
-    def __init__(self, state: StateAPI, message: MessageAPI, transaction_context: TransactionContextAPI) -> None:
-        super().__init__(state, message, transaction_context)
-        self.code = _CodeStream(message.code)
+    @classmethod
+    def apply_computation(
+        cls,
+        state: StateAPI,
+        message: MessageAPI,
+        transaction_context: TransactionContextAPI,
+        parent_computation: ComputationAPI | None = None,  # noqa: ARG003
+    ) -> ComputationAPI:
+        """Run a precompile or a contract; what came of it is in the computation."""
+        with cls(state, message, transaction_context) as computation:
+            precompile = computation.precompiles.get(message.code_address)
+            if precompile is not None:
+                precompile(computation)
+            else:
+                interpret(cast("BaseComputation", computation), take_apart(message.code))
+        return computation
 
 
 class _State(CancunState):

@@ -1,12 +1,14 @@
 """A consortium on the real contracts: one call makes one block, with clock and state in hand."""
 
+import copy
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from typing import Any
 
 from eth_hash.auto import keccak
 
-from ledger.contract import ContractHost, DecodedLog, address_of, decode_log, encode_args
+from ledger.contract import ContractHost, address_of, decode_log, encode_args
 from ledger.encoding import statement, word
 from ledger.types import (
     ChainId,
@@ -29,6 +31,10 @@ CHAIN = ChainId(hashlib.sha256(b"the consortium of the contract tests").digest()
 START = 1_800_000_000_000
 OPERATOR, MPC, PARTICIPANT, SUPERVISOR = 1, 2, 4, 8
 BEFORE, AFTER, OFF = 1, 2, 3
+GET_FIELDS = (
+    *("state", "attempt", "mode", "verdict", "minimum", "epoch", "contribute_by", "deadline", "computing_at"),
+    *("panel", "committed", "refused", "excluded", "committee", "model", "request_hash", "inquirer"),
+)
 STATES = ("NONE", "REGISTERED", "COMPUTING", "ANSWERED", "RELEASED", "REFUSED", "ABORTED", "EXPIRED")
 COPY = b"\x07" * 312
 NO_SIGNATURE = Signature(bytes(64))
@@ -246,7 +252,7 @@ class World:
     genesis: Genesis
     now: int = START
     height: int = 0
-    root: Digest = Digest(bytes(32))
+    root: Digest = field(init=False)
     nodes: dict[bytes, bytes] = field(default_factory=dict)
     host: ContractHost = field(init=False)
 
@@ -266,26 +272,23 @@ class World:
 
     def fork(self) -> "World":
         """The same state on its own."""
-        other = replace(self, nodes=dict(self.nodes))
-        other.height, other.root = self.height, self.root
+        other = copy.copy(self)
+        other.nodes = dict(self.nodes)
+        other.host = ContractHost(self.genesis.chain, other.nodes.get)
         return other
 
     def view(self, method: str, *args: object):
         return self.host.view(self.root, Height(self.height), Millis(self.now), method, *args)
 
-    def get(self, query: bytes) -> dict[str, object]:
-        names = (
-            "state attempt mode verdict minimum epoch contribute_by deadline computing_at panel committed refused "
-            "excluded committee model request_hash inquirer"
-        ).split()
-        values = dict(zip(names, self.view("queries.get", query), strict=True))
+    def get(self, query: bytes) -> dict[str, Any]:
+        values = dict(zip(GET_FIELDS, self.view("queries.get", query), strict=True))
         values["state"] = STATES[values["state"]]
         return values
 
     # --------------------------------------------------------- the transactions of a query
 
     def request(self, query: bytes, *, model: str = "after", window: int = 10_000, life: int = 60_000, **changes):
-        values = {
+        values: dict[str, Any] = {
             "query": query,
             "model": model_hash(model),
             "panel": panel_of(self.genesis),
@@ -376,10 +379,30 @@ class World:
         return self.call(sender, "fail_attempt", query, attempt, reason, waited, order)
 
 
-def must(receipt: Receipt) -> list[DecodedLog]:
+@dataclass(frozen=True)
+class Happened:
+    """A decoded event whose values tests need not cast."""
+
+    contract: str
+    event: str
+    values: dict[str, Any]
+
+
+def must(receipt: Receipt) -> list[Happened]:
     """The events of a transaction that must have succeeded."""
     assert receipt.ok, receipt.reason
-    return [decode_log(log) for log in receipt.logs]
+    logs = [decode_log(log) for log in receipt.logs]
+    return [Happened(log.contract, log.event, dict(log.values)) for log in logs]
+
+
+def no_node(_: bytes) -> None:
+    """A store that holds nothing."""
+
+
+def some(committee: list[int] | None) -> list[int]:
+    """A committee that there must be."""
+    assert committee is not None
+    return committee
 
 
 def reason_of(receipt: Receipt) -> str:
