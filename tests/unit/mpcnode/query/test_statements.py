@@ -1,0 +1,129 @@
+"""Statements survive their bytes, and refuse words that mean nothing."""
+
+import dataclasses
+
+import pytest
+
+from ledger.errors import DecodeError
+from mpcnode.query.statements import (
+    AcceptStatement,
+    DealStatement,
+    EndStatement,
+    FlushStatement,
+    SharesStatement,
+    decode_accept_statement,
+    decode_deal_statement,
+    decode_end_statement,
+    decode_flush_statement,
+    decode_shares_statement,
+    encode_accept_statement,
+    encode_deal_statement,
+    encode_end_statement,
+    encode_flush_statement,
+    encode_shares_statement,
+    frames_root,
+)
+from mpcnode.types import Attempt, Commitment, MemberIndex, SessionId
+from scripts.vector_query import CHAIN, QUERY
+from tests.support.queries import some_digest
+
+SESSION = SessionId(some_digest("session"))
+SHARES = SharesStatement(
+    chain=CHAIN,
+    query=QUERY,
+    attempt=Attempt(3),
+    participant=MemberIndex(4),
+    node=MemberIndex(127),
+    commitment=Commitment(some_digest("c")),
+)
+DEAL = DealStatement(
+    chain=CHAIN,
+    session=SESSION,
+    seeds_hash=some_digest("seeds"),
+    corrections_hash=some_digest("corrections"),
+    correcting=MemberIndex(2),
+)
+ACCEPT = AcceptStatement(chain=CHAIN, session=SESSION, deal_hash=some_digest("deal"))
+FLUSH = FlushStatement(
+    chain=CHAIN, sender=MemberIndex(1), receiver=MemberIndex(2), number=2**64 - 1, frames_root=some_digest("root")
+)
+END = EndStatement(
+    chain=CHAIN,
+    query=QUERY,
+    attempt=Attempt(1),
+    session=SESSION,
+    deal_hash=some_digest("deal"),
+    transcript_hash=some_digest("transcript"),
+    output_commitment=Commitment(some_digest("output")),
+    inquirer_box_hash=some_digest("inquirer"),
+    supervisor_box_hash=some_digest("supervisor"),
+)
+KINDS = {
+    "shares": (SHARES, encode_shares_statement, decode_shares_statement, 7),
+    "deal": (DEAL, encode_deal_statement, decode_deal_statement, 6),
+    "accept": (ACCEPT, encode_accept_statement, decode_accept_statement, 4),
+    "flush": (FLUSH, encode_flush_statement, decode_flush_statement, 6),
+    "end": (END, encode_end_statement, decode_end_statement, 10),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_statement_survives_its_bytes(kind):
+    value, encode, decode, words = KINDS[kind]
+    assert len(encode(value)) == 32 * words
+    assert decode(encode(value)) == value
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_statement_of_another_kind_or_length_is_refused(kind):
+    _, _, decode, _ = KINDS[kind]
+    for other, (value, encode, _, _) in KINDS.items():
+        data = encode(value)
+        if other != kind:
+            with pytest.raises(DecodeError):
+                decode(data)
+        else:
+            with pytest.raises(DecodeError):
+                decode(data[:-32])
+            with pytest.raises(DecodeError):
+                decode(data + bytes(32))
+
+
+@pytest.mark.parametrize(("kind", "place"), [("shares", 3), ("end", 3)])
+@pytest.mark.parametrize("attempt", [0, 4, 2**200])
+def test_attempts_are_1_to_3(kind, place, attempt):
+    value, encode, decode, _ = KINDS[kind]
+    data = encode(value)
+    with pytest.raises(DecodeError, match=f"attempt: expected 1 to 3, got {attempt}"):
+        decode(data[: 32 * place] + attempt.to_bytes(32, "big") + data[32 * (place + 1) :])
+
+
+@pytest.mark.parametrize(("kind", "place"), [("shares", 4), ("shares", 5), ("deal", 5), ("flush", 2), ("flush", 3)])
+def test_members_are_below_128(kind, place):
+    value, encode, decode, _ = KINDS[kind]
+    data = encode(value)
+    with pytest.raises(DecodeError, match="below 128, got 128"):
+        decode(data[: 32 * place] + (128).to_bytes(32, "big") + data[32 * (place + 1) :])
+
+
+def test_every_field_of_an_end_is_in_its_bytes():
+    other = {"chain": some_digest("x"), "attempt": Attempt(2)}
+    encoded = {encode_end_statement(END)}
+    for field in dataclasses.fields(END):
+        value = other.get(field.name, some_digest(f"other {field.name}"))
+        encoded.add(encode_end_statement(dataclasses.replace(END, **{field.name: value})))
+    assert len(encoded) == 10
+
+
+def test_the_frames_root_binds_session_round_data_and_order():
+    frames = [(SESSION, 1, b"a"), (SESSION, 2, b"b")]
+    other = SessionId(some_digest("other"))
+    roots = {
+        frames_root(frames),
+        frames_root(frames[::-1]),
+        frames_root([(other, 1, b"a"), frames[1]]),
+        frames_root([(SESSION, 3, b"a"), frames[1]]),
+        frames_root([(SESSION, 1, b"c"), frames[1]]),
+        frames_root([]),
+    }
+    assert len(roots) == 6
