@@ -295,8 +295,12 @@ def code_of(error: BaseException) -> ErrorCode:
             return ErrorCode.MALFORMED_MESSAGE
         case ledger.errors.InvalidError():
             return ErrorCode.LEDGER_INVALID
+        case ledger.errors.LockedError():
+            return ErrorCode.LOCKED
         case ledger.errors.StorageError():
             return ErrorCode.STORAGE
+        case ledger.errors.ExpiredError():
+            return ErrorCode.TRANSACTION_EXPIRED
         case ledger.errors.UnavailableError():
             return ErrorCode.UNAVAILABLE
         case _:

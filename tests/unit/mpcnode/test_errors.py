@@ -98,6 +98,8 @@ def test_revert_reasons_become_codes():
         (ledger.errors.InvalidProofError("x"), ErrorCode.RECEIPT_INVALID),
         (ledger.errors.InvalidBlockError("x"), ErrorCode.LEDGER_INVALID),
         (ledger.errors.StorageError("x"), ErrorCode.STORAGE),
+        (ledger.errors.LockedError("x"), ErrorCode.LOCKED),
+        (ledger.errors.ExpiredError("x"), ErrorCode.TRANSACTION_EXPIRED),
         (ledger.errors.UnavailableError("x"), ErrorCode.UNAVAILABLE),
         (KeyError("x"), ErrorCode.INTERNAL),
     ],
