@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from mpcnode.errors import MalformedMessageError, ShareError
+from mpcnode.errors import ShareError
 from mpcnode.mpc.prg import SEED_BYTES, keystream
 from mpcnode.mpc.ring import Bits, Words
 from mpcnode.types import Attempt, MemberIndex, QueryId
@@ -65,18 +65,6 @@ class RowShape:
         packed = np.frombuffer(data, np.uint8, offset=self.value_bytes)
         bits = np.unpackbits(packed, bitorder="little", count=self.bit_count)
         return Row(values, bits.reshape(self.values + 1, self.subjects))
-
-    def decode_clear(self, data: bytes) -> Row:
-        """Decode a row in clear: the one encoding of it.
-
-        Raises:
-            ShareError: another length.
-            MalformedMessageError: a padding bit is set.
-        """
-        row = self.decode(data)
-        if self.encode(row) != data:
-            raise MalformedMessageError("row: expected padding bits of 0, got 1")
-        return row
 
     def zero(self) -> Row:
         """The row of an absent participant, and every node's share of it."""

@@ -8,7 +8,6 @@ from mpcnode.scorecard.model import Attribute, Bin, Grade, Model
 from mpcnode.scorecard.output import decode_output, encode_output, output_size
 from mpcnode.scorecard.panel import Contribution, Layout, PanelMember, Source, lay_out
 from mpcnode.scorecard.ranges import Ranges, analyse
-from mpcnode.scorecard.rows import decode_contribution, encode_columns, encode_contribution
 
 __all__ = [
     "INSUFFICIENT",
@@ -27,10 +26,7 @@ __all__ = [
     "Source",
     "analyse",
     "compile_model",
-    "decode_contribution",
     "decode_output",
-    "encode_columns",
-    "encode_contribution",
     "encode_model",
     "encode_output",
     "evaluate",

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from mpcnode.errors import ModelError
 from mpcnode.mpc import replay
+from mpcnode.query.contribution import encode_contribution
 from mpcnode.scorecard import (
     Attribute,
     Bin,
@@ -20,8 +21,6 @@ from mpcnode.scorecard import (
     analyse,
     compile_model,
     decode_output,
-    encode_columns,
-    encode_contribution,
     encode_output,
     evaluate,
     evaluate_many,
@@ -30,6 +29,7 @@ from mpcnode.scorecard import (
 )
 from mpcnode.types import AuditMode, MemberIndex
 from tests.support.joint import run_joint, seeds_for, session_id, share_rows
+from tests.support.models import encode_columns
 
 CLASSES = ("a", "b", "c", "d")
 
@@ -142,10 +142,7 @@ def cases(draw: st.DrawFn, subjects: int) -> Case:
 def test_one_subject(case: Case) -> None:
     layout, (given_rows,) = case.layout, case.subjects
     program = compile_model(layout, case.parties)
-    rows = [
-        None if contribution is None else encode_contribution(layout.model, row, contribution)
-        for row, contribution in zip(layout.rows, given_rows, strict=True)
-    ]
+    rows = [None if contribution is None else encode_contribution(contribution) for contribution in given_rows]
     expected = evaluate(layout, {s.member: c for s, c in zip(layout.members, given_rows, strict=True)})
     real = run_joint(program, "p", share_rows(program, "p", rows))
     assert real.output == encode_output(layout.model, expected)

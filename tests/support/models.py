@@ -2,7 +2,11 @@
 
 from collections.abc import Mapping
 
-from mpcnode.scorecard import Contribution, Layout, Model, PanelMember, encode_contribution, lay_out, parse
+import numpy as np
+
+from mpcnode.mpc import Row, RowShape
+from mpcnode.query.contribution import encode_contribution
+from mpcnode.scorecard import Columns, Contribution, Layout, Model, PanelMember, lay_out, parse
 from mpcnode.types import MemberIndex
 
 CREDIT = """
@@ -97,6 +101,13 @@ def credit_layout(*, savings_counted: bool = True) -> Layout:
 def credit_rows(layout: Layout, contributions: Mapping[MemberIndex, Contribution]) -> list[bytes | None]:
     """Rows in clear, in panel order; None for a participant without a contribution."""
     return [
-        encode_contribution(layout.model, row, contributions[seated.member]) if seated.member in contributions else None
-        for seated, row in zip(layout.members, layout.rows, strict=True)
+        encode_contribution(contributions[seated.member]) if seated.member in contributions else None
+        for seated in layout.members
     ]
+
+
+def encode_columns(columns: Columns) -> bytes:
+    """A row of N subjects."""
+    values = np.where(columns.present, columns.values, 0)
+    bits = np.concatenate([columns.known[None], columns.present]).astype(np.uint8)
+    return RowShape(*values.shape).encode(Row(values.view(np.uint64), bits))

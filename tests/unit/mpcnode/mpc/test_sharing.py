@@ -3,7 +3,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from mpcnode.errors import MalformedMessageError, ShareError
+from mpcnode.errors import ShareError
 from mpcnode.mpc import Row, RowContext, RowShape, expand_share, join_output, join_row, keystream, split_row
 from mpcnode.types import Attempt, MemberIndex, QueryId
 from tests.support.joint import seed
@@ -22,7 +22,7 @@ def test_bytes_of_a_row_are_those_of_the_protocol() -> None:
     row = Row(np.array([[5], [-2]], np.int64).view(np.uint64), np.array([[1], [0], [1]], np.uint8))
     data = RowShape(2).encode(row)
     assert data == (5).to_bytes(8, "little") + (-2).to_bytes(8, "little", signed=True) + bytes([0b101])
-    decoded = RowShape(2).decode_clear(data)
+    decoded = RowShape(2).decode(data)
     assert (decoded.values == row.values).all()
     assert (decoded.bits == row.bits).all()
 
@@ -49,7 +49,7 @@ def test_share_of_a_seed_is_the_protocols_stream() -> None:
 
 def test_values_are_added_and_bits_are_not() -> None:
     row = Row(np.array([[1]], np.uint64), np.array([[1], [1]], np.uint8))
-    joined = RowShape(1).decode_clear(join_row([RowShape(1).encode(row)] * 2, RowShape(1)))
+    joined = RowShape(1).decode(join_row([RowShape(1).encode(row)] * 2, RowShape(1)))
     assert joined.values[0, 0] == 2
     assert not joined.bits.any()
 
@@ -70,13 +70,6 @@ def test_wrong_lengths_are_refused() -> None:
         join_output([b"a", b"bb"])
     with pytest.raises(ShareError, match=r"shares of one length, got \[\]"):
         join_output([])
-
-
-def test_padding_bits_of_a_clear_row_are_zero() -> None:
-    data = bytes(16) + bytes([0b1000])
-    RowShape(2).decode(data)  # a share may have them
-    with pytest.raises(MalformedMessageError, match="padding bits of 0"):
-        RowShape(2).decode_clear(data)
 
 
 def test_rows_do_not_print() -> None:

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from mpcnode.mpc import Row, corrections_size, replay
+from mpcnode.query.contribution import encode_contribution
 from mpcnode.scorecard import (
     INSUFFICIENT,
     Contribution,
     PanelMember,
     compile_model,
     decode_output,
-    encode_contribution,
     lay_out,
 )
 from tests.support.joint import run_joint, seeds_for, session_id, share_rows
@@ -62,8 +62,8 @@ def test_attribute_without_supplier_is_missing() -> None:
     program = compile_model(layout, 2)
     assert [shape.values for shape in program.body.rows] == [2, 1]
     rows = [
-        encode_contribution(model, layout.rows[0], Contribution(known=True, values=(300_000, 9))),
-        encode_contribution(model, layout.rows[1], Contribution(known=True, values=(0,))),
+        encode_contribution(Contribution(known=True, values=(300_000, 9))),
+        encode_contribution(Contribution(known=True, values=(0,))),
     ]
     outcome = decode_output(model, run_joint(program, "few", share_rows(program, "few", rows)).output)
     assert (outcome.grade, outcome.coverage_band) == ("A", 1)  # 40 + 15 + 2 + 4 = 61
@@ -81,8 +81,8 @@ def test_row_without_values() -> None:
     program = compile_model(layout, 2)
     assert [shape.size for shape in program.body.rows] == [17, 1]
     rows = [
-        encode_contribution(layout.model, layout.rows[0], Contribution(known=True, values=(300_000, 9))),
-        encode_contribution(layout.model, layout.rows[1], Contribution(known=True, values=())),
+        encode_contribution(Contribution(known=True, values=(300_000, 9))),
+        encode_contribution(Contribution(known=True, values=())),
     ]
     outcome = decode_output(layout.model, run_joint(program, "b", share_rows(program, "b", rows)).output)
     assert outcome.sufficient
