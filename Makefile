@@ -72,10 +72,10 @@ vectors: setup #? write tests/vectors: the bytes of one whole query
 	$(BIN)/python -m scripts.make_vectors
 
 .PHONY: lock
-lock: setup #? pin all packages again in configs/requirements.lock (UPGRADE=1 takes the newest)
+lock: setup #? pin all packages again in configs/*.lock (UPGRADE=1 takes the newest)
 	@mkdir -p build
 	@test -x build/uv/bin/uv || { $(BIN)/python -m venv build/uv && build/uv/bin/pip install --quiet uv==0.13.9; }
-	$(BIN)/python scripts/lock.py --uv build/uv/bin/uv $(if $(UPGRADE),--upgrade)
+	$(BIN)/python -m scripts.lock --uv build/uv/bin/uv $(if $(UPGRADE),--upgrade)
 
 .PHONY: clean
 clean: #? remove what was built, downloaded or cached, the virtual environment included

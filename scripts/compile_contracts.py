@@ -3,7 +3,7 @@
     python scripts/compile_contracts.py            write ledger/contract/artefacts/*.json
     python scripts/compile_contracts.py --check    recompile and fail on any difference
 
-Vyper is needed here only. It is installed, with exactly the version below, into build/vyper, an environment of its own.
+Vyper is needed here only. It is installed, as configs/vyper.lock pins it, into build/vyper, an environment of its own.
 """
 
 import argparse
@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SOURCES = ROOT / "ledger" / "contract"
 ARTEFACTS = SOURCES / "artefacts"
 COMPILER_HOME = ROOT / "build" / "vyper"
+COMPILER_LOCK = ROOT / "configs" / "vyper.lock"
 FORMATS = {"abi": "abi", "bytecode": "bytecode", "runtime": "bytecode_runtime", "layout": "layout"}
 
 

@@ -1,7 +1,8 @@
-"""Pin every package that the project uses, with hashes, for Python 3.11 to 3.13: writes configs/requirements.lock.
+"""Pin every package that the project uses, with hashes, for Python 3.11 to 3.13: `python -m scripts.lock`.
 
-The names come from setup.cfg (what it needs to run, and its `dev` extra). The resolver is uv, because pip's own cannot
-resolve for several Python versions at once; only wheels are admitted, so installing needs no compiler.
+Writes configs/requirements.lock, whose names come from setup.cfg (what it needs to run, and its `dev` extra), and
+configs/vyper.lock, the compiler of the contracts. The resolver is uv, because pip's own cannot resolve for several
+Python versions at once; only wheels are admitted, so installing needs no compiler.
 """
 
 import argparse
@@ -9,10 +10,12 @@ import configparser
 import subprocess
 from pathlib import Path
 
+from scripts.compile_contracts import COMPILER_LOCK, VYPER_VERSION
+
 ROOT = Path(__file__).resolve().parent.parent
 LOCK = ROOT / "configs" / "requirements.lock"
 HEADER = """\
-# Every package of the environment, pinned with its hashes, for Python 3.11 to 3.13 (`make lock` writes this file).
+# {what}, pinned with its hashes, for Python 3.11 to 3.13 (`make lock` writes this file).
 # pip installs it with --require-hashes: anything else is refused.
 """
 
@@ -25,26 +28,30 @@ def wanted() -> str:
     return needs.strip() + "\n"
 
 
-def resolve(uv: str, requirements: str, *, upgrade: bool) -> str:
-    """Return the pinned requirements; versions already in the lock are kept unless `upgrade`."""
-    command = [uv, "pip", "compile", "-", "--output-file", str(LOCK), "--universal", "--python-version", "3.11"]
+def resolve(uv: str, requirements: str, lock: Path, *, upgrade: bool) -> list[str]:
+    """Pin requirements and return the lock's lines; versions already in the lock are kept unless `upgrade`."""
+    command = [uv, "pip", "compile", "-", "--output-file", str(lock), "--universal", "--python-version", "3.11"]
     command += ["--fork-strategy", "fewest", "--only-binary", ":all:", "--generate-hashes"]
     command += ["--system-certs", "--no-header", "--no-annotate", "--quiet"]
     if upgrade:
         command.append("--upgrade")
-    subprocess.run(command, input=requirements, text=True, check=True)
-    return LOCK.read_text()
+    subprocess.run(command, input=requirements, text=True, check=True, stdout=subprocess.DEVNULL)
+    return [line for line in lock.read_text().splitlines() if not line.startswith("# ")]
 
 
 def main() -> None:
-    """Write the lock."""
+    """Write both locks."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--uv", default="uv", help="the uv program")
     parser.add_argument("--upgrade", action="store_true", help="take the newest versions instead of keeping the pinned")
     args = parser.parse_args()
-    pinned = resolve(args.uv, wanted(), upgrade=args.upgrade)
-    LOCK.write_text(HEADER + "".join(f"{line}\n" for line in pinned.splitlines() if not line.startswith("# ")))
-    print(f"{LOCK.relative_to(ROOT)}: {sum('==' in line for line in pinned.splitlines())} packages")
+    for lock, what, requirements in (
+        (LOCK, "Every package of the environment", wanted()),
+        (COMPILER_LOCK, "The compiler of the contracts and what it needs", f"vyper=={VYPER_VERSION}\n"),
+    ):
+        pinned = resolve(args.uv, requirements, lock, upgrade=args.upgrade)
+        lock.write_text(HEADER.format(what=what) + "".join(f"{line}\n" for line in pinned))
+        print(f"{lock.relative_to(ROOT)}: {sum('==' in line for line in pinned)} packages")
 
 
 if __name__ == "__main__":
