@@ -36,7 +36,7 @@ class Execution(Protocol):
 
     @property
     def receipts(self) -> tuple[Receipt, ...]:
-        """One for each transaction, in order."""
+        """One for each transaction that fitted the block, in order."""
 
     @property
     def nodes(self) -> Mapping[bytes, bytes]:
@@ -56,12 +56,19 @@ class Executor(Protocol):
     def execute(
         self, parent_root: Digest, height: Height, timestamp_ms: Millis, txs: Sequence[Transaction]
     ) -> Execution:
-        """Execute a block on the state with root `parent_root`; nothing is kept."""
+        """Execute transactions on the state with root `parent_root`, as many as fit one block; nothing is kept."""
 
     def view(
         self, root: Digest, height: Height, timestamp_ms: Millis, method: str, *args: object
     ) -> tuple[object, ...]:
-        """Call a read function on a state."""
+        """Call a read function on a state.
+
+        Raises:
+            InvalidError: there is no such function, or it does not take these arguments.
+        """
+
+    def call(self, root: Digest, height: Height, timestamp_ms: Millis, tx: Transaction) -> Receipt:
+        """What a transaction would do in a block on this state; nothing is kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,7 +188,11 @@ class Inbox(Protocol):
     """Takes what a transport receives."""
 
     async def receive(self, sender: ReplicaId, items: Sequence[bytes]) -> None:
-        """Take items of a peer; waits while there is too much of it."""
+        """Take items of a peer; waits while there is too much of it.
+
+        Raises:
+            DecodeError: an item is none; the peer is at fault.
+        """
 
     def connected(self, peer: ReplicaId) -> None:
         """Learn that items can be sent to a peer now."""
@@ -190,5 +201,5 @@ class Inbox(Protocol):
 class Clock(Protocol):
     """Tells the time."""
 
-    def now(self) -> Millis:
+    def now_ms(self) -> Millis:
         """Milliseconds since the Unix epoch."""

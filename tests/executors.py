@@ -64,6 +64,9 @@ class CountingExecutor:
         assert method == "test.count"
         return (self._count(root),)
 
+    def call(self, root: Digest, height: Height, timestamp_ms: Millis, tx: Transaction) -> Receipt:
+        return self.execute(root, height, timestamp_ms, [tx]).receipts[0]
+
     def _count(self, root: Digest) -> int:
         node = self.read_node(root)
         if node is None:

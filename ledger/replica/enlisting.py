@@ -1,0 +1,60 @@
+"""Whether a replica that starts may vote: its log may be older than its votes (docs/ledger.md, start).
+
+A replica with the marker of a new one votes at once. Any other asks its peers for the newest vote of its key, and waits
+for q - 1 validators. If its log holds every vote that they name, it is as new as anything that anybody remembers: it
+votes. If they name a vote that the log does not hold, or the log holds none at all, the log was lost or restored: then
+it observes until the height after the highest that they report.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from ledger.chain import Verify, quorum
+from ledger.encoding import vote_statement
+from ledger.replica.items import TellVotes
+from ledger.types import ChainId, Height, PublicKey, ReplicaId, Validator, Vote
+
+
+@dataclass(slots=True, kw_only=True)
+class Enlisting:
+    """Collects the answers of the other validators."""
+
+    chain: ChainId
+    key: PublicKey
+    """Own vote key."""
+    replica: ReplicaId
+    validators: tuple[Validator, ...]
+    verify: Verify
+    _answers: dict[ReplicaId, TellVotes] = field(default_factory=dict)
+
+    def take(self, sender: ReplicaId, answer: TellVotes) -> None:
+        """Take the first answer of another validator; a vote in it that this key did not sign is left out."""
+        others = {validator.replica for validator in self.validators} - {self.replica}
+        if sender in others and sender not in self._answers:
+            newest = answer.newest if answer.newest is not None and self._is_own(answer.newest) else None
+            self._answers[sender] = TellVotes(answer.height, newest)
+
+    def missing(self, peers: frozenset[ReplicaId]) -> list[ReplicaId]:
+        """Return the peers that have not answered."""
+        return sorted(peers - self._answers.keys())
+
+    def is_complete(self) -> bool:
+        """Whether q - 1 others have answered."""
+        return len(self._answers) >= quorum(len(self.validators)) - 1
+
+    def sign_from(self, newest: Vote | None, knows: Callable[[Vote], bool]) -> Height:
+        """Return the lowest height at which to sign.
+
+        Args:
+            newest: the newest vote in the own log.
+            knows: whether a vote is in the own log.
+        """
+        named = [answer.newest for answer in self._answers.values() if answer.newest is not None]
+        if newest is not None and all(knows(vote) for vote in named):
+            return Height(0)
+        heights = [answer.height for answer in self._answers.values()] + [vote.height for vote in named]
+        return Height(max(heights, default=0) + 1)
+
+    def _is_own(self, vote: Vote) -> bool:
+        stated = vote_statement(self.chain, vote.kind, vote.height, vote.view, vote.block_hash)
+        return self.verify(self.key, stated, vote.signature)
