@@ -54,6 +54,6 @@ def verify(config: Path, as_json: bool) -> int:
         verified = "no block yet" if report.verified is None else f"right from genesis to height {report.verified}"
         click.echo(f"{node.member.name}: {verified}")
     else:
-        place = "outside any block" if failure.height is None else f"height {failure.height}"
-        click.echo(f"{node.member.name}: wrong at {place}: {failure.reason}")
+        place = "outside any block" if failure.height is None else f"at height {failure.height}"
+        click.echo(f"{node.member.name}: wrong {place}: {failure.reason}")
     return int(Exit.OK if failure is None else Exit.LEDGER_INVALID)

@@ -2,6 +2,7 @@
 
 import io
 import json
+import sqlite3
 import subprocess
 import sys
 
@@ -70,6 +71,16 @@ def test_a_new_replica_verifies_and_damage_is_code_20(own_network):
     code, out, err = run("ledger", "verify", "--config", config, "--json")
     assert (code, err) == (0, "")
     assert json.loads(out) == {"name": "bank-mpc", "ok": True, "verified": None, "failure": None}
+    store = sqlite3.connect(own_network.node("bank-mpc").data / "ledger" / "ledger.sqlite")
+    store.execute("INSERT INTO nodes (key, value) VALUES (?, ?)", (bytes(32), b"planted"))
+    store.commit()
+    store.close()
+    code, out, err = run("ledger", "verify", "--config", config)
+    assert (code, err) == (20, "")
+    assert out.startswith("bank-mpc: wrong outside any block: ")
+    code, out, err = run("ledger", "verify", "--config", config, "--json")
+    assert (code, err) == (20, "")
+    assert json.loads(out)["ok"] is False
 
 
 def test_a_ledger_directory_is_made_once(own_network):
