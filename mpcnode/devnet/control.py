@@ -21,6 +21,7 @@ READY_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 20.0
 """From SIGTERM to SIGKILL; longer than a daemon's own drain_ms."""
 
+_INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _POLL_S = 0.1
 _ASK_TIMEOUT_S = 2.0
 _LOG_LINES = 15
@@ -75,13 +76,13 @@ async def bring_up(layout: Layout, tell: Callable[[str], None]) -> tuple[DaemonR
     Raises:
         LocalError: a port is taken, or a daemon ended; the message has its last log lines.
         TimedOutError: a daemon was not ready after 60 s.
-        InterruptedStartError: SIGINT or SIGTERM came.
+        InterruptedStartError: SIGINT, SIGTERM or SIGHUP came.
     """
     missing = [name for name in layout.daemons() if processes.running(layout.node(name)) is None]
     _check_ports(layout, missing)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in _INTERRUPTS:
         loop.add_signal_handler(number, stop.set)
     children: dict[str, processes.Child] = {}
     try:
@@ -93,7 +94,7 @@ async def bring_up(layout: Layout, tell: Callable[[str], None]) -> tuple[DaemonR
         await take_down(layout, list(children), children)
         raise
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in _INTERRUPTS:
             loop.remove_signal_handler(number)
 
 

@@ -99,7 +99,7 @@ def test_a_daemon_that_is_never_ready_ends_the_start(layout, monkeypatch):
     assert running(layout) == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupt_ends_what_was_started(layout, number):
     (layout.node("operator").root / "mode").write_text("never ready")
     timer = threading.Timer(1.0, os.kill, (os.getpid(), number))
