@@ -9,7 +9,7 @@ import structlog
 
 from ledger.chain import Verify
 from ledger.consensus import Evidence, MessageReceived, Signer, Timing, WorkArrived, WorkGone, encode_message
-from ledger.errors import UnavailableError
+from ledger.errors import StorageError, UnavailableError
 from ledger.ports import Clock, Executor, Place, Store, Transport
 from ledger.replica.driver import NEVER, Driver, Identity
 from ledger.replica.engine import Engine
@@ -223,6 +223,7 @@ class Replica:
 
         Raises:
             DecodeError: an item is none; the peer is at fault.
+            UnavailableError: the replica stops.
         """
         parts = await self._running()
         for data in items:
@@ -230,11 +231,8 @@ class Replica:
             match item:
                 case Transactions():
                     parts.intake.take(sender, item.txs)
-                case AskVotes():
-                    await self._tell_votes(sender, item.key, parts)
-                case TellVotes():
-                    self._sightings.see(sender, item.height)
-                    await self._take_answer(sender, item, parts)
+                case AskVotes() | TellVotes():
+                    await self._take_question(sender, item, parts)
                 case _:
                     self._sightings.take(sender, item)
                     await parts.driver.inflow.put(MessageReceived(sender=sender, message=item), len(data))
@@ -307,6 +305,17 @@ class Replica:
         sign_from = await self._worker.run(enlisting.sign_from, newest, engine.knows_vote)
         _log.info("replica.enlisted", sign_from=sign_from)
         return sign_from
+
+    async def _take_question(self, sender: ReplicaId, item: AskVotes | TellVotes, parts: _Parts) -> None:
+        try:
+            if isinstance(item, AskVotes):
+                await self._tell_votes(sender, item.key, parts)
+            else:
+                self._sightings.see(sender, item.height)
+                await self._take_answer(sender, item, parts)
+        except StorageError as error:
+            parts.driver.inflow.post(error)  # it ends the replica, not this peer's stream alone
+            raise UnavailableError("replica: expected a working disk, got its failure") from error
 
     async def _take_answer(self, sender: ReplicaId, answer: TellVotes, parts: _Parts) -> None:
         if self._enlisting is not None:

@@ -9,8 +9,18 @@ from ledger.encoding import decode_transaction, proposal_statement, transaction_
 from ledger.errors import StorageError
 from ledger.ports import Decision, Place, Store
 from ledger.types import Block, FinalBlock, Height, Proposal, TxId, View, Vote, VoteKind
-from tests.chains import CHAIN, block_on, certificate, finalize, genesis_of, genesis_state, sign, transaction, vote_key
-from tests.executors import CountingExecutor, genesis_decision
+from tests.support.chains import (
+    CHAIN,
+    block_on,
+    certificate,
+    finalize,
+    genesis_of,
+    genesis_state,
+    sign,
+    transaction,
+    vote_key,
+)
+from tests.support.executors import CountingExecutor, genesis_decision
 
 GENESIS = genesis_of(4)
 

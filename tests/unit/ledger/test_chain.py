@@ -10,7 +10,7 @@ from ledger.encoding import BLOCK_BYTES_MAX, decode_transaction, encode_block, e
 from ledger.errors import DecodeError, InvalidBlockError, InvalidCertificateError, InvalidTransactionError
 from ledger.merkle import Frontier
 from ledger.types import NO_BLOCK, Digest, FinalBlock, Millis, PublicKey, Signature, VoteKind
-from tests.chains import (
+from tests.support.chains import (
     CHAIN,
     NOW,
     STATE,

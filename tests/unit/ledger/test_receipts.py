@@ -11,7 +11,7 @@ from ledger.encoding import decode_transaction, transaction_id
 from ledger.errors import InvalidProofError
 from ledger.receipts import FILE_BYTES_MAX, encode_receipt_file, prove, verify_receipt
 from ledger.types import FinalBlock
-from tests.chains import final_on, genesis_of, genesis_state, receipt, transaction, verify
+from tests.support.chains import final_on, genesis_of, genesis_state, receipt, transaction, verify
 
 GENESIS = genesis_of(4)
 

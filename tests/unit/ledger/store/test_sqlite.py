@@ -12,8 +12,8 @@ import pytest
 from ledger.errors import LockedError, StorageError
 from ledger.store import SqliteStore, create_directory
 from ledger.types import Height, VoteKind
-from tests.chains import transaction
 from tests.ports.store_suite import Grower, StoreSuite, vote
+from tests.support.chains import transaction
 
 
 @pytest.fixture
@@ -185,7 +185,7 @@ def test_one_flush_for_each_commit_and_append(path):
 import sys, pathlib
 from ledger.store import SqliteStore
 from ledger.types import VoteKind
-from tests.chains import transaction
+from tests.support.chains import transaction
 from tests.ports.store_suite import Grower, vote
 store = SqliteStore(pathlib.Path(sys.argv[1]))
 grower = Grower(store)

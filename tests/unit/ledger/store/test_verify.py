@@ -8,9 +8,9 @@ import pytest
 from ledger.errors import StorageError
 from ledger.store import MemoryStore, SqliteStore, create_directory, verify_store
 from ledger.types import Height, VoteKind
-from tests.chains import certificate, genesis_of, transaction, verify
-from tests.executors import CountingExecutor
 from tests.ports.store_suite import GENESIS, Grower, vote
+from tests.support.chains import certificate, genesis_of, transaction, verify
+from tests.support.executors import CountingExecutor
 
 HEIGHTS = 6
 

@@ -12,8 +12,8 @@ from ledger.ports import Executor, Inbox, Store
 from ledger.replica import Replica
 from ledger.store import MemoryStore
 from ledger.types import Genesis, Millis, PublicKey, ReplicaId, Signature
-from tests.chains import public_key, sign, verify, vote_key
-from tests.executors import CountingExecutor
+from tests.support.chains import public_key, sign, verify, vote_key
+from tests.support.executors import CountingExecutor
 
 FAST = Timing(view_ms=400, view_ms_max=1_500, resend_ms=100, repropose_ms=50, status_ms=500)
 
@@ -46,7 +46,7 @@ class Hub:
     def __init__(self) -> None:
         self.inboxes: dict[ReplicaId, Inbox] = {}
         self.queues: dict[tuple[ReplicaId, ReplicaId], asyncio.Queue[list[bytes]]] = {}
-        self.drop: Callable[[ReplicaId, ReplicaId, bytes], bool] = lambda sender, to, item: False
+        self.drop: Callable[[ReplicaId, ReplicaId, bytes], bool] = lambda _sender, _to, _item: False
         self.sent: list[tuple[ReplicaId, ReplicaId, bytes]] = []
 
     def transport(self, own: int) -> "HubTransport":
@@ -57,7 +57,10 @@ class Hub:
         async with asyncio.TaskGroup() as tasks:
             lanes = []
             for peer, other in self.inboxes.items():
-                lanes += [tasks.create_task(self._carry(own, peer, other)), tasks.create_task(self._carry(peer, own, inbox))]
+                lanes += [
+                    tasks.create_task(self._carry(own, peer, other)),
+                    tasks.create_task(self._carry(peer, own, inbox)),
+                ]
             self.inboxes[own] = inbox
             for peer, other in list(self.inboxes.items()):
                 if peer != own:
@@ -165,5 +168,5 @@ class Cluster:
 async def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
     """Wait until something holds."""
     async with asyncio.timeout(seconds):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - any condition will do
             await asyncio.sleep(0.005)
