@@ -81,21 +81,24 @@ def is_end(state: QueryState, mode: AuditMode) -> bool:
     return state in ENDS or (state is QueryState.ANSWERED and mode is not AuditMode.BEFORE_RELEASE)
 
 
-def reachable(states: Iterable[QueryState], mode: AuditMode) -> frozenset[QueryState]:
-    """Return the states that one move leads to from any of these under a mode."""
+def reachable(states: Iterable[QueryState], mode: AuditMode, by: str | None = None) -> frozenset[QueryState]:
+    """Return the states that one move leads to from any of these under a mode, by one function or by any."""
     given = frozenset(states)
     return frozenset(
-        state for move in MOVES if mode in move.modes and given.intersection(move.start) for state in move.to
+        state
+        for move in MOVES
+        if mode in move.modes and given.intersection(move.start) and by in (None, *move.by)
+        for state in move.to
     )
 
 
-def check_move(start: QueryState, to: QueryState, mode: AuditMode) -> QueryState:
+def check_move(start: QueryState, to: QueryState, mode: AuditMode, by: str | None = None) -> QueryState:
     """Return the new state if a row of the table leads to it.
 
     Raises:
         LocalError: none does; this program and the contract disagree.
     """
-    if to not in reachable((start,), mode):
+    if to not in reachable((start,), mode, by):
         raise LocalError(f"life cycle: expected a move from {start.name} under {mode.name}, got {to.name}")
     return to
 

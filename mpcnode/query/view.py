@@ -319,7 +319,7 @@ def _posted(view: QueryView, event: ResultPosted, height: Height, at: Millis) ->
         height=height,
         at=at,
     )
-    return replace(view, state=check_move(view.state, QueryState.ANSWERED, view.mode), result=result)
+    return replace(view, state=check_move(view.state, QueryState.ANSWERED, view.mode, "post_result"), result=result)
 
 
 def _parts(joined: bytes, count: int) -> tuple[bytes, ...]:
@@ -340,7 +340,7 @@ def _failed(view: QueryView, event: AttemptFailed, height: Height) -> QueryView:
         return replace(view, failures=failures)  # Ended follows
     return replace(
         view,
-        state=check_move(view.state, QueryState.REGISTERED, view.mode),
+        state=check_move(view.state, QueryState.REGISTERED, view.mode, "fail_attempt"),
         attempt=Attempt(view.attempt + 1),
         attempt_height=height,
         contribute_by=event.contribute_by,

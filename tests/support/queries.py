@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 from typing import Any
 
-from ledger.types import Digest, Height, Millis
+from ledger.types import Digest, Genesis, Height, Millis
 from mpcnode.query.committee import address_of
 from mpcnode.query.events import (
     AttemptFailed,
@@ -19,20 +19,34 @@ from mpcnode.query.events import (
     ResultPosted,
 )
 from mpcnode.query.request import Request, SealedRequest, decode_request, encode_request
+from mpcnode.query.statements import (
+    AcceptStatement,
+    DealStatement,
+    EndStatement,
+    FlushStatement,
+    SharesStatement,
+)
 from mpcnode.query.view import LedgerView
 from mpcnode.types import (
     Attempt,
     AuditMode,
     Bitmap,
+    Commitment,
+    CompanyIndex,
     EndReason,
     FailReason,
+    Member,
     MemberIndex,
     QueryId,
     QueryState,
     RefusalCode,
+    Role,
+    SealingKey,
+    SessionId,
     Verdict,
 )
 from scripts.vector_query import (
+    CHAIN,
     COMMITTEE,
     INQUIRER,
     MODEL,
@@ -58,6 +72,60 @@ SEALED = SealedRequest(
 )
 COMMITTED_AT = Height(40)
 COMPUTING_AT = Height(41)
+
+
+def some_digest(name: str) -> Digest:
+    return Digest(hashlib.sha256(name.encode()).digest())
+
+
+SESSION = SessionId(some_digest("session"))
+SHARES = SharesStatement(
+    chain=CHAIN,
+    query=QUERY,
+    attempt=Attempt(3),
+    participant=MemberIndex(4),
+    node=MemberIndex(127),
+    commitment=Commitment(some_digest("c")),
+)
+DEAL = DealStatement(
+    chain=CHAIN,
+    session=SESSION,
+    seeds_hash=some_digest("seeds"),
+    corrections_hash=some_digest("corrections"),
+    correcting=MemberIndex(2),
+)
+ACCEPT = AcceptStatement(chain=CHAIN, session=SESSION, deal_hash=some_digest("deal"))
+FLUSH = FlushStatement(
+    chain=CHAIN, sender=MemberIndex(1), receiver=MemberIndex(2), number=2**64 - 1, frames_root=some_digest("root")
+)
+END = EndStatement(
+    chain=CHAIN,
+    query=QUERY,
+    attempt=Attempt(1),
+    session=SESSION,
+    deal_hash=some_digest("deal"),
+    transcript_hash=some_digest("transcript"),
+    output_commitment=Commitment(some_digest("output")),
+    inquirer_box_hash=some_digest("inquirer"),
+    supervisor_box_hash=some_digest("supervisor"),
+)
+
+
+def members_from(genesis: Genesis) -> tuple[Member, ...]:
+    """A genesis' members as the node knows them."""
+    return tuple(
+        Member(
+            index=MemberIndex(index),
+            name=record.name,
+            company=CompanyIndex(record.company),
+            roles=Role(record.roles),
+            identity=record.identity,
+            sealing=SealingKey(bytes(32)),
+            classes=record.classes,
+            anchors=Bitmap(record.anchors),
+        )
+        for index, record in enumerate(genesis.members)
+    )
 
 
 def changed_request(**changes: Any) -> Request:
@@ -171,7 +239,3 @@ def folded(*events: tuple[int, Event] | Event, mode: AuditMode = AuditMode.AFTER
         height, event = item if isinstance(item, tuple) else (height + 1, item)
         view.apply(Height(height), block_time(height), [event])
     return view
-
-
-def some_digest(name: str) -> Digest:
-    return Digest(hashlib.sha256(name.encode()).digest())

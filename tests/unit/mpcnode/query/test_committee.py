@@ -15,26 +15,11 @@ from mpcnode.query.committee import (
     pool_order,
     rank_value,
 )
-from mpcnode.types import CompanyIndex, Member, MemberIndex, QueryId, Role, SealingKey, bitmap
+from mpcnode.types import Member, MemberIndex, QueryId, Role, bitmap
 from tests.support import contracts
+from tests.support.queries import members_from
 
 QUERY = QueryId(contracts.query_id(1))
-
-
-def members_from(genesis):
-    return tuple(
-        Member(
-            index=MemberIndex(index),
-            name=record.name,
-            company=CompanyIndex(record.company),
-            roles=Role(record.roles),
-            identity=record.identity,
-            sealing=SealingKey(bytes(32)),
-            classes=record.classes,
-            anchors=record.anchors,
-        )
-        for index, record in enumerate(genesis.members)
-    )
 
 
 @st.composite

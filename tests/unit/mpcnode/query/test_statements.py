@@ -1,16 +1,12 @@
 """Statements survive their bytes, and refuse words that mean nothing."""
 
 import dataclasses
+from typing import Any
 
 import pytest
 
 from ledger.errors import DecodeError
 from mpcnode.query.statements import (
-    AcceptStatement,
-    DealStatement,
-    EndStatement,
-    FlushStatement,
-    SharesStatement,
     decode_accept_statement,
     decode_deal_statement,
     decode_end_statement,
@@ -23,42 +19,10 @@ from mpcnode.query.statements import (
     encode_shares_statement,
     frames_root,
 )
-from mpcnode.types import Attempt, Commitment, MemberIndex, SessionId
-from scripts.vector_query import CHAIN, QUERY
-from tests.support.queries import some_digest
+from mpcnode.types import Attempt, SessionId
+from tests.support.queries import ACCEPT, DEAL, END, FLUSH, SESSION, SHARES, some_digest
 
-SESSION = SessionId(some_digest("session"))
-SHARES = SharesStatement(
-    chain=CHAIN,
-    query=QUERY,
-    attempt=Attempt(3),
-    participant=MemberIndex(4),
-    node=MemberIndex(127),
-    commitment=Commitment(some_digest("c")),
-)
-DEAL = DealStatement(
-    chain=CHAIN,
-    session=SESSION,
-    seeds_hash=some_digest("seeds"),
-    corrections_hash=some_digest("corrections"),
-    correcting=MemberIndex(2),
-)
-ACCEPT = AcceptStatement(chain=CHAIN, session=SESSION, deal_hash=some_digest("deal"))
-FLUSH = FlushStatement(
-    chain=CHAIN, sender=MemberIndex(1), receiver=MemberIndex(2), number=2**64 - 1, frames_root=some_digest("root")
-)
-END = EndStatement(
-    chain=CHAIN,
-    query=QUERY,
-    attempt=Attempt(1),
-    session=SESSION,
-    deal_hash=some_digest("deal"),
-    transcript_hash=some_digest("transcript"),
-    output_commitment=Commitment(some_digest("output")),
-    inquirer_box_hash=some_digest("inquirer"),
-    supervisor_box_hash=some_digest("supervisor"),
-)
-KINDS = {
+KINDS: dict[str, Any] = {
     "shares": (SHARES, encode_shares_statement, decode_shares_statement, 7),
     "deal": (DEAL, encode_deal_statement, decode_deal_statement, 6),
     "accept": (ACCEPT, encode_accept_statement, decode_accept_statement, 4),
@@ -107,10 +71,10 @@ def test_members_are_below_128(kind, place):
 
 
 def test_every_field_of_an_end_is_in_its_bytes():
-    other = {"chain": some_digest("x"), "attempt": Attempt(2)}
+    other: dict[str, Any] = {"chain": some_digest("x"), "attempt": Attempt(2)}
     encoded = {encode_end_statement(END)}
     for field in dataclasses.fields(END):
-        value = other.get(field.name, some_digest(f"other {field.name}"))
+        value: Any = other.get(field.name, some_digest(f"other {field.name}"))
         encoded.add(encode_end_statement(dataclasses.replace(END, **{field.name: value})))
     assert len(encoded) == 10
 

@@ -1,0 +1,216 @@
+"""The auditor finds every deviation, and says of whom and where."""
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from ledger.types import Digest
+from mpcnode.errors import InputError
+from mpcnode.query.audit import Evidence, Finding, check_copy, check_input, check_ranges, judge, open_envelope
+from mpcnode.query.contribution import AuditRecord, decode_audit_record, encode_audit_record, encode_contribution
+from mpcnode.query.view import QueryView
+from mpcnode.scorecard import Attribute, Bin, Contribution, Outcome
+from mpcnode.sealing.commitments import decode_output
+from mpcnode.sealing.envelopes import open_by_audit, seal_envelope
+from mpcnode.sealing.keys import OpeningKey
+from mpcnode.types import NOBODY, AuditStage, MemberIndex, SessionId, Verdict
+from scripts.vector_query import ARCHIVE, AUDIT, COMMITTEE, EPOCH, INQUIRER, KEYS, QUERY, SHARE_BYTES, seed
+from tests.support.queries import ASKED, CONTRIBUTED, REQUEST, TO_ANSWERED, folded, some_digest
+
+FOUR, FIVE = MemberIndex(4), MemberIndex(5)
+NODES = COMMITTEE.members
+
+
+def an_attribute(name: str = "income", minimum: int = -(2**50), maximum: int = 2**50) -> Attribute:
+    return Attribute(
+        name=name,
+        title=name,
+        data_class="bank",
+        unit="EUR",
+        scale=0,
+        minimum=minimum,
+        maximum=maximum,
+        weight=1,
+        missing=0,
+        bins=(Bin(start=None, points=1),),
+    )
+
+
+ATTRIBUTES = tuple(an_attribute(name) for name in ("income", "debt", "assets"))
+
+
+def a_view() -> QueryView:
+    view = folded(*TO_ANSWERED).get(QUERY)
+    assert view is not None
+    return view
+
+
+def a_plaintext() -> bytes:
+    return open_envelope(CONTRIBUTED[FOUR].envelope, KEYS, AUDIT).plaintext
+
+
+def a_record() -> AuditRecord:
+    return decode_audit_record(a_plaintext(), 3, 3)
+
+
+def test_a_good_contribution_passes():
+    audited = check_input(a_plaintext(), a_view(), FOUR, ATTRIBUTES)
+    assert audited.contribution == Contribution(known=True, values=(-5, None, 2**40))
+    assert [item.hex() for item in audited.sent] == CONTRIBUTED[FOUR].vectors["sent"]
+
+
+def test_a_miss_passes():
+    plaintext = open_envelope(CONTRIBUTED[FIVE].envelope, KEYS, AUDIT).plaintext
+    assert check_input(plaintext, a_view(), FIVE, ATTRIBUTES[:1]).contribution.known is False
+
+
+def stage_of(plaintext: bytes, participant: MemberIndex = FOUR, attributes: Any = ATTRIBUTES) -> AuditStage:
+    with pytest.raises(InputError) as caught:
+        check_input(plaintext, a_view(), participant, attributes)
+    return caught.value.stage
+
+
+@pytest.mark.parametrize(
+    ("change", "stage"),
+    [
+        ({"query": bytes(32)}, AuditStage.ENVELOPE),
+        ({"attempt": 2}, AuditStage.ENVELOPE),
+        ({"participant": 5}, AuditStage.ENVELOPE),
+        ({"model": bytes(32)}, AuditStage.ENVELOPE),
+        ({"request_hash": bytes(32)}, AuditStage.ENVELOPE),
+        ({"seeds": (bytes(32), bytes(32))}, AuditStage.COMMITMENT),
+        ({"salts": (bytes(32), bytes(32), bytes(32))}, AuditStage.COMMITMENT),
+        ({"row": encode_contribution(Contribution(known=True, values=(-6, None, 2**40)))}, AuditStage.COMMITMENT),
+    ],
+)
+def test_a_record_of_something_else_is_found(change, stage):
+    assert stage_of(encode_audit_record(dataclasses.replace(a_record(), **change))) is stage
+
+
+def test_a_record_of_another_width_is_found():
+    assert stage_of(a_plaintext()[:-1]) is AuditStage.ENVELOPE
+
+
+def test_a_value_outside_its_range_is_found_and_not_quoted():
+    narrow = (an_attribute(minimum=-4), *ATTRIBUTES[1:])
+    assert stage_of(a_plaintext(), attributes=narrow) is AuditStage.INPUT
+    with pytest.raises(InputError, match="attribute income: expected -4 to") as caught:
+        check_ranges(Contribution(known=True, values=(-777, None, None)), narrow)
+    assert "777" not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [-4, 0, 9])
+def test_values_at_the_edges_pass(value):
+    check_ranges(Contribution(known=True, values=(value,)), (an_attribute(minimum=-4, maximum=9),))
+
+
+def test_a_contribution_has_a_value_for_each_attribute():
+    with pytest.raises(InputError, match="expected 1 values, got 2"):
+        check_ranges(Contribution(known=True, values=(1, 2)), (an_attribute(),))
+
+
+def test_an_envelope_that_the_archive_cannot_open_is_found():
+    envelope = CONTRIBUTED[FOUR].envelope
+    for fake in (envelope[:88] + bytes(80) + envelope[168:], bytes(len(envelope)), b""):
+        with pytest.raises(InputError) as caught:
+            open_envelope(fake, KEYS, AUDIT)
+        assert caught.value.stage is AuditStage.ENVELOPE
+    with pytest.raises(InputError):
+        open_envelope(envelope, KEYS, OpeningKey(seed("another key")))
+
+
+def test_the_supervisor_copy_names_the_subject_that_s_binds():
+    opened = open_envelope(ASKED.supervisor_copy, KEYS, AUDIT)
+    copy = check_copy(opened, REQUEST, INQUIRER.public, seed("subject key"))
+    assert copy.identifier == "AB-1972\u00c9".encode()
+    wrong = dataclasses.replace(REQUEST, binding=some_digest("another subject"))
+    for request, key in ((wrong, seed("subject key")), (REQUEST, seed("another subject key"))):
+        with pytest.raises(InputError) as caught:
+            check_copy(opened, request, INQUIRER.public, key)
+        assert caught.value.stage is AuditStage.SUBJECT
+    short = dataclasses.replace(opened, plaintext=opened.plaintext[:-1])
+    with pytest.raises(InputError):
+        check_copy(short, REQUEST, INQUIRER.public, seed("subject key"))
+
+
+GRADE_A = Outcome(sufficient=True, grade="A", grade_index=0, coverage_band=1, score=5)
+
+
+def evidence(**changes: Any) -> Evidence:
+    view = a_view()
+    assert view.result is not None
+    outputs = {
+        node: decode_output(open_by_audit(box, EPOCH, AUDIT).plaintext, SHARE_BYTES)
+        for node, box in zip(NODES, view.result.supervisor_boxes, strict=True)
+    }
+    values: dict[str, Any] = {
+        "view": view,
+        "deal_hash": view.result.ends[0].deal_hash,
+        "transcript_hash": seed("transcript hash"),
+        "outputs": outputs,
+        "clear": GRADE_A,
+        "joint": dataclasses.replace(GRADE_A, score=None),
+    }
+    return Evidence(**(values | changes))
+
+
+def test_a_good_result_matches():
+    assert judge(evidence()) == Finding(verdict=Verdict.MATCH, member=NOBODY, stage=AuditStage.NONE, round=0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "stage", "round_number"),
+    [
+        ({"deal_hash": bytes(32)}, AuditStage.SESSION, 0),
+        ({"transcript_hash": bytes(32), "transcript_round": 9}, AuditStage.TRANSCRIPT, 9),
+        ({"joint": dataclasses.replace(GRADE_A, grade="B", grade_index=1)}, AuditStage.OUTPUT, 0),
+        ({"clear": Outcome(sufficient=False)}, AuditStage.OUTPUT, 0),
+    ],
+)
+def test_a_deviation_is_a_mismatch(changes, stage, round_number):
+    finding = judge(evidence(**changes))
+    assert (finding.verdict, finding.stage, finding.round) == (Verdict.MISMATCH, stage, round_number)
+
+
+@pytest.mark.parametrize("node", NODES)
+def test_a_member_that_sealed_something_else_is_named(node):
+    outputs = dict(evidence().outputs)
+    good = outputs[node]
+    assert good is not None
+    for bad in (None, dataclasses.replace(good, share=b"\0\0\0"), dataclasses.replace(good, session=SessionId(QUERY))):
+        finding = judge(evidence(outputs=outputs | {node: bad}))
+        assert finding == Finding(verdict=Verdict.MISMATCH, member=node, stage=AuditStage.OUTPUT)
+
+
+def test_a_member_whose_share_differs_from_the_replays_is_named():
+    replayed = {node: seed(f"output share {node}", SHARE_BYTES) for node in NODES}
+    assert judge(evidence(replayed=replayed)).verdict is Verdict.MATCH
+    finding = judge(evidence(replayed=replayed | {NODES[1]: b"\0\0\0"}))
+    assert finding == Finding(verdict=Verdict.MISMATCH, member=NODES[1], stage=AuditStage.OUTPUT)
+
+
+def test_another_session_than_the_ledgers_is_a_mismatch():
+    view = dataclasses.replace(a_view(), session=SessionId(some_digest("another session")))
+    assert judge(evidence(view=view)).stage is AuditStage.SESSION
+
+
+@pytest.mark.parametrize("missing", ["deal_hash", "transcript_hash", "clear", "joint"])
+def test_what_is_missing_makes_it_incomplete(missing):
+    assert judge(evidence(**{missing: None})).verdict is Verdict.INCOMPLETE
+
+
+def test_without_a_result_there_is_nothing_to_judge():
+    view = dataclasses.replace(a_view(), result=None)
+    assert judge(evidence(view=view)).verdict is Verdict.INCOMPLETE
+
+
+def test_what_is_wrong_weighs_more_than_what_is_missing():
+    finding = judge(evidence(deal_hash=None, transcript_hash=Digest(bytes(32))))
+    assert (finding.verdict, finding.stage) == (Verdict.MISMATCH, AuditStage.TRANSCRIPT)
+
+
+def test_the_archive_opens_what_the_auditor_checked():
+    envelope = seal_envelope(b"row", KEYS, seed("some envelope", 96))
+    assert open_envelope(envelope, KEYS, AUDIT).plaintext == b"row"
+    assert ARCHIVE.public == KEYS.archive
