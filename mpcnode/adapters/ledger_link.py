@@ -12,7 +12,7 @@ from ledger.contract.abi import decode_log, encode_args
 from ledger.encoding import EXPIRY_AHEAD_MS_MAX, encode_transaction, transaction_statement
 from ledger.ports import Place
 from ledger.replica import CommittedBlock, Replica
-from ledger.types import ChainId, Height, Millis, Receipt, Signature, Transaction
+from ledger.types import ChainId, Height, Millis, PublicKey, Receipt, Signature, Transaction
 from mpcnode.errors import ErrorCode, RequestError, RevertedError, code_of_revert
 from mpcnode.query.events import Event, event_of
 from mpcnode.query.view import LedgerView, QueryView
@@ -188,3 +188,20 @@ class LedgerLink:
 def _check(call: Call, receipt: Receipt) -> None:
     if not receipt.ok:
         raise RevertedError(f"{call.method}: {receipt.reason}", code_of_revert(receipt.reason))
+
+
+class VoteSigner:
+    """A vote key as consensus wants it (`ledger.consensus.Signer`)."""
+
+    def __init__(self, key: SigningKey) -> None:
+        """Take the validator's vote key."""
+        self._key = key
+
+    @property
+    def key(self) -> PublicKey:
+        """Public half."""
+        return self._key.public
+
+    def sign(self, stated: bytes) -> Signature:
+        """Sign a statement."""
+        return self._key.sign(stated)

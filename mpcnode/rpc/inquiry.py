@@ -126,6 +126,11 @@ def _response(view: QueryView) -> inquiry_pb2.FollowResponse:
     )
 
 
+def add_inquiry_service(server: grpc.aio.Server, servicer: InquiryServicer) -> None:
+    """Let a listener answer inquirers."""
+    inquiry_pb2_grpc.add_InquiryServiceServicer_to_server(servicer, server)
+
+
 class InquiryChannel:
     """A client's channel to the operator; use it as an async context manager."""
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any
+from typing import Any, TypeAlias
 
 import grpc
 from tenacity import AsyncRetrying, retry_if_exception, wait_exponential_jitter
@@ -89,6 +89,20 @@ class PeerServicer(peer_pb2_grpc.PeerServiceServicer):
             await self._rounds.serve(peer.index, context)
 
 
+Stub: TypeAlias = "peer_pb2_grpc.PeerServiceAsyncStub"
+"""Calls to one peer."""
+
+
+def make_stubs(channels: Mapping[MemberIndex, grpc.aio.Channel]) -> Mapping[MemberIndex, Stub]:
+    """Return a stub for every channel."""
+    return {member: peer_pb2_grpc.PeerServiceStub(channel) for member, channel in channels.items()}
+
+
+def add_peer_service(server: grpc.aio.Server, servicer: PeerServicer) -> None:
+    """Let a listener answer peers."""
+    peer_pb2_grpc.add_PeerServiceServicer_to_server(servicer, server)
+
+
 class Peers:
     """The other daemons, as `roles.ports.PeersPort` wants them."""
 
@@ -98,7 +112,7 @@ class Peers:
         chain: ChainId,
         me: MemberIndex,
         key: SigningKey,
-        stubs: Mapping[MemberIndex, peer_pb2_grpc.PeerServiceAsyncStub],
+        stubs: Mapping[MemberIndex, Stub],
         rounds: Rounds | None,
     ) -> None:
         """Take the own identity and a stub for every other member."""

@@ -73,19 +73,19 @@ class Rounds:
         self._links = {peer: _Link() for peer in identities if peer != me}
         self._sessions: dict[SessionId, _Session] = {}
 
-    async def dial(self, stubs: Mapping[MemberIndex, peer_pb2_grpc.PeerServiceAsyncStub]) -> None:
+    async def dial(self, stubs: Mapping[MemberIndex, "peer_pb2_grpc.PeerServiceAsyncStub"]) -> None:
         """Keep a stream to every peer with a higher index; runs until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             for peer in self._links:
                 if peer > self._me:
                     tasks.create_task(self._keep_dialling(peer, stubs[peer]), name=f"rounds to {peer}")
 
-    async def _keep_dialling(self, peer: MemberIndex, stub: peer_pb2_grpc.PeerServiceAsyncStub) -> None:
+    async def _keep_dialling(self, peer: MemberIndex, stub: "peer_pb2_grpc.PeerServiceAsyncStub") -> None:
         while True:
             await self._dial_once(peer, stub)
             await asyncio.sleep(_REDIAL_S)
 
-    async def _dial_once(self, peer: MemberIndex, stub: peer_pb2_grpc.PeerServiceAsyncStub) -> None:
+    async def _dial_once(self, peer: MemberIndex, stub: "peer_pb2_grpc.PeerServiceAsyncStub") -> None:
         call = stub.Rounds(wait_for_ready=True)  # type: ignore[call-arg]  # stubs: no read/write
 
         async def write(number: int, frames: Sequence[peer_pb2.Frame], signature: Signature) -> None:

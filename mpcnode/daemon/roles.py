@@ -1,0 +1,108 @@
+"""Which role runs in a daemon, and what it is given."""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Protocol
+
+from ledger.types import InquirerRecord
+from mpcnode.adapters.clock import SystemClock
+from mpcnode.adapters.keystore import Keystore
+from mpcnode.adapters.randomness import random_bytes
+from mpcnode.adapters.records import load_records
+from mpcnode.config.models import load_model
+from mpcnode.config.node import NodeConfig
+from mpcnode.errors import ConfigError, LocalError
+from mpcnode.query.committee import address_of
+from mpcnode.query.messages import Kind
+from mpcnode.roles.auditing import AuditKeys
+from mpcnode.roles.compute import Compute
+from mpcnode.roles.context import Context
+from mpcnode.roles.operator import Operator
+from mpcnode.roles.participant import Participant
+from mpcnode.roles.ports import Handler, JournalPort, LedgerPort, PeersPort
+from mpcnode.roles.supervisor import Supervisor
+from mpcnode.types import Role
+
+_JOURNAL_PERSON = b"mpcnode-journal"
+
+
+class RunningRole(Protocol):
+    """A role as the daemon runs it."""
+
+    @property
+    def handlers(self) -> Mapping[Kind, Handler]:
+        """What peers may deliver to it."""
+
+    async def run(self) -> None:
+        """Do its work until cancelled."""
+
+
+def build_context(
+    config: NodeConfig, keys: Keystore, *, ledger: LedgerPort, peers: PeersPort, journal: JournalPort
+) -> Context:
+    """Return what the role is given."""
+    consortium = config.consortium
+    supervisors = consortium.with_role(Role.SUPERVISOR)
+    if not supervisors:
+        raise ConfigError(f"{consortium.path}: expected a supervisor, which deals correlations, got none")
+    return Context(
+        chain=consortium.chain,
+        me=config.member,
+        members={member.index: member for member in consortium.members},
+        classes=consortium.classes,
+        inquirers={
+            address_of(inquirer.key): InquirerRecord(
+                key=inquirer.key, company=inquirer.company, quota_per_day=inquirer.quota_per_day
+            )
+            for inquirer in consortium.inquirers
+        },
+        epoch=consortium.epoch,
+        committee_companies_min=consortium.committee_companies_min,
+        dealer=supervisors[0].index,
+        models={listed.model: load_model(consortium, listed) for listed in consortium.models},
+        identity=keys.identity,
+        ledger=ledger,
+        peers=peers,
+        journal=journal,
+        clock=SystemClock(),
+        random=random_bytes,
+    )
+
+
+def build_role(config: NodeConfig, keys: Keystore, context: Context) -> RunningRole:
+    """Return the role that the consortium document gives this daemon.
+
+    Raises:
+        LocalError: a key that the role needs is missing.
+        RecordsError: a participant's records cannot be read.
+    """
+    match config.member.roles:
+        case Role.OPERATOR:
+            return Operator(context)
+        case Role.MPC:
+            return Compute(context)
+        case Role.PARTICIPANT:
+            return _participant(config, keys, context)
+        case Role.SUPERVISOR:
+            return _supervisor(keys, context)
+        case roles:
+            raise ConfigError(f"{config.path}: expected one role, got {roles!r}")
+
+
+def _participant(config: NodeConfig, keys: Keystore, context: Context) -> Participant:
+    if config.records is None or keys.subject_key is None:
+        raise LocalError(f"{config.path}: expected records and a subject key for a participant, got none")
+    return Participant(
+        context,
+        records=load_records(config.records.file, config.records.id_column, keys.subject_key),
+        sealing=keys.sealing,
+        subject_epoch=config.consortium.subject_epoch,
+        journal_key=hashlib.blake2b(keys.identity.secret(), digest_size=32, person=_JOURNAL_PERSON).digest(),
+    )
+
+
+def _supervisor(keys: Keystore, context: Context) -> Supervisor:
+    if keys.audit is None or keys.dealer_master is None or keys.subject_key is None:
+        raise LocalError("expected audit, dealer and subject keys for a supervisor, got fewer")
+    audit_keys = AuditKeys(chain=context.chain, epoch=context.epoch, audit=keys.audit, subject_key=keys.subject_key)
+    return Supervisor(context, audit_keys, keys.dealer_master)

@@ -1,0 +1,230 @@
+"""One daemon from start to end: open, follow the ledger, serve, drain, close.
+
+Everything is owned by one `asyncio.TaskGroup`: if a part ends with an error, the daemon ends with it, and its exit code
+says why. READY is told when the replica follows and the role runs, not before.
+"""
+
+import asyncio
+import os
+import random
+import signal
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+
+import structlog
+import uvloop
+
+from ledger.consensus import Timing
+from ledger.contract import ContractHost
+from ledger.replica import Replica
+from ledger.rpc import Backoff, PeerNetwork
+from ledger.store import SqliteStore
+from ledger.types import ReplicaId
+from mpcnode.adapters.clock import SystemClock
+from mpcnode.adapters.journal import Journal
+from mpcnode.adapters.keystore import Keystore
+from mpcnode.adapters.ledger_link import LedgerLink, VoteSigner
+from mpcnode.adapters.notify import Notifier
+from mpcnode.adapters.randomness import random_bytes
+from mpcnode.config.node import NodeConfig
+from mpcnode.daemon.network import make_listeners, open_channels, peer_addresses, peer_directory
+from mpcnode.daemon.roles import build_context, build_role
+from mpcnode.daemon.state import NodeReporter
+from mpcnode.errors import Exit
+from mpcnode.query.view import QueryView
+from mpcnode.roles.operator import Operator
+from mpcnode.roles.timekeeper import Timekeeper
+from mpcnode.rpc.control import NodeState, serve_control
+from mpcnode.rpc.inquiry import InquiryServicer, add_inquiry_service
+from mpcnode.rpc.peers import Peers, PeerServicer, add_peer_service, make_stubs
+from mpcnode.rpc.rounds import Rounds
+from mpcnode.rpc.tls import PeerDirectory
+from mpcnode.sealing.keys import verify
+from mpcnode.types import MemberIndex, Role
+
+_log = structlog.get_logger(__name__)
+
+_POLL_S = 0.05
+_CLOSE_S = 2.0
+"""For calls under way when the listeners close."""
+
+
+def run(config: NodeConfig, keys: Keystore) -> int:
+    """Run a daemon until SIGTERM or SIGINT; return its exit code.
+
+    Raises:
+        NodeError, LedgerError: what ended it; the caller turns it into a line and an exit code.
+    """
+    uvloop.run(_run(config, keys))
+    return int(Exit.OK)
+
+
+class _StoppedError(Exception):
+    """The daemon was told to stop, and has drained."""
+
+
+class _Daemon:
+    """The parts of one daemon: built whole by the constructor, run by `run`."""
+
+    def __init__(self, config: NodeConfig, keys: Keystore, journal: Journal) -> None:
+        consortium, self._me = config.consortium, config.member
+        self._config = config
+        self._notifier = Notifier(address=os.environ.get("NOTIFY_SOCKET"))
+        self.reporter = NodeReporter(config)
+        directory = peer_directory(config)
+        self._network = PeerNetwork(
+            replica=ReplicaId(self._me.index),
+            peers=peer_addresses(config, keys),
+            peer_of=lambda context: ReplicaId(directory.peer_of(context)),
+            backoff=Backoff(spread=random.SystemRandom().random),
+        )
+        self._replica = make_replica(config, keys, self._network)
+        self._link = LedgerLink(
+            replica=self._replica,
+            chain=consortium.chain,
+            modes={model.model: model.audit for model in consortium.models},
+            key=keys.identity,
+            clock=SystemClock(),
+            random=random_bytes,
+        )
+        self.channels = open_channels(config, keys)
+        self._stubs = make_stubs(self.channels)
+        self._rounds = self._make_rounds(keys) if self._me.roles & Role.MPC else None
+        peers = Peers(
+            chain=consortium.chain, me=self._me.index, key=keys.identity, stubs=self._stubs, rounds=self._rounds
+        )
+        self._context = build_context(config, keys, ledger=self._link, peers=peers, journal=journal)
+        self._role = build_role(config, keys, self._context)
+        self._listeners = make_listeners(config, keys)
+        self._register(directory)
+
+    def _make_rounds(self, keys: Keystore) -> Rounds:
+        nodes = self._config.consortium.with_role(Role.MPC)
+        return Rounds(
+            chain=self._config.consortium.chain,
+            me=self._me.index,
+            identities={node.index: node.identity for node in nodes},
+            sign=keys.identity.sign,
+            verify=verify,
+        )
+
+    def _register(self, directory: PeerDirectory) -> None:
+        """Say what the listeners serve."""
+        consortium, role = self._config.consortium, self._role
+        self._network.register(self._listeners.peers)
+        servicer = PeerServicer(
+            chain=consortium.chain,
+            me=self._me,
+            members=self._context.members,
+            directory=directory,
+            handlers=role.handlers,
+            rounds=self._rounds,
+        )
+        add_peer_service(self._listeners.peers, servicer)
+        if self._listeners.inquiry is not None and isinstance(role, Operator):
+            add_inquiry_service(self._listeners.inquiry, InquiryServicer(consortium.chain, role, SystemClock()))
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Run until told to stop."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._replica.run(), name="replica")
+                tasks.create_task(self._link.run(), name="ledger link")
+                tasks.create_task(self._watch(), name="watch")
+                await self._listeners.peers.start()
+                tasks.create_task(self._network.run(self._replica), name="ledger network")
+                if self._rounds is not None:
+                    tasks.create_task(self._rounds.dial(self._stubs), name="rounds")
+                await self._begin_work(tasks)
+                tasks.create_task(self._end(stop), name="end")
+        except* _StoppedError:
+            _log.info("daemon.stopped")
+        finally:
+            await self._listeners.peers.stop(_CLOSE_S)
+
+    async def _end(self, stop: asyncio.Event) -> None:
+        await stop.wait()
+        await self._drain()
+        raise _StoppedError
+
+    async def _watch(self) -> None:
+        """Keep what the control socket tells up to date."""
+        while True:
+            head = await self._replica.head()
+            self.reporter.see_block(head.header, head.block_hash)
+            self.reporter.connected = frozenset(MemberIndex(peer) for peer in self._network.peers())
+            self.reporter.follows = self._replica.is_ready()
+            self.reporter.counters = {"open_queries": len(self._link.view.open())}
+            await asyncio.sleep(_POLL_S)
+
+    async def _begin_work(self, tasks: asyncio.TaskGroup) -> None:
+        """Wait until the replica follows, then let the role work, and only then be ready."""
+        self.reporter.detail = "catching up with the other replicas"
+        await _poll(self._replica.is_ready)
+        await self._link.reach((await self._replica.head()).height)
+        tasks.create_task(self._role.run(), name="role")
+        validators = tuple(m.index for m in self._config.consortium.members if m.vote_key is not None)
+        if self._me.index in validators:
+            tasks.create_task(Timekeeper(self._context, validators).run(), name="timekeeper")
+        if self._listeners.inquiry is not None:
+            await self._listeners.inquiry.start()
+        self.reporter.state, self.reporter.detail = NodeState.READY, ""
+        self._notifier.ready(f"{self._me.name} follows the ledger")
+        _log.info("daemon.ready", member=self._me.name)
+
+    async def _drain(self) -> None:
+        """Take no more questions, and give the queries under way a little time to end."""
+        self.reporter.state, self.reporter.detail = NodeState.STOPPING, "finishing open queries"
+        self._notifier.stopping()
+        _log.info("daemon.stopping", open_queries=len(self._link.view.open()))
+        if self._listeners.inquiry is not None:
+            await self._listeners.inquiry.stop(_CLOSE_S)
+        try:
+            async with asyncio.timeout(self._config.limits.drain_ms / 1000):
+                await _poll(lambda: not any(self._takes_part(view) for view in self._link.view.open()))
+        except TimeoutError:
+            _log.warning("daemon.drained_in_part", open_queries=len(self._link.view.open()))
+
+    def _takes_part(self, view: QueryView) -> bool:
+        me = self._me
+        in_panel = bool(view.panel >> me.index & 1)
+        return in_panel or me.index in view.committee or bool(me.roles & (Role.OPERATOR | Role.SUPERVISOR))
+
+
+async def _poll(holds: Callable[[], bool]) -> None:
+    """Wait until something that nobody announces holds."""
+    while not holds():  # noqa: ASYNC110
+        await asyncio.sleep(_POLL_S)
+
+
+def make_replica(config: NodeConfig, keys: Keystore, network: PeerNetwork) -> Replica:
+    """Put the replica together on its store; `Replica.run` opens it and closes it."""
+    store = SqliteStore(config.ledger_dir)
+    timings = config.consortium.timings
+    return Replica(
+        replica=ReplicaId(config.member.index),
+        genesis=config.consortium.genesis(),
+        store=store,
+        executor=ContractHost(config.consortium.chain, store.read_node),
+        transport=network,
+        clock=SystemClock(),
+        verify=verify,
+        signer=None if keys.vote is None else VoteSigner(keys.vote),
+        timing=Timing(
+            view_ms=timings.view_timeout_ms, view_ms_max=timings.view_timeout_ms_max, resend_ms=timings.resend_ms
+        ),
+    )
+
+
+async def _run(config: NodeConfig, keys: Keystore) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with AsyncExitStack() as stack:
+        journal = await Journal.open(config.journal)
+        stack.push_async_callback(journal.close)
+        daemon = _Daemon(config, keys, journal)
+        for channel in daemon.channels.values():
+            stack.push_async_callback(channel.close, None)
+        await stack.enter_async_context(serve_control(config.control, daemon.reporter.status, daemon.reporter.health))
+        await daemon.run(stop)
