@@ -54,12 +54,13 @@ class Kind(IntEnum):
     """Push the `value`-th word from the top."""
     JUMP_IF = 4
     STORE = 5
-    NOTHING = 6
-    """JUMPDEST."""
-    SWAP = 7
-    JUMP = 8
-    FOREIGN = 9
+    SWAP = 6
+    """Exchange the top with the `value`-th word."""
+    JUMP = 7
+    FOREIGN = 8
     """py-evm's `opcode`, which charges its own gas."""
+    NOTHING = 9
+    """JUMPDEST."""
 
 
 class Instruction(NamedTuple):
@@ -275,15 +276,13 @@ def _loop(  # noqa: C901, PLR0912, PLR0915 - the branches are the instruction se
                 gas = meter.gas_remaining
             memory._bytes[start : start + _WORD] = word.to_bytes(_WORD, "big")
         elif kind == 6:
-            pass
-        elif kind == 7:
             stack[-1], stack[-value] = stack[-value], stack[-1]
-        elif kind == 8:
+        elif kind == 7:
             target = stack.pop()
             if target not in targets:
                 raise InvalidJumpDestination("Invalid Jump Destination")
             index = targets[target]
-        else:
+        elif kind == 8:
             meter.gas_remaining = gas
             opcode(computation=computation)  # type: ignore[misc]
             gas = meter.gas_remaining
