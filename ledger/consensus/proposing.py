@@ -41,7 +41,7 @@ def take_built(state: HeightState, view: View, block: Block | None) -> None:
     Raises:
         ValueError: the block is not one of this height; the shell's mistake.
     """
-    if state.building != view:
+    if state.decided or state.building != view:
         return
     if block is None:
         state.work = state.work_since_build

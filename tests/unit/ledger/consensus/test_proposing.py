@@ -102,6 +102,15 @@ def test_a_block_built_for_an_earlier_view_is_not_proposed():
     assert said(lab.built(lab.block())) == []
 
 
+def test_a_block_that_is_built_after_the_height_was_decided_is_not_proposed():
+    lab = Lab(me=LEADER)
+    lab.step(WorkArrived())
+    block = lab.block(b"theirs")
+    lab.hear_all(lab.votes((0, 1, 3), F, 2, block))
+    assert [e.block for e in lab.hear(1, BlockMessage(block=block)) if isinstance(e, Commit)] == [block]
+    assert lab.built(lab.block(b"mine")) == []
+
+
 def test_a_block_that_nobody_asked_for_is_not_proposed():
     lab = Lab(me=LEADER)
     assert said(lab.built(lab.block())) == []
