@@ -158,6 +158,10 @@ def _execute(machine: "Machine", tx: Transaction) -> Receipt:
     function = find_function(tx.method)
     if function is None or not function.takes_transactions:
         return Receipt(ok=False, gas=0, reason="UNKNOWN_METHOD")
+    # A contract sees the statements joined. If they could differ in length, a signer could finish another one's with
+    # the end of its own; as it is, length and number of signers tell where each begins.
+    if len({len(cosigner.statement) for cosigner in tx.cosigners}) > 1:
+        return Receipt(ok=False, gas=0, reason="UNEQUAL_STATEMENTS")
     data = encode_calldata(
         function,
         [address_of(cosigner.key) for cosigner in tx.cosigners],

@@ -185,3 +185,15 @@ def test_an_anchor_that_was_waited_for_brings_all_exclusions_back():
     assert bits(fork.get(query)["excluded"]) == sorted(others)
     must(world.fail(query, 1, waited=bitmap(committee)))
     assert world.get(query)["excluded"] == 0
+
+
+def test_the_widest_pool_and_panel_fit_a_transaction():
+    """64 MPC members and 60 participants, half of them with anchors."""
+    members = [member(0, 0, OPERATOR, votes=True), member(1, 1, SUPERVISOR)]
+    members += [member(2 + i, 2 + i, MPC) for i in range(64)]
+    few = bitmap([2, 3, 4])
+    members += [member(66 + i, 66 + i, PARTICIPANT, classes=1, anchors=few if i % 2 else 0) for i in range(60)]
+    world = World(genesis=consortium(members))
+    receipt = world.register(query_id(1))
+    must(receipt)
+    assert receipt.gas < 500_000

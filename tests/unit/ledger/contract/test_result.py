@@ -98,8 +98,18 @@ def test_every_end_has_its_form(computing: World, rank: int, change: dict):
 def test_ends_have_their_length(computing: World):
     ends = [end.bytes() for end in computing.ends(Q, 1, 3)]
     boxes = (b"i" * 30, b"s" * 30)
-    for wrong in ([ends[0], ends[1], ends[2][:-32]], [*ends[:2], ends[2] + bytes(32)]):
+    for wrong in ([end[:-32] for end in ends], [end + bytes(32) for end in ends]):
         assert reason_of(computing.post(Q, ends=wrong, boxes=boxes)) == "END_FORM"
+
+
+def test_nobody_finishes_the_statement_of_another_signer(computing: World):
+    """Joined, these are three ends; but the second signer signed only the last words of "its" end."""
+    first, second, third = (end.bytes() for end in computing.ends(Q, 1, 3))
+    boxes = computing.ends(Q, 1, 3)
+    widths = (b"".join(end.inquirer_box for end in boxes), b"".join(end.supervisor_box for end in boxes))
+    must(computing.fork().post(Q, ends=[first, second, third], boxes=widths))
+    spliced = [first + second[:192], second[192:], third]
+    assert reason_of(computing.post(Q, ends=spliced, boxes=widths)) == "UNEQUAL_STATEMENTS"
 
 
 @pytest.mark.parametrize("rank", [0, 1, 2])
