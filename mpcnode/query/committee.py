@@ -133,7 +133,7 @@ def _pool(
     known = tuple(members)
     everyone = tuple(member for member in known if member.active and Role.MPC in member.roles)
     pool = tuple(member for member in everyone if not excluded >> member.index & 1)
-    if len(pool) == len(everyone) or _suffices(pool, known, panel, companies_min):
+    if _suffices(pool, known, panel, companies_min):
         return pool, Bitmap(excluded)
     return everyone, Bitmap(0)
 

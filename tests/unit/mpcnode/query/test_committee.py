@@ -96,6 +96,25 @@ def test_the_exclusions_after_a_failed_attempt_follow_from_its_event(genesis, ex
     assert seen & everyone == second.excluded & everyone
 
 
+@pytest.mark.parametrize(("participants", "size"), [(5, 8), (6, None)])
+def test_a_committee_has_at_most_8_members(participants, size):
+    """Three by company, and an anchor of its own for each participant: the rank of these nodes decides nothing."""
+    nodes = [contracts.member(index, index, contracts.MPC) for index in range(12)]
+    first = set(pool_order(QUERY, 1, members_from(contracts.consortium(nodes)), excluded=0)[:3])
+    free = [index for index in range(12) if index not in first]
+    asked = [
+        contracts.member(12 + place, 12, contracts.PARTICIPANT, classes=1, anchors=1 << free[place])
+        for place in range(participants)
+    ]
+    members = members_from(contracts.consortium([*nodes, *asked]))
+    options = {"panel": panel_of(members, 1), "excluded": 0, "companies_min": 3}
+    if size is None:
+        with pytest.raises(RequestError, match="at most 8 members, got 9"):
+            choose_committee(QUERY, 1, members, **options)
+    else:
+        assert len(choose_committee(QUERY, 1, members, **options).members) == size
+
+
 def test_suspended_members_neither_compute_nor_contribute():
     members = members_from(contracts.standard())
     suspended = tuple(

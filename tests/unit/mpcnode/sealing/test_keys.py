@@ -1,8 +1,10 @@
 """Keys: bad public keys are refused, signatures belong to one key and one statement, secrets stay inside."""
 
 import copy
+import hashlib
 import pickle
 
+import nacl.bindings
 import nacl.signing
 import pytest
 
@@ -22,6 +24,7 @@ from mpcnode.sealing.keys import (
 CHAIN = ChainId(b"\x07" * 32)
 STATED = statement("mpcnode/test/1", CHAIN, 5)
 P = 2**255 - 19
+ORDER = 2**252 + 27742317777372353535851937790883648493
 
 SMALL_ORDER_ED25519 = {
     "neutral": (1).to_bytes(32, "little"),
@@ -49,11 +52,22 @@ SMALL_ORDER_X25519 = {
 }
 
 
-def mixed_order_key() -> bytes:
-    """A good key plus a point of order 8: on the curve, canonical, but outside the main subgroup."""
-    bindings = nacl.bindings
-    good = SigningKey(b"\x01" * 32).public
-    return bindings.crypto_core_ed25519_add(good, SMALL_ORDER_ED25519["order 8, a"])
+def mixed_order_forgery() -> tuple[bytes, bytes, bytes]:
+    """Key, statement and signature: a good key plus a point of order 8, and a hash that is a multiple of 8.
+
+    The key is canonical and on the curve, but outside the main subgroup; the verification equation holds.
+    """
+    add, base = nacl.bindings.crypto_core_ed25519_add, nacl.bindings.crypto_scalarmult_ed25519_base_noclamp
+    secret, nonce = 12345, 67890
+    key = add(base(secret.to_bytes(32, "little")), SMALL_ORDER_ED25519["order 8, a"])
+    commitment = base(nonce.to_bytes(32, "little"))
+    for number in range(1000):
+        stated = statement("mpcnode/test/1", CHAIN, number)
+        challenge = int.from_bytes(hashlib.sha512(commitment + key + stated).digest(), "little") % ORDER
+        if challenge % 8 == 0:
+            response = (nonce + challenge * secret) % ORDER
+            return key, stated, commitment + response.to_bytes(32, "little")
+    raise AssertionError("no hash was a multiple of 8")
 
 
 @pytest.mark.parametrize("key", [*SMALL_ORDER_ED25519.values(), *NON_CANONICAL_ED25519.values(), b"", b"\x01" * 31])
@@ -63,9 +77,12 @@ def test_bad_signing_keys_are_refused(key):
     assert not verify(PublicKey(key), STATED, Signature(bytes(64)))
 
 
-def test_a_mixed_order_key_is_refused_although_its_signatures_would_verify():
+def test_a_mixed_order_key_is_refused_although_its_signature_would_verify():
+    key, stated, signature = mixed_order_forgery()
+    assert nacl.bindings.crypto_sign_open(signature + stated, key) == stated
     with pytest.raises(InvalidKeyError):
-        check_public_key(mixed_order_key())
+        check_public_key(key)
+    assert not verify(PublicKey(key), stated, Signature(signature))
 
 
 def test_a_small_order_key_verifies_nothing_even_where_the_equation_holds():
@@ -118,8 +135,7 @@ def test_a_signature_has_64_bytes(size):
 def test_the_malleable_twin_of_a_signature_is_refused():
     key = SigningKey(b"\x02" * 32)
     signature = key.sign(STATED)
-    order = 2**252 + 27742317777372353535851937790883648493
-    twin = int.from_bytes(signature[32:], "little") + order
+    twin = int.from_bytes(signature[32:], "little") + ORDER
     assert not verify(key.public, STATED, Signature(signature[:32] + twin.to_bytes(32, "little")))
 
 

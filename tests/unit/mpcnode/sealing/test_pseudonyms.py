@@ -130,6 +130,17 @@ def test_a_token_copied_into_another_inquirers_query_does_not_open_its_binding()
     assert not token_opens(renamed, query=OTHER_QUERY, **theft)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [{"query": OTHER_QUERY}, {"inquirer": OTHER_INQUIRER}, {"epoch": Epoch(4)}, {"nonce": bytes(32)}],
+)
+def test_a_token_that_names_another_query_is_refused_even_if_its_pseudonym_opens_the_binding(change):
+    binding = subject_binding(CHAIN, QUERY, INQUIRER, a_token().pseudonym, NONCE)
+    right: dict[str, Any] = {"chain": CHAIN, "query": QUERY, "inquirer": INQUIRER, "epoch": Epoch(3)}
+    assert token_opens(a_token(), binding=binding, **right)
+    assert not token_opens(a_token(**change), binding=binding, **right)
+
+
 @pytest.mark.parametrize("plain", [bytes(151), bytes(153), bytes(151) + b"\x01"])
 def test_a_box_that_holds_no_token_is_refused(plain):
     with pytest.raises(SealedBoxError):
