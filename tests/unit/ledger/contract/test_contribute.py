@@ -202,3 +202,24 @@ def test_minimum_counts_companies_not_members():
     fork = world.fork()
     assert names(must(fork.call(7, "refuse", Q, 1, 1, b""))) == ["ContributionRefused", "Ended"]
     assert names(must(world.commit(Q, 7))) == ["InputCommitted", "Computing"]
+
+
+def test_a_stranger_is_not_member_zero():
+    """Who is unknown reads as zero, and so does the index of the first member."""
+    members = [
+        member(0, 0, OPERATOR | MPC | PARTICIPANT, classes=1, votes=True),
+        *(member(1 + i, 1 + i, MPC | PARTICIPANT, classes=1) for i in range(3)),
+    ]
+    world = World(genesis=consortium(members))
+    must(world.register(Q))
+    assert world.get(Q)["panel"] == 0b1111
+    assert reason_of(world.commit(Q, 99, count=3)) == "NOT_IN_PANEL"
+    assert reason_of(world.call(99, "refuse", Q, 1, 1, b"")) == "NOT_IN_PANEL"
+    for participant in range(4):
+        must(world.commit(Q, participant))
+    assert reason_of(world.post(Q, sender=99)) == "NOT_IN_COMMITTEE"
+    assert reason_of(world.fail(Q, 1, sender=99)) == "MEMBER_ONLY"
+    signers = [99 if index == 0 else index for index in world.get(Q)["committee"]]
+    assert 99 in signers
+    world.now += 9_000
+    assert reason_of(world.post(Q, sender=1, signers=signers)) == "COMMITTEE_SIGNATURES"
