@@ -10,9 +10,9 @@ PAGE = Path(__file__).resolve().parent.parent / "docs" / "errors.md"
 HEAD = """\
 # Errors
 
-Made from the catalogue in `mpcnode/errors.py` by `scripts/make_error_table.py`; do not edit. A code has one meaning for
-ever. Whoever asked learns the code and the text; what exactly was expected and found stands in the daemon's log. Codes
-that the contract reverts with are the same words.
+Made from the catalogue in `mpcnode/errors/catalogue.py` by `scripts/make_error_table.py`; do not edit. A code has one
+meaning for ever. Whoever asked learns the code and the text; what exactly was expected and found stands in the daemon's
+log. Codes that the contract reverts with are the same words.
 """
 EXITS = """
 ## Exit codes

@@ -1,21 +1,13 @@
-"""What can go wrong in the node, by who is at fault, and the one catalogue from an error to the world.
+"""The one catalogue from an error to the world: code -> gRPC status, HTTP status, exit code, public text.
 
-- `CallerError`: what was asked or sent is wrong (an inquirer, a peer, a file). Trying again unchanged is useless.
-- `LocalError`: this machine or its configuration is at fault; the daemon stops or does not start.
-- `UnavailableError`: nobody is at fault; it may be tried again.
-
-Messages are for logs: "expected X, got Y", never a secret and never a subject's data. A peer or an inquirer sees only
-the `public` text that `CATALOGUE` keeps for the error's code. docs/errors.md is made from the catalogue.
+A peer or an inquirer sees only the `public` text of a code: it holds nothing of the request. docs/errors.md is made
+from the catalogue.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from types import MappingProxyType
-from typing import ClassVar
-
-import ledger.errors
-from mpcnode.types import AuditStage
 
 
 class ErrorCode(StrEnum):
@@ -68,6 +60,11 @@ class ErrorCode(StrEnum):
     NO_CONTRIBUTION = "NO_CONTRIBUTION"
     VERDICT = "VERDICT"
     ALREADY_ATTESTED = "ALREADY_ATTESTED"
+    UNKNOWN_METHOD = "UNKNOWN_METHOD"
+    UNEQUAL_STATEMENTS = "UNEQUAL_STATEMENTS"
+    MALFORMED_ARGUMENTS = "MALFORMED_ARGUMENTS"
+    OUT_OF_GAS = "OUT_OF_GAS"
+    MACHINE_ERROR = "MACHINE_ERROR"
     # what a peer sends
     MALFORMED_MESSAGE = "MALFORMED_MESSAGE"
     NOT_ALLOWED = "NOT_ALLOWED"
@@ -240,6 +237,13 @@ CATALOGUE: Mapping[ErrorCode, Entry] = MappingProxyType(
         ErrorCode.NO_CONTRIBUTION: _conflict("This member has contributed nothing to this attempt."),
         ErrorCode.VERDICT: _refused("There is no such verdict.", Exit.LEDGER_REVERTED),
         ErrorCode.ALREADY_ATTESTED: _conflict("The result has been attested already."),
+        ErrorCode.UNKNOWN_METHOD: _refused("The contracts have no such function.", Exit.LEDGER_REVERTED),
+        ErrorCode.UNEQUAL_STATEMENTS: _refused(
+            "The co-signed statements of one transaction must have one length.", Exit.LEDGER_REVERTED
+        ),
+        ErrorCode.MALFORMED_ARGUMENTS: _refused("The transaction's arguments do not decode.", Exit.LEDGER_REVERTED),
+        ErrorCode.OUT_OF_GAS: _conflict("The transaction needs more gas than one may use."),
+        ErrorCode.MACHINE_ERROR: _ours("The contract machine failed; the daemon's log knows more.", Exit.INTERNAL),
         ErrorCode.MALFORMED_MESSAGE: _refused("The message is not well formed.", Exit.PEER),
         ErrorCode.NOT_ALLOWED: _forbidden("Not allowed."),
         ErrorCode.WRONG_PEER: Entry(
@@ -282,213 +286,3 @@ def code_of_revert(reason: str) -> ErrorCode:
         return ErrorCode(reason)
     except ValueError:
         return ErrorCode.REVERTED
-
-
-def code_of(error: BaseException) -> ErrorCode:
-    """Return the code of anything that was raised; what nobody foresaw is `INTERNAL`."""
-    match error:
-        case NodeError():
-            return error.code
-        case ledger.errors.InvalidProofError():
-            return ErrorCode.RECEIPT_INVALID
-        case ledger.errors.DecodeError():
-            return ErrorCode.MALFORMED_MESSAGE
-        case ledger.errors.InvalidError():
-            return ErrorCode.LEDGER_INVALID
-        case ledger.errors.LockedError():
-            return ErrorCode.LOCKED
-        case ledger.errors.StorageError():
-            return ErrorCode.STORAGE
-        case ledger.errors.ExpiredError():
-            return ErrorCode.TRANSACTION_EXPIRED
-        case ledger.errors.UnavailableError():
-            return ErrorCode.UNAVAILABLE
-        case _:
-            return ErrorCode.INTERNAL
-
-
-class NodeError(Exception):
-    """Root of everything the node raises on purpose; `code` leads to what the world may know."""
-
-    default: ClassVar[ErrorCode] = ErrorCode.INTERNAL
-
-    def __init__(self, message: str, code: ErrorCode | None = None) -> None:
-        super().__init__(message)
-        self.code = code or self.default
-
-    @property
-    def entry(self) -> Entry:
-        """What the world learns of this error."""
-        return CATALOGUE[self.code]
-
-
-class CallerError(NodeError):
-    """What was asked or sent breaks a rule."""
-
-    default = ErrorCode.NOT_ALLOWED
-
-
-class MalformedMessageError(CallerError):
-    """Bytes are not the one encoding of any value."""
-
-    default = ErrorCode.MALFORMED_MESSAGE
-
-
-class RequestError(CallerError):
-    """A request breaks a rule; the code says which."""
-
-    default = ErrorCode.REQUEST_FORM
-
-
-class MalformedIdError(RequestError):
-    """An identifier cannot be one. The message never quotes it."""
-
-    default = ErrorCode.MALFORMED_ID
-
-
-class NotAllowedError(CallerError):
-    """Who asks may not."""
-
-    default = ErrorCode.NOT_ALLOWED
-
-
-class WrongSignatureError(CallerError):
-    """A signature does not belong to the bytes, the key or the domain."""
-
-    default = ErrorCode.WRONG_SIGNATURE
-
-
-class WrongPeerError(CallerError):
-    """A message names another sender or receiver than the channel shows."""
-
-    default = ErrorCode.WRONG_PEER
-
-
-class UnknownPeerError(CallerError):
-    """A channel shows a certificate that is no active member's."""
-
-    default = ErrorCode.WRONG_PEER
-
-
-class PeerRefusedError(CallerError):
-    """A peer will never take what it was sent; sending it again is useless."""
-
-    default = ErrorCode.NOT_ALLOWED
-
-
-class ReplayedError(CallerError):
-    """A call was made before or is too old."""
-
-    default = ErrorCode.REPLAYED
-
-
-class InvalidKeyError(CallerError):
-    """A public key has small order, mixed order or is not canonical."""
-
-    default = ErrorCode.INVALID_KEY
-
-
-class SealedBoxError(CallerError):
-    """A box does not open, or holds something else than it should."""
-
-    default = ErrorCode.SEALED_BOX
-
-
-class ShareError(CallerError):
-    """A share does not open its commitment."""
-
-    default = ErrorCode.SHARE_MISMATCH
-
-
-class InputError(CallerError):
-    """A contribution is not what its participant committed to, or breaks the rules of its model."""
-
-    default = ErrorCode.INPUT_INVALID
-
-    def __init__(self, message: str, stage: AuditStage = AuditStage.INPUT) -> None:
-        super().__init__(message)
-        self.stage = stage
-
-
-class ResultError(CallerError):
-    """A posted result does not open, or is not what the committee signed."""
-
-    default = ErrorCode.RESULT_MISMATCH
-
-
-class DealError(CallerError):
-    """A deal does not match its record."""
-
-    default = ErrorCode.DEAL_MISMATCH
-
-
-class SessionError(CallerError):
-    """Another member broke the joint computation; the session is over."""
-
-    default = ErrorCode.SESSION_OVER
-
-
-class RevertedError(CallerError):
-    """The contract refused a transaction; the code is its word."""
-
-    default = ErrorCode.REVERTED
-
-
-class ModelError(CallerError):
-    """A model document breaks a rule; the message names the place in the file."""
-
-    default = ErrorCode.MODEL
-
-
-class LocalError(NodeError):
-    """This machine or its configuration is at fault."""
-
-    default = ErrorCode.INTERNAL
-
-
-class CorrelationReuseError(LocalError):
-    """One-time randomness was to be used again; going on would leak inputs."""
-
-    default = ErrorCode.INTERNAL
-
-
-class ConfigError(LocalError):
-    """A configuration or consortium document is wrong."""
-
-    default = ErrorCode.CONFIG
-
-
-class KeyFileError(LocalError):
-    """A key file is damaged, weaker than the floor, or of another kind."""
-
-    default = ErrorCode.KEY_FILE
-
-
-class PassphraseError(KeyFileError):
-    """The passphrase does not open the key file."""
-
-    default = ErrorCode.PASSPHRASE
-
-
-class StorageError(LocalError):
-    """The disk failed; the daemon must stop."""
-
-    default = ErrorCode.STORAGE
-
-
-class RecordsError(LocalError):
-    """A participant's records cannot be read."""
-
-    default = ErrorCode.RECORDS
-
-
-class UnavailableError(NodeError):
-    """Not now: nobody is at fault."""
-
-    default = ErrorCode.UNAVAILABLE
-
-
-class TimedOutError(UnavailableError):
-    """No answer in time."""
-
-    default = ErrorCode.TIMED_OUT
