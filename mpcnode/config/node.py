@@ -49,11 +49,11 @@ class Limits:
     drain_ms: Millis
     """From SIGTERM until what still runs is given up."""
     calls_max: int
-    """Calls of peers and inquirers under way at once; more are told to come again."""
-    resend_ms: Millis
-    """Before a message that nobody acknowledged is sent again."""
-    round_ms: Millis
-    """Longest wait for another node's round before the session is aborted."""
+    """Calls under way at once at each listener, streams included; more are told to come again."""
+    preparation_ms: Millis
+    """Longest wait for all shares, the deal, and everybody's accept, each, before an MPC node fails an attempt."""
+    computation_ms: Millis
+    """Longest wait for all rounds of a session, and for everybody's end, each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,9 +134,9 @@ class LimitsTable(Shape):
     """[limits]."""
 
     drain_ms: Annotated[int, Field(ge=0, le=60_000)] = 15_000
-    calls_max: Annotated[int, Field(ge=1, le=4_096)] = 64
-    resend_ms: Annotated[int, Field(ge=10, le=60_000)] = 500
-    round_ms: Annotated[int, Field(ge=100, le=600_000)] = 10_000
+    calls_max: Annotated[int, Field(ge=16, le=65_536)] = 1_024
+    preparation_ms: Annotated[int, Field(ge=100, le=600_000)] = 5_000
+    computation_ms: Annotated[int, Field(ge=100, le=600_000)] = 5_000
 
 
 class NodeDocument(Shape):
@@ -178,8 +178,8 @@ def load_node(path: Path) -> NodeConfig:
         limits=Limits(
             drain_ms=Millis(limits.drain_ms),
             calls_max=limits.calls_max,
-            resend_ms=Millis(limits.resend_ms),
-            round_ms=Millis(limits.round_ms),
+            preparation_ms=Millis(limits.preparation_ms),
+            computation_ms=Millis(limits.computation_ms),
         ),
     )
 

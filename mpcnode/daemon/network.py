@@ -89,7 +89,7 @@ def make_listeners(config: NodeConfig, keys: Keystore) -> Listeners:
 
 
 def _listen(config: NodeConfig, address: Address, credentials: grpc.ServerCredentials) -> grpc.aio.Server:
-    server = grpc.aio.server(options=server_options(), maximum_concurrent_rpcs=None)
+    server = grpc.aio.server(options=server_options(), maximum_concurrent_rpcs=config.limits.calls_max)
     try:
         server.add_secure_port(str(address), credentials)
     except RuntimeError as error:

@@ -16,7 +16,7 @@ from mpcnode.query.committee import address_of
 from mpcnode.query.messages import Kind
 from mpcnode.roles.auditing import AuditKeys
 from mpcnode.roles.compute import Compute
-from mpcnode.roles.context import Context
+from mpcnode.roles.context import Context, Timing
 from mpcnode.roles.operator import Operator
 from mpcnode.roles.participant import Participant
 from mpcnode.roles.ports import Handler, JournalPort, LedgerPort, PeersPort
@@ -66,6 +66,7 @@ def build_context(
         journal=journal,
         clock=SystemClock(),
         random=random_bytes,
+        timing=Timing(preparation=config.limits.preparation_ms, computation=config.limits.computation_ms),
     )
 
 

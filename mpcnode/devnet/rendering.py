@@ -117,12 +117,12 @@ format = "auto"
 [limits]
 # From SIGTERM until what still runs is given up.
 drain_ms = 15000
-# Calls of peers and inquirers under way at once.
-calls_max = 64
-# Before a message that nobody acknowledged is sent again.
-resend_ms = 500
-# Longest wait for another node's round before a session is aborted.
-round_ms = 10000
+# Calls under way at once at each listener, streams included.
+calls_max = 1024
+# Longest wait of an MPC node for all shares, the deal, and everybody's accept, each, before it fails an attempt.
+preparation_ms = 5000
+# Longest wait of an MPC node for all rounds of a session, and for everybody's end, each.
+computation_ms = 5000
 """
 
 _RECORDS = """

@@ -31,7 +31,7 @@ def test_means_what_it_says(network):
     assert config.records.file == config.data_dir / "telecom.csv"
     assert config.listen_inquiry is None
     assert sorted(config.peers) == [0, 1, 2, 3, 4, 6, 7]
-    assert config.limits.resend_ms == 500
+    assert config.limits.preparation_ms == 5_000
 
 
 def test_every_daemon_of_the_network_knows_where_the_others_listen(network):
@@ -49,8 +49,8 @@ def test_paths_begin_at_the_file(network, monkeypatch):
 
 
 def test_limits_have_defaults(edited):
-    config = edited("operator", ("[limits]\n", "[limits]\n#"), ("resend_ms = 500", "# none"))
-    assert config.limits.resend_ms == 500
+    config = edited("operator", ("[limits]\n", "[limits]\n#"), ("preparation_ms = 5000", "# none"))
+    assert config.limits.preparation_ms == 5_000
 
 
 MISTAKES = {
@@ -124,7 +124,7 @@ MISTAKES = {
     "no such level": ("operator", 'level = "info"', 'level = "loud"', r"log\.level: .*got 'loud'"),
     "limit of another type": (
         "operator",
-        "calls_max = 64",
+        "calls_max = 1024",
         "calls_max = 6.5",
         r"limits\.calls_max: expected a valid integer, got 6\.5",
     ),
