@@ -138,6 +138,8 @@ class Cluster:
             for bodies in self.bodies.values():
                 for body in bodies:
                     self.later(at + 1_000, lambda ghost=ghost, body=body: body.expire(ghost))  # type: ignore[misc]
+        for replica in self.random.sample(self.honest, self.profile.losses):
+            self.later(self.random.randrange(500, self.profile.settled_ms), replica.lose_disk)
         for _ in range(self.profile.blackouts):
             self.later(self.random.randrange(500, self.profile.settled_ms), self._black_out)
         if self.profile.partitions:

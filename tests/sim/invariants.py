@@ -104,6 +104,10 @@ class Checker:
         if replica.machine._inbox.size() > len(self.cluster.peers) * (VOTES_KEPT_MAX + 1) + DECIDED_KEPT_MAX:
             raise Violation(f"memory: replica {replica.id} keeps too much for later heights")
 
+    def forgets(self, replica: Replica) -> None:
+        """A replica without its disk may begin anew; its votes still count."""
+        self._said.pop(replica.id, None)
+
     def finished(self) -> None:
         """Check what a whole run must have achieved, and every certificate that could exist."""
         self._check_certificates()

@@ -28,6 +28,8 @@ class Profile:
     crash_replica: int | None = None
     crash_effect: int = 0
     """This replica crashes before this effect, counted from 1, and before no other."""
+    losses: int = 0
+    """Honest replicas that lose their whole disk, once, and then observe until they are past their votes."""
     ghosts: int = 2
     """Transactions that expire a second after they were submitted, unless a block was faster."""
     slow_execution: float = 0.1
@@ -64,12 +66,14 @@ PROFILES = (
     Profile(name="seven", replicas=7, byzantine=("chaos", "splitter"), crash=0.001, txs=8),
     Profile(name="seven twins", replicas=7, byzantine=("twins", "amnesiac"), txs=8),
     Profile(name="rotating", replicas=7, rotating=4, byzantine=("chaos",), crash=0.001, txs=8),
+    Profile(name="lost disks", replicas=7, losses=2, crash=0.001, byzantine=(), txs=8),
+    Profile(name="lost disk, observers", observers=1, losses=1, loss=0.1),
     CALM,
 )
 
 
 def draw(seed: int) -> Profile:
-    """Return the profile of a seed: the seeds of any 20 in a row have 20 different ones."""
+    """Return the profile of a seed: seeds in a row have different ones."""
     return PROFILES[seed % len(PROFILES)]
 
 

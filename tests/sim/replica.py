@@ -32,7 +32,7 @@ from ledger.consensus import (
 )
 from ledger.encoding import block_hash
 from ledger.errors import InvalidBlockError
-from ledger.types import Block, Certificate, Millis, ReplicaId
+from ledger.types import Block, Certificate, Height, Millis, ReplicaId
 from tests.sim.world import (
     CHAIN,
     CLOCK_SKEW_MS_MAX,
@@ -66,6 +66,7 @@ class Replica:
         self.unflushed: list[bytes] = []
         self.up = True
         self.life = 0
+        self.sign_from = Height(0)
         self.mempool: dict[bytes, None] = {}
         self.timer = 0
         self.machine = self.boot()
@@ -87,6 +88,7 @@ class Replica:
             verify=verify,
             signer=Key(self.id) if self.votes else None,
             timing=self.cluster.profile.timing,
+            sign_from=self.sign_from,
             records=[decode_message(record) for record in self.records],  # type: ignore[misc]
         )
 
@@ -112,6 +114,15 @@ class Replica:
         self.mempool = {}
         self.unflushed = []
         self.cluster.later(self.cluster.random.randrange(50, 3_000), self.restart)
+
+    def lose_disk(self) -> None:
+        """Forget everything, own votes included; sign again only at heights that nobody has reached."""
+        if self.up:
+            self.crash()
+        self.sign_from = Height(max(len(replica.chain) for replica in self.cluster.honest) + 2)
+        self.chain, self.heads = [], self.heads[:1]
+        self.included, self.records = set(), []
+        self.cluster.checker.forgets(self)
 
     def restart(self) -> None:
         if not self.up:
