@@ -71,8 +71,10 @@ def consortium(members: Sequence[MemberRecord], *, companies_min: int = 3, quota
         companies=tuple(f"company {index}" for index in range(max(m.company for m in members) + 1)),
         members=tuple(members),
         models=tuple(
-            ModelRecord(model=model_hash(name), classes=0b011, minimum=2, mode=mode, purposes=("credit", "review"))
-            for name, mode in (("before", BEFORE), ("after", AFTER), ("off", OFF))
+            ModelRecord(
+                model=model_hash(name), classes=0b011, minimum=2, mode=mode, purposes=("credit", "review", *more)
+            )
+            for name, mode, more in (("before", BEFORE, ()), ("after", AFTER, ()), ("off", OFF, ("statistics",)))
         ),
         inquirers=(
             InquirerRecord(key=key("inquirer"), company=0, quota_per_day=quota),

@@ -138,6 +138,12 @@ def test_the_widest_window(world: World):
     assert world.get(query_id(2))["contribute_by"] == START + 3_599_999
 
 
+def test_a_purpose_of_another_model_does_not_do(world: World):
+    must(world.run(world.register_tx(world.request(Q, model="off", purpose="statistics"))))
+    other = world.request(query_id(2), model="after", purpose="statistics")
+    assert reason_of(world.run(world.register_tx(other))) == "PURPOSE_NOT_ALLOWED"
+
+
 def test_both_purposes_of_a_model(world: World):
     must(world.run(world.register_tx(world.request(Q, purpose="review"))))
 
