@@ -24,6 +24,10 @@ from eth.vm.memory import Memory
 from eth.vm.opcode import Opcode
 from eth.vm.stack import Stack as EvmStack
 
+from ledger.contract.recursion import restore_recursion_limit
+
+restore_recursion_limit()
+
 _MAX = 2**256 - 1
 _STACK_MAX = 1024
 _WORD = 32

@@ -28,10 +28,13 @@ from ledger.contract.abi import decode_revert
 from ledger.contract.artefacts import load_artefacts
 from ledger.contract.interpreter import OPCODES, interpret, take_apart
 from ledger.contract.nodes import NodeOverlay
+from ledger.contract.recursion import restore_recursion_limit
 from ledger.encoding import BLOCK_GAS_MAX
 from ledger.encoding.limits import REASON_BYTES_MAX
 from ledger.errors import StorageError
 from ledger.types import Address, Digest, Height, Log, Millis
+
+restore_recursion_limit()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
