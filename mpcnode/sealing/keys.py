@@ -16,6 +16,7 @@ from mpcnode.errors import InvalidKeyError, WrongSignatureError
 from mpcnode.types import SealingKey
 
 SEED_BYTES = 32
+PUBLIC_KEY_BYTES = 32
 SIGNATURE_BYTES = 64
 
 _KEYS_REMEMBERED = 1024
@@ -88,9 +89,19 @@ def _exactly(value: bytes, size: int, what: str) -> bytes:
     return bytes(value)
 
 
-@lru_cache(maxsize=_KEYS_REMEMBERED)
 def _is_valid_point(key: bytes) -> bool:
-    return len(key) == 32 and nacl.bindings.crypto_core_ed25519_is_valid_point(key)
+    # the length first: what is remembered must not grow with what a stranger sends as a key
+    return len(key) == PUBLIC_KEY_BYTES and _is_on_main_subgroup(bytes(key))
+
+
+@lru_cache(maxsize=_KEYS_REMEMBERED)
+def _is_on_main_subgroup(key: bytes) -> bool:
+    return nacl.bindings.crypto_core_ed25519_is_valid_point(key)
+
+
+def _shown(key: bytes) -> str:
+    """A key as a message may show it: whatever was sent as one is not repeated in full."""
+    return bytes(key).hex() if len(key) == PUBLIC_KEY_BYTES else f"{len(key)} bytes"
 
 
 def check_public_key(key: bytes) -> PublicKey:
@@ -99,8 +110,8 @@ def check_public_key(key: bytes) -> PublicKey:
     Raises:
         InvalidKeyError: it is not; somebody could make one signature verify for many messages.
     """
-    if not _is_valid_point(bytes(key)):
-        raise InvalidKeyError(f"expected an Ed25519 public key of prime order, got {bytes(key).hex()}")
+    if not _is_valid_point(key):
+        raise InvalidKeyError(f"expected an Ed25519 public key of prime order, got {_shown(key)}")
     return PublicKey(bytes(key))
 
 
@@ -121,7 +132,7 @@ def check_sealing_key(key: bytes) -> SealingKey:
 
 def verify(key: PublicKey, stated: bytes, signature: Signature) -> bool:
     """Whether a signature over a statement is the key's; false for every key that `check_public_key` refuses."""
-    if len(signature) != SIGNATURE_BYTES or not _is_valid_point(bytes(key)):
+    if len(signature) != SIGNATURE_BYTES or not _is_valid_point(key):
         return False
     try:
         nacl.bindings.crypto_sign_open(bytes(signature) + stated, bytes(key))
@@ -137,7 +148,7 @@ def check_signature(key: PublicKey, stated: bytes, signature: Signature, what: s
         WrongSignatureError: it is not the key's over these bytes.
     """
     if not verify(key, stated, signature):
-        raise WrongSignatureError(f"{what}: expected a signature of {key.hex()}, got another one")
+        raise WrongSignatureError(f"{what}: expected a signature of {_shown(key)}, got another one")
 
 
 def certificate_statement(fingerprint: bytes) -> bytes:
