@@ -69,7 +69,7 @@ class Link:
                 tasks.create_task(self._read(read, inbox))
                 tasks.create_task(self._write(write))
         except BaseExceptionGroup as ended:
-            at_fault = ended.subgroup(lambda error: not isinstance(error, LinkEnded))
+            _, at_fault = ended.split(LinkEnded)
             if at_fault is not None:
                 raise _first(at_fault) from None
 

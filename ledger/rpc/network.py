@@ -184,7 +184,7 @@ class PeerNetwork(replica_pb2_grpc.ReplicaServiceServicer):
                 failures = 0 if reached else failures + 1
                 await asyncio.sleep(self._backoff.wait_s(failures))
 
-    async def _dial(self, stub: replica_pb2_grpc.ReplicaServiceAsyncStub, peer: PeerAddress, inbox: Inbox) -> bool:
+    async def _dial(self, stub: "replica_pb2_grpc.ReplicaServiceAsyncStub", peer: PeerAddress, inbox: Inbox) -> bool:
         """Hold a stream as long as it lasts; return whether the peer had taken it."""
         call = stub.Exchange(None, wait_for_ready=True)
 

@@ -1,0 +1,60 @@
+"""Who may vote after a start, and from which height on."""
+
+import pytest
+
+from ledger.replica.enlisting import Enlisting
+from ledger.replica.items import TellVotes
+from ledger.types import Height, ReplicaId, VoteKind
+from tests.ports.store_suite import vote
+from tests.support.chains import CHAIN, genesis_of, verify
+
+GENESIS = genesis_of(4)
+ME = GENESIS.validators()[0]
+OTHERS = [validator.replica for validator in GENESIS.validators()[1:]]
+MINE = vote(VoteKind.FINALIZE, 7, 2)
+OLDER = vote(VoteKind.FINALIZE, 5, 1)
+
+
+def enlisting(genesis=GENESIS):
+    return Enlisting(chain=CHAIN, key=ME.key, replica=ME.replica, validators=genesis.validators(), verify=verify)
+
+
+def test_q_less_one_others_must_answer():
+    asked = enlisting()
+    assert asked.missing(frozenset(OTHERS)) == sorted(OTHERS)
+    for sender in (ME.replica, ReplicaId(77), OTHERS[0], OTHERS[0]):
+        asked.take(sender, TellVotes(Height(3), None))
+    assert not asked.is_complete()
+    asked.take(OTHERS[1], TellVotes(Height(3), None))
+    assert asked.is_complete()
+    assert asked.missing(frozenset(OTHERS)) == [OTHERS[2]]
+
+
+def test_alone_there_is_nobody_to_ask():
+    assert enlisting(genesis_of(1)).is_complete()
+
+
+@pytest.mark.parametrize(
+    ("named", "heights", "log", "sign_from"),
+    [
+        ([None, None], [3, 3], [], 4),  # the log is empty though this replica is not new: it was lost
+        ([None, None], [3, 9], [OLDER], 0),  # nobody remembers more than the log does
+        ([MINE, None], [8, 8], [OLDER, MINE], 0),
+        ([MINE, OLDER], [8, 8], [OLDER, MINE], 0),
+        ([MINE, None], [8, 8], [OLDER], 9),  # the log was restored: someone remembers more
+        ([MINE, None], [8, 6], [], 9),
+        ([MINE, None], [4, 4], [OLDER], 8),  # never at the height of a forgotten vote, whoever claims to be lower
+    ],
+)
+def test_what_the_answers_mean(named, heights, log, sign_from):
+    asked = enlisting()
+    for sender, newest, height in zip(OTHERS, named, heights, strict=False):
+        asked.take(sender, TellVotes(Height(height), newest))
+    assert asked.sign_from(log[-1] if log else None, log.__contains__) == sign_from
+
+
+def test_a_vote_that_this_key_did_not_sign_is_left_out():
+    asked = enlisting()
+    asked.take(OTHERS[0], TellVotes(Height(3), vote(VoteKind.FINALIZE, 99, 1, signer=1)))
+    asked.take(OTHERS[1], TellVotes(Height(3), None))
+    assert asked.sign_from(OLDER, [OLDER].__contains__) == 0
