@@ -8,12 +8,13 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping
 
+import ledger.errors
 from ledger.contract.abi import decode_log, encode_args
 from ledger.encoding import EXPIRY_AHEAD_MS_MAX, encode_transaction, transaction_statement
 from ledger.ports import Place
 from ledger.replica import CommittedBlock, Replica
 from ledger.types import ChainId, Height, Millis, PublicKey, Receipt, Signature, Transaction
-from mpcnode.errors import ErrorCode, RequestError, RevertedError, code_of_revert
+from mpcnode.errors import ErrorCode, RequestError, RevertedError, UnavailableError, code_of, code_of_revert
 from mpcnode.query.events import Event, event_of
 from mpcnode.query.view import LedgerView, QueryView
 from mpcnode.roles.ports import Call, Clock, RandomBytes
@@ -134,10 +135,13 @@ class LedgerLink:
 
         Raises:
             RevertedError: the contract refused it, with the contract's code.
-            UnavailableError: it expired before it was included.
+            UnavailableError: it expired before it was included, or the replica has no room for it now.
         """
         tx = self._transaction(call)
-        outcome = await self._replica.submit(encode_transaction(tx))
+        try:
+            outcome = await self._replica.submit(encode_transaction(tx))
+        except ledger.errors.UnavailableError as error:
+            raise UnavailableError(f"{call.method}: {error}", code_of(error)) from error
         await self.reach(outcome.height)
         _check(call, outcome.receipt)
         return outcome.height

@@ -28,7 +28,7 @@ from mpcnode.query.statements import decode_accept_statement, decode_deal_statem
 from mpcnode.query.view import QueryView
 from mpcnode.roles.context import Context, QueryTasks, settle, until_over
 from mpcnode.roles.ports import Call, Handler
-from mpcnode.roles.session import AttemptFailedError, Mailbox, SessionRunner
+from mpcnode.roles.session import AttemptFailedError, Mailbox, SessionRunner, share_name
 from mpcnode.sealing.keys import check_signature
 from mpcnode.types import FailReason, MemberIndex, QueryId, QueryState
 
@@ -155,26 +155,26 @@ class Compute:
 
     async def _on_shares(self, sender: MemberIndex, payload: bytes) -> None:
         shares = decode_shares(payload)
-        self._mailbox.shares.put((shares.query, shares.attempt, sender), shares)
+        self._mailbox.shares.put(sender, share_name(QueryId(shares.query), shares.attempt), shares)
 
     async def _on_deal(self, sender: MemberIndex, payload: bytes) -> None:
         deal = decode_deal(payload)
         check_signature(self._context.members[sender].identity, deal.statement, deal.signature, "deal")
         stated = decode_deal_statement(deal.statement)
-        self._mailbox.deals.put((stated.session, sender), deal)
+        self._mailbox.deals.put(sender, stated.session, deal)
 
     async def _on_accept(self, sender: MemberIndex, payload: bytes) -> None:
         accept = decode_accept(payload)
         check_signature(self._context.members[sender].identity, accept.statement, accept.signature, "accept")
         stated = decode_accept_statement(accept.statement)
-        self._mailbox.accepts.put((stated.session, sender), stated.deal_hash)
+        self._mailbox.accepts.put(sender, stated.session, stated.deal_hash)
 
     async def _on_end(self, sender: MemberIndex, payload: bytes) -> None:
         end = decode_end(payload)
         check_signature(self._context.members[sender].identity, end.statement, end.signature, "end")
         stated = decode_end_statement(end.statement)
-        self._mailbox.ends.put((stated.session, sender), end)
+        self._mailbox.ends.put(sender, stated.session, end)
 
     async def _on_abort(self, sender: MemberIndex, payload: bytes) -> None:
         abort = decode_abort(payload)
-        self._mailbox.aborts.put((abort.session, sender), abort)
+        self._mailbox.aborts.put(sender, abort.session, abort)

@@ -46,13 +46,16 @@ from mpcnode.sealing.commitments import (
 )
 from mpcnode.sealing.envelopes import ENVELOPE_SECRET_BYTES, seal_envelope
 from mpcnode.sealing.keys import check_signature
-from mpcnode.types import Bitmap, FailReason, MemberIndex, Rank, SessionId, bitmap, members_of
+from mpcnode.types import Bitmap, FailReason, MemberIndex, QueryId, Rank, SessionId, bitmap, members_of
 
 _STARTED = "started"
 """Journal: sessions whose first frame may have left."""
 
 _END = "end"
 """Journal: own ends, by session."""
+
+_DEALS_KEPT_MAX = 128
+"""A deal is the widest message: up to 4 MiB for the last node."""
 
 T = TypeVar("T")
 
@@ -75,15 +78,20 @@ class Mailbox:
     """What peers delivered for sessions, ahead of their use or not."""
 
     shares: Inbox[Shares] = field(default_factory=Inbox)
-    """By query, attempt, participant."""
-    deals: Inbox[Deal] = field(default_factory=Inbox)
-    """By session, dealer."""
+    """By participant and `share_name`."""
+    deals: Inbox[Deal] = field(default_factory=lambda: Inbox(_DEALS_KEPT_MAX))
+    """By dealer and session."""
     accepts: Inbox[bytes] = field(default_factory=Inbox)
-    """Deal hashes by session, node."""
+    """Deal hashes by node and session."""
     ends: Inbox[End] = field(default_factory=Inbox)
-    """By session, node."""
+    """By node and session."""
     aborts: Inbox[Abort] = field(default_factory=Inbox)
-    """By session, node."""
+    """By node and session."""
+
+
+def share_name(query: QueryId, attempt: int) -> bytes:
+    """Name of a participant's share for an attempt."""
+    return query + bytes((attempt,))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,7 +157,7 @@ class SessionRunner:
         )
 
     async def _watch_abort(self, plan: _Plan, member: MemberIndex) -> None:
-        abort = await self._mailbox.aborts.take((plan.session, member))
+        abort = await self._mailbox.aborts.take(member, plan.session)
         raise AttemptFailedError(FailReason.ABORT, f"member {member} ended the session ({abort.reason})", by_peer=True)
 
     def _tell_abort(self, plan: _Plan, failure: AttemptFailedError, sends: asyncio.TaskGroup) -> None:
@@ -188,7 +196,8 @@ class SessionRunner:
     async def _gather_rows(self, plan: _Plan) -> list[bytes | None]:
         """Wait for every contributor's share, check that it opens its commitment, and expand it."""
         view, me = plan.view, self._context.me.index
-        waits = {member: self._mailbox.shares.take((view.query, view.attempt, member)) for member in view.commitments}
+        name = share_name(view.query, view.attempt)
+        waits = {member: self._mailbox.shares.take(member, name) for member in view.commitments}
         arrived = await self._collect("shares", waits, self._context.timing.preparation)
         shapes = dict(zip(members_of(view.panel), plan.program.body.rows, strict=True))
         rows: list[bytes | None] = []
@@ -223,7 +232,7 @@ class SessionRunner:
     async def _take_deal(self, plan: _Plan) -> tuple[Deal, Digest]:
         """Wait for the deal and check it against its record."""
         dealer = self._context.dealer
-        waits = {dealer: self._mailbox.deals.take((plan.session, dealer))}
+        waits = {dealer: self._mailbox.deals.take(dealer, plan.session)}
         deal = (await self._collect("deal", waits, self._context.timing.preparation))[dealer]
         stated = decode_deal_statement(deal.statement)
         me = self._context.me.index
@@ -247,7 +256,7 @@ class SessionRunner:
         payload = encode_accept(Accept(statement=stated, signature=context.sign(stated)))
         for member in (*plan.others, context.dealer):
             sends.create_task(deliver(context, query, member, Kind.ACCEPT, payload))
-        waits = {member: self._mailbox.accepts.take((plan.session, member)) for member in plan.others}
+        waits = {member: self._mailbox.accepts.take(member, plan.session) for member in plan.others}
         accepted = await self._collect("accepts", waits, context.timing.preparation)
         for member, accepted_hash in accepted.items():
             if accepted_hash != deal_hash:
@@ -302,7 +311,7 @@ class SessionRunner:
 
     async def _gather_ends(self, plan: _Plan, own: End) -> tuple[End, ...]:
         """Wait for the others' ends and check that they are ends of the same session."""
-        waits = {member: self._mailbox.ends.take((plan.session, member)) for member in plan.others}
+        waits = {member: self._mailbox.ends.take(member, plan.session) for member in plan.others}
         ends = await self._collect("ends", waits, self._context.timing.computation)
         mine = decode_end_statement(own.statement)
         for member, end in ends.items():

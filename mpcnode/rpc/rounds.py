@@ -24,6 +24,9 @@ _log = structlog.get_logger(__name__)
 FRAMES_WAITING_MAX = 4096
 """Frames of one session, or to one peer, that may wait to be taken."""
 
+FLUSH_BYTES_MAX = 1024 * 1024
+"""A flush takes no further frame beyond this: what many sessions send at once must not outgrow one gRPC message."""
+
 _REDIAL_S = 0.2
 
 Sign = Callable[[bytes], Signature]
@@ -50,6 +53,16 @@ class _Link:
 
 class _LinkLostError(Exception):
     """The stream ended."""
+
+
+_LOST = (
+    _LinkLostError,
+    MalformedMessageError,
+    grpc.aio.AioRpcError,
+    grpc.aio.BaseError,
+    asyncio.InvalidStateError,  # a write to a call that has just ended
+)
+"""How a stream ends through its peer or the network; nothing of it may end the daemon."""
 
 
 class Rounds:
@@ -93,7 +106,7 @@ class Rounds:
 
         try:
             await self._pump(peer, call.read, write)
-        except* (grpc.aio.AioRpcError, _LinkLostError, MalformedMessageError) as lost:
+        except* _LOST as lost:
             _log.info("rounds.lost", peer=peer, reason=str(lost.exceptions[0]))
         finally:
             call.cancel()
@@ -110,7 +123,7 @@ class Rounds:
 
         try:
             await self._pump(peer, context.read, write)
-        except* (grpc.aio.AioRpcError, _LinkLostError, MalformedMessageError) as lost:
+        except* _LOST as lost:
             _log.info("rounds.lost", peer=peer, reason=str(lost.exceptions[0]))
 
     async def _pump(
@@ -140,8 +153,10 @@ class Rounds:
         number = 0
         while True:
             frames = [await outgoing.get()]
-            while not outgoing.empty():
+            size = len(frames[0].data)
+            while size < FLUSH_BYTES_MAX and not outgoing.empty():
                 frames.append(outgoing.get_nowait())
+                size += len(frames[-1].data)
             number += 1
             signature = self._sign(self._flush_statement(self._me, peer, number, frames))
             await write(number, frames, signature)
@@ -158,8 +173,10 @@ class Rounds:
             stated = self._flush_statement(peer, self._me, flush.number, flush.frames)
             if not self._verify(self._identities[peer], stated, Signature(flush.signature)):
                 raise MalformedMessageError(f"flush {flush.number}: expected the signature of member {peer}")
-            for frame in flush.frames:
-                self._take(peer, frame)
+            strays = [frame for frame in flush.frames if not self._take(peer, frame)]
+            if strays:
+                first = strays[0]
+                _log.info("rounds.no_session", peer=peer, frames=len(strays), session=first.session, round=first.round)
 
     def _flush_statement(
         self, sender: MemberIndex, receiver: MemberIndex, number: int, frames: Iterable[peer_pb2.Frame]
@@ -173,14 +190,15 @@ class Rounds:
         )
         return encode_flush_statement(flush)
 
-    def _take(self, peer: MemberIndex, frame: peer_pb2.Frame) -> None:
+    def _take(self, peer: MemberIndex, frame: peer_pb2.Frame) -> bool:
+        """Hand a frame to its session; False if this node runs no such session with that peer."""
         session = self._sessions.get(SessionId(frame.session))
         if session is None or peer not in session.others:
-            _log.info("rounds.frame_of_no_session", peer=peer, session=frame.session.hex(), round=frame.round)
-            return
+            return False
         if session.arrived.full():
             raise MalformedMessageError(f"rounds: expected at most {FRAMES_WAITING_MAX} waiting frames of a session")
         session.arrived.put_nowait((peer, frame.round, frame.data))
+        return True
 
     def _lose(self, peer: MemberIndex) -> None:
         self._links[peer] = _Link()
