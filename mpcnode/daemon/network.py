@@ -13,6 +13,8 @@ from mpcnode.adapters.keystore import Keystore
 from mpcnode.config.node import Address, NodeConfig
 from mpcnode.errors import ErrorCode, LocalError
 from mpcnode.rpc.tls import (
+    CONTROL_BYTES_MAX,
+    INQUIRY_BYTES_MAX,
     PeerDirectory,
     channel_options,
     inquiry_server_credentials,
@@ -81,15 +83,17 @@ def make_listeners(config: NodeConfig, keys: Keystore) -> Listeners:
         LocalError: a port is taken or may not be used.
     """
     credentials = peer_server_credentials(keys.tls.key, keys.tls.certificate, pem_certificates(config))
-    peers = _listen(config, config.listen_peers, credentials)
+    peers = _listen(config, config.listen_peers, credentials, CONTROL_BYTES_MAX)
     if config.listen_inquiry is None:
         return Listeners(peers, None)
     inquiry_credentials = inquiry_server_credentials(keys.tls.key, keys.tls.certificate)
-    return Listeners(peers, _listen(config, config.listen_inquiry, inquiry_credentials))
+    return Listeners(peers, _listen(config, config.listen_inquiry, inquiry_credentials, INQUIRY_BYTES_MAX))
 
 
-def _listen(config: NodeConfig, address: Address, credentials: grpc.ServerCredentials) -> grpc.aio.Server:
-    server = grpc.aio.server(options=server_options(), maximum_concurrent_rpcs=config.limits.calls_max)
+def _listen(
+    config: NodeConfig, address: Address, credentials: grpc.ServerCredentials, received_max: int
+) -> grpc.aio.Server:
+    server = grpc.aio.server(options=server_options(received_max), maximum_concurrent_rpcs=config.limits.calls_max)
     try:
         server.add_secure_port(str(address), credentials)
     except RuntimeError as error:

@@ -11,11 +11,17 @@ from functools import partial
 import structlog
 
 from ledger import merkle
-from ledger.types import Cosignature, Height, PublicKey
-from mpcnode.errors import CallerError, ErrorCode, NotAllowedError, RequestError
-from mpcnode.query.committee import pool_order
+from ledger.types import Cosignature, Height, Millis, PublicKey
+from mpcnode.errors import CallerError, ErrorCode, NotAllowedError, RequestError, UnavailableError
+from mpcnode.query.committee import address_of, pool_order
 from mpcnode.query.messages import Kind, Order, encode_order
-from mpcnode.query.request import SealedRequest, check_sealed_request, decode_sealed_request, encode_sealed_request
+from mpcnode.query.request import (
+    SealedRequest,
+    check_sealed_request,
+    decode_request,
+    decode_sealed_request,
+    encode_sealed_request,
+)
 from mpcnode.query.view import QueryView
 from mpcnode.roles.context import Context, QueryTasks, deliver, until_over
 from mpcnode.roles.ports import Call, Handler
@@ -50,6 +56,15 @@ class Operator:
                 query = await self._ordered.get()
                 queries.start(query, partial(self._order, query))
 
+    def check_inquirer(self, inquirer: PublicKey) -> None:
+        """Check that the consortium knows an inquirer, before anything of a stranger is tried on the ledger or kept.
+
+        Raises:
+            NotAllowedError: it does not.
+        """
+        if address_of(inquirer) not in self._context.inquirers:
+            raise NotAllowedError("expected a registered inquirer's key, got another", ErrorCode.UNKNOWN_INQUIRER)
+
     async def ask(self, sealed: SealedRequest) -> Height:
         """Register a query.
 
@@ -60,6 +75,7 @@ class Operator:
             CallerError: the request breaks a rule, with its code; nothing was registered.
             UnavailableError: the ledger did not include it in time.
         """
+        self.check_inquirer(sealed.inquirer)
         request = check_sealed_request(sealed, self._context.chain, now=self._context.clock.now_ms())
         body = encode_sealed_request(sealed)
         known = await self._context.journal.get(_REQUEST, request.query)
@@ -67,6 +83,8 @@ class Operator:
             raise RequestError(f"query {request.query.hex()}: expected the request sent before", ErrorCode.QUERY_EXISTS)
         view = self._context.ledger.view.get(request.query)
         if view is not None:
+            if known is not None:
+                self._ordered.put_nowait(request.query)
             return self._registered(view, sealed)
         call = self._registration(sealed)
         await self._context.ledger.preflight(call)
@@ -74,7 +92,12 @@ class Operator:
             known = await self._context.journal.get(_REQUEST, request.query)
             if known != body:
                 raise RequestError(f"query {request.query.hex()}: asked twice at once", ErrorCode.QUERY_EXISTS)
-        height = await self._submit(call, request.query, sealed)
+        try:
+            height = await self._submit(call, request.query, sealed)
+        except asyncio.CancelledError:
+            # the inquirer hung up; the registration is on its way all the same
+            self._ordered.put_nowait(request.query)
+            raise
         self._ordered.put_nowait(request.query)
         return height
 
@@ -110,7 +133,7 @@ class Operator:
             sealed = decode_sealed_request(body or b"")
             try:
                 await self._submit(self._registration(sealed), query, sealed)
-            except CallerError as refused:
+            except (CallerError, UnavailableError) as refused:
                 _log.info("request.abandoned", query=query.hex(), code=refused.code)
                 return
         await self._order(query)
@@ -119,7 +142,7 @@ class Operator:
         """Send the order to panel and committee, and to every later committee, until acknowledged or the query ends."""
         body = await self._context.journal.get(_REQUEST, query)
         sealed = decode_sealed_request(body or b"")
-        view = self._context.ledger.view.get(query)
+        view = await self._seen(query, decode_request(sealed.statement).deadline)
         if view is None or view.is_over:
             return
         panel = tuple(members_of(view.panel))
@@ -132,6 +155,14 @@ class Operator:
                     sent.add(member)
                 attempt = view.attempt
                 view = await self._context.ledger.until(query, _is_past(attempt))
+
+    async def _seen(self, query: QueryId, deadline: Millis) -> QueryView | None:
+        """Wait until the own replica shows a query; None if it does not by its deadline."""
+        try:
+            async with asyncio.timeout(max(0, deadline - self._context.clock.now_ms()) / 1000):
+                return await self._context.ledger.until(query, lambda _: True)
+        except TimeoutError:
+            return None
 
     async def follow(self, query: QueryId, inquirer: PublicKey) -> AsyncIterator[QueryView]:
         """Yield the inquirer's query now and after every change until nothing more will happen to it.

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import grpc
 
 from ledger.types import ChainId, Height, Millis, PublicKey, Signature
+from mpcnode.errors import MalformedMessageError
 from mpcnode.query.request import SealedRequest
 from mpcnode.query.view import QueryView
 from mpcnode.roles.ports import Clock
@@ -22,14 +23,19 @@ from mpcnode.v1 import inquiry_pb2, inquiry_pb2_grpc
 FOLLOW = "Follow"
 GET_RECEIPT = "GetReceipt"
 
-CALLS_MAX = 100_000
-"""Signed calls of the last five minutes that the operator remembers, so that none is made twice."""
+CALLS_MAX = 10_000
+"""Signed calls of each inquirer's last five minutes that the operator remembers, so that none is made twice."""
+
+QUERY_ID_BYTES = 32
 
 _BITMAP_BYTES = 16
 
 
 class Desk(Protocol):
     """The operator's side of the channel."""
+
+    def check_inquirer(self, inquirer: PublicKey) -> None:
+        """Refuse whoever is not registered; nothing of theirs is remembered or tried."""
 
     async def ask(self, request: SealedRequest) -> Height:
         """Register a query; return the height at which it became final."""
@@ -64,7 +70,8 @@ class InquiryServicer(inquiry_pb2_grpc.InquiryServiceServicer):
         self._chain = chain
         self._desk = desk
         self._clock = clock
-        self._window = CallWindow(CALLS_MAX)
+        self._windows: dict[PublicKey, CallWindow] = {}
+        """By registered inquirer: nobody else's calls can fill one's window."""
 
     async def Ask(  # noqa: N802 - gRPC's name
         self, request: inquiry_pb2.AskRequest, context: grpc.aio.ServicerContext[Any, Any]
@@ -108,7 +115,10 @@ class InquiryServicer(inquiry_pb2_grpc.InquiryServiceServicer):
             signature=Signature(sent.signature),
         )
         payload = check_call(call, self._chain, method=method, now=now)
-        self._window.admit(call, now)
+        if len(payload) != QUERY_ID_BYTES:
+            raise MalformedMessageError(f"call: expected a query id of {QUERY_ID_BYTES} bytes, got {len(payload)}")
+        self._desk.check_inquirer(call.inquirer)
+        self._windows.setdefault(call.inquirer, CallWindow(CALLS_MAX)).admit(call, now)
         return QueryId(payload), call.inquirer
 
 
@@ -205,14 +215,28 @@ def _sent(call: SignedCall) -> inquiry_pb2.SignedCall:
 
 
 def _progress(response: inquiry_pb2.FollowResponse) -> Progress:
-    return Progress(
-        state=QueryState(response.state),
-        attempt=response.attempt,
-        reason=EndReason(response.reason),
-        waited=Bitmap(int.from_bytes(response.waited, "big")),
-        mode=AuditMode(response.mode),
-        verdict=Verdict(response.verdict) if response.verdict else None,
-        panel=Bitmap(int.from_bytes(response.panel, "big")),
-        committed=Bitmap(int.from_bytes(response.committed, "big")),
-        refused=Bitmap(int.from_bytes(response.refused, "big")),
-    )
+    """Read where a query stands.
+
+    Raises:
+        MalformedMessageError: the operator named a state, reason, mode, verdict or set that does not exist.
+    """
+    try:
+        return Progress(
+            state=QueryState(response.state),
+            attempt=response.attempt,
+            reason=EndReason(response.reason),
+            waited=_bitmap(response.waited),
+            mode=AuditMode(response.mode),
+            verdict=Verdict(response.verdict) if response.verdict else None,
+            panel=_bitmap(response.panel),
+            committed=_bitmap(response.committed),
+            refused=_bitmap(response.refused),
+        )
+    except ValueError as error:
+        raise MalformedMessageError(f"progress: expected what the protocol knows, got {error}") from error
+
+
+def _bitmap(data: bytes) -> Bitmap:
+    if len(data) != _BITMAP_BYTES:
+        raise ValueError(f"a set of {len(data)} bytes")
+    return Bitmap(int.from_bytes(data, "big"))

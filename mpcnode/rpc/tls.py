@@ -20,6 +20,9 @@ KEEPALIVE_MS = 20_000
 CONTROL_BYTES_MAX = 4 * 1024 * 1024 + 64 * 1024
 """The widest message is a deal: corrections of at most 4 MiB."""
 
+INQUIRY_BYTES_MAX = 64 * 1024
+"""What an inquirer may send at once: a request with the tokens of 128 members takes 27 KiB."""
+
 _CHANNEL_OPTIONS = (
     ("grpc.max_receive_message_length", CONTROL_BYTES_MAX),
     ("grpc.max_send_message_length", CONTROL_BYTES_MAX),
@@ -33,7 +36,6 @@ _CHANNEL_OPTIONS = (
 )
 
 _SERVER_OPTIONS = (
-    ("grpc.max_receive_message_length", CONTROL_BYTES_MAX),
     ("grpc.max_send_message_length", CONTROL_BYTES_MAX),
     ("grpc.max_metadata_size", 8 * 1024),
     ("grpc.max_concurrent_streams", 64),
@@ -44,9 +46,13 @@ _SERVER_OPTIONS = (
 )
 
 
-def server_options() -> list[tuple[str, int]]:
-    """Options of every listener: limits on messages, metadata, streams and pings."""
-    return list(_SERVER_OPTIONS)
+def server_options(received_max: int) -> list[tuple[str, int]]:
+    """Options of every listener: limits on messages, metadata, streams and pings.
+
+    Args:
+        received_max: bytes of a message that it takes.
+    """
+    return [("grpc.max_receive_message_length", received_max), *_SERVER_OPTIONS]
 
 
 def channel_options(name: str) -> list[tuple[str, str | int]]:
