@@ -16,6 +16,7 @@ from ledger.errors import DecodeError, InvalidProofError
 from ledger.types import ChainId, Digest, Millis, PublicKey, Signature
 from mpcnode.errors import ErrorCode, InvalidKeyError, RequestError
 from mpcnode.sealing.keys import check_sealing_key, check_signature
+from mpcnode.sealing.messages import CLOCK_SKEW_MS
 from mpcnode.sealing.pseudonyms import COPY_BYTES, SCHEME, TOKEN_BYTES
 from mpcnode.types import (
     MEMBERS_MAX,
@@ -188,6 +189,19 @@ def check_window(request: Request, now: Millis) -> None:
         raise RequestError(
             f"deadline: expected at most {QUERY_WINDOW_MS_MAX} ms after {now}, got {request.deadline}", ErrorCode.WINDOW
         )
+
+
+def check_open(request: Request, now: Millis) -> None:
+    """Check that a query can still be open, and for no longer than the contract allows: an order is kept that long.
+
+    Raises:
+        RequestError: PAST_DEADLINE if its time is over, WINDOW if it ends too far ahead.
+    """
+    if now >= request.deadline:
+        raise RequestError(f"deadline: expected after {now}, got {request.deadline}", ErrorCode.PAST_DEADLINE)
+    latest = now + QUERY_WINDOW_MS_MAX + CLOCK_SKEW_MS
+    if request.deadline > latest:
+        raise RequestError(f"deadline: expected at most {latest}, got {request.deadline}", ErrorCode.WINDOW)
 
 
 def check_sealed_request(sealed: SealedRequest, chain: ChainId, *, now: Millis) -> Request:

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from ledger.types import Address, ChainId, Height, InquirerRecord, Millis, Signature
-from mpcnode.errors import ErrorCode, PeerRefusedError, RevertedError, UnavailableError
+from ledger.types import Address, ChainId, Height, InquirerRecord, Millis, PublicKey, Signature
+from mpcnode.errors import ErrorCode, NotAllowedError, PeerRefusedError, RevertedError, UnavailableError
+from mpcnode.query.committee import address_of
 from mpcnode.roles.ports import Call, Clock, JournalPort, LedgerPort, PeersPort, RandomBytes
 from mpcnode.scorecard import Model
 from mpcnode.sealing.keys import SigningKey
@@ -61,6 +62,15 @@ class Context:
     def sign(self, statement: bytes) -> Signature:
         """Sign a statement with the member's identity."""
         return self.identity.sign(statement)
+
+    def check_inquirer(self, key: PublicKey) -> None:
+        """Check that the consortium knows an inquirer, before anything of a stranger is tried or kept.
+
+        Raises:
+            NotAllowedError: it does not.
+        """
+        if address_of(key) not in self.inquirers:
+            raise NotAllowedError("expected a registered inquirer's key, got another", ErrorCode.UNKNOWN_INQUIRER)
 
     def soon(self) -> Millis:
         """Expiry of a transaction that has no nearer deadline."""

@@ -13,7 +13,7 @@ import structlog
 from ledger import merkle
 from ledger.types import Cosignature, Height, Millis, PublicKey
 from mpcnode.errors import CallerError, ErrorCode, NotAllowedError, RequestError, UnavailableError
-from mpcnode.query.committee import address_of, pool_order
+from mpcnode.query.committee import pool_order
 from mpcnode.query.messages import Kind, Order, encode_order
 from mpcnode.query.request import (
     SealedRequest,
@@ -57,13 +57,12 @@ class Operator:
                 queries.start(query, partial(self._order, query))
 
     def check_inquirer(self, inquirer: PublicKey) -> None:
-        """Check that the consortium knows an inquirer, before anything of a stranger is tried on the ledger or kept.
+        """Check that the consortium knows an inquirer.
 
         Raises:
             NotAllowedError: it does not.
         """
-        if address_of(inquirer) not in self._context.inquirers:
-            raise NotAllowedError("expected a registered inquirer's key, got another", ErrorCode.UNKNOWN_INQUIRER)
+        self._context.check_inquirer(inquirer)
 
     async def ask(self, sealed: SealedRequest) -> Height:
         """Register a query.

@@ -24,7 +24,7 @@ from mpcnode.query.contribution import (
     encode_contribution,
 )
 from mpcnode.query.messages import BOX_BYTES_MAX, Kind, Order, Shares, decode_order, encode_shares
-from mpcnode.query.request import Request, check_own_token, check_signed_request
+from mpcnode.query.request import Request, check_open, check_own_token, check_signed_request
 from mpcnode.query.statements import SharesStatement, encode_shares_statement
 from mpcnode.query.view import QueryView
 from mpcnode.roles.context import Context, QueryTasks, deliver, settle, until_over
@@ -89,10 +89,12 @@ class Participant:
 
     async def _on_order(self, _sender: MemberIndex, payload: bytes) -> None:
         """Keep an order; whatever is wrong with it is said at once, and nothing is kept."""
-        order = decode_order(payload)
-        request = check_signed_request(order.statement, order.signature, order.inquirer, self._context.chain)
-        check_own_token(request, self._context.me.index, order.token, order.path)
-        if await self._context.journal.put_once(_ORDER, request.query, payload):
+        context, order = self._context, decode_order(payload)
+        context.check_inquirer(order.inquirer)
+        request = check_signed_request(order.statement, order.signature, order.inquirer, context.chain)
+        check_open(request, context.clock.now_ms())
+        check_own_token(request, context.me.index, order.token, order.path)
+        if await context.journal.put_once(_ORDER, request.query, payload):
             self._ordered.put_nowait(request.query)
 
     async def run(self) -> None:

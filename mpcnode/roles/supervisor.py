@@ -10,7 +10,7 @@ from functools import partial
 
 import structlog
 
-from mpcnode.errors import ErrorCode
+from mpcnode.errors import ErrorCode, UnavailableError
 from mpcnode.query.audit import AuditedInput, Finding
 from mpcnode.query.committee import pool_order
 from mpcnode.query.messages import Kind, decode_accept, encode_deal
@@ -54,6 +54,10 @@ class Supervisor:
         accept = decode_accept(payload)
         check_signature(self._context.members[sender].identity, accept.statement, accept.signature, "accept")
         stated = decode_accept_statement(accept.statement)
+        running = (view for view in self._context.ledger.view.open() if view.session == stated.session)
+        if not any(sender in view.committee for view in running):
+            # nobody accepts what was not dealt; this daemon may have restarted, and still be catching up
+            raise UnavailableError(f"accept: expected one of a running session of member {sender}, got another")
         await self._context.journal.put_once(_ACCEPT, stated.session + bytes((sender,)), payload)
 
     async def run(self) -> None:
