@@ -24,6 +24,18 @@ DIGITS_MAX = 20
 _INT64 = range(-(1 << 63), 1 << 63)
 
 
+@dataclass(frozen=True, slots=True)
+class Range:
+    """What the models allow of an attribute."""
+
+    minimum: int
+    maximum: int
+
+    def within(self, other: "Range") -> "Range":
+        """Return what both allow."""
+        return Range(max(self.minimum, other.minimum), min(self.maximum, other.maximum))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Records:
     """Attributes of subjects, as loaded."""
@@ -48,34 +60,37 @@ class Records:
         return {name: value if present else None for name, value, present in cells}
 
 
-def load_records(path: Path, id_column: str, subject_key: bytes) -> Records:
+def load_records(path: Path, id_column: str, subject_key: bytes, asked: Mapping[str, Range] | None = None) -> Records:
     """Load a CSV file with a header: one line for each subject, integers, empty where a value is missing.
 
     Args:
         path: the file, UTF-8.
         id_column: the column of the subjects' identifiers.
         subject_key: K_subj of the epoch, 32 bytes.
+        asked: what models ask of this participant, by column. The supervisor rejects a value outside, and a query with
+            it, so it is refused here.
 
     Raises:
-        RecordsError: the file cannot be read or has a mistake; the message names file, line and column.
+        RecordsError: the file cannot be read, lacks a column that is asked, or has a mistake; the message names file,
+            line and column.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            return _read(path, file, id_column, subject_key)
+            return _read(path, file, id_column, subject_key, asked or {})
     except OSError as error:
         raise RecordsError(f"{path}: expected readable records, got {error.strerror}") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise RecordsError(f"{path}: expected CSV in UTF-8, got a mistake ({type(error).__name__})") from error
 
 
-def _read(path: Path, file: Iterable[str], id_column: str, subject_key: bytes) -> Records:
+def _read(path: Path, file: Iterable[str], id_column: str, subject_key: bytes, asked: Mapping[str, Range]) -> Records:
     lines = csv.reader(file, strict=True)
-    header = _header(path, lines, id_column)
+    header = _header(path, lines, (id_column, *asked))
     place = header.index(id_column)
     rows: dict[bytes, int] = {}
     values: list[list[int | None]] = []
     for cells in lines:
-        line = _Line(path, lines.line_num, header)
+        line = _Line(path, lines.line_num, header, asked)
         line.check_width(cells)
         pseudonym = make_pseudonym(subject_key, line.identifier(id_column, cells[place]))
         if pseudonym in rows:
@@ -91,7 +106,7 @@ def _read(path: Path, file: Iterable[str], id_column: str, subject_key: bytes) -
     )
 
 
-def _header(path: Path, lines: Iterator[list[str]], id_column: str) -> list[str]:
+def _header(path: Path, lines: Iterator[list[str]], needed: tuple[str, ...]) -> list[str]:
     header = next(lines, None)
     if not header:
         raise RecordsError(f"{path}:1: expected a header with the columns' names, got none")
@@ -101,8 +116,9 @@ def _header(path: Path, lines: Iterator[list[str]], id_column: str) -> list[str]
         if not name or header.index(name) != number - 1:
             expected = "a name that no other column has"
             raise RecordsError(f"{path}:1: column {number}: expected {expected}, got {name!r}")
-    if id_column not in header:
-        raise RecordsError(f"{path}:1: expected a column {id_column!r}, got {', '.join(header)}")
+    for name in needed:
+        if name not in header:
+            raise RecordsError(f"{path}:1: expected a column {name!r}, got {', '.join(header)}")
     return header
 
 
@@ -111,6 +127,7 @@ class _Line:
     path: Path
     number: int
     header: list[str]
+    asked: Mapping[str, Range]
 
     def wrong(self, column: str, expected: str, got: str) -> RecordsError:
         return RecordsError(f"{self.path}:{self.number}: column {column}: expected {expected}, got {got}")
@@ -138,4 +155,7 @@ class _Line:
         number = int(text)
         if number not in _INT64:
             raise self.wrong(column, "an integer of 64 bits", "a larger one")
+        allowed = self.asked.get(column)
+        if allowed is not None and not allowed.minimum <= number <= allowed.maximum:
+            raise self.wrong(column, f"{allowed.minimum} to {allowed.maximum} as the models say", "one outside")
         return number

@@ -8,7 +8,7 @@ from ledger.types import InquirerRecord
 from mpcnode.adapters.clock import SystemClock
 from mpcnode.adapters.keystore import Keystore
 from mpcnode.adapters.randomness import random_bytes
-from mpcnode.adapters.records import load_records
+from mpcnode.adapters.records import Range, load_records
 from mpcnode.config.models import load_model
 from mpcnode.config.node import NodeConfig
 from mpcnode.errors import ConfigError, LocalError
@@ -20,6 +20,7 @@ from mpcnode.roles.context import Context, Timing
 from mpcnode.roles.operator import Operator
 from mpcnode.roles.participant import Participant
 from mpcnode.roles.ports import Handler, JournalPort, LedgerPort, PeersPort
+from mpcnode.roles.programs import supplied_classes
 from mpcnode.roles.supervisor import Supervisor
 from mpcnode.types import Role
 
@@ -93,13 +94,26 @@ def build_role(config: NodeConfig, keys: Keystore, context: Context) -> RunningR
 def _participant(config: NodeConfig, keys: Keystore, context: Context) -> Participant:
     if config.records is None or keys.subject_key is None:
         raise LocalError(f"{config.path}: expected records and a subject key for a participant, got none")
+    asked = _asked(context)
     return Participant(
         context,
-        records=load_records(config.records.file, config.records.id_column, keys.subject_key),
+        records=load_records(config.records.file, config.records.id_column, keys.subject_key, asked),
         sealing=keys.sealing,
         subject_epoch=config.consortium.subject_epoch,
         journal_key=hashlib.blake2b(keys.identity.secret(), digest_size=32, person=_JOURNAL_PERSON).digest(),
     )
+
+
+def _asked(context: Context) -> Mapping[str, Range]:
+    """What all models together ask of this participant: its columns, and the values that every model allows."""
+    asked: dict[str, Range] = {}
+    supplied = supplied_classes(context, context.me)
+    for model in context.models.values():
+        for place in model.row_layout(supplied):
+            attribute = model.attributes[place]
+            allowed = Range(attribute.minimum, attribute.maximum)
+            asked[attribute.name] = allowed.within(asked.get(attribute.name, allowed))
+    return asked
 
 
 def _supervisor(keys: Keystore, context: Context) -> Supervisor:

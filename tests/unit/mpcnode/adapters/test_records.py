@@ -2,7 +2,7 @@
 
 import pytest
 
-from mpcnode.adapters.records import load_records
+from mpcnode.adapters.records import Range, load_records
 from mpcnode.errors import RecordsError
 from mpcnode.sealing.pseudonyms import make_pseudonym, normalise
 
@@ -15,10 +15,10 @@ def pseudonym(identifier):
 
 @pytest.fixture
 def load(tmp_path):
-    def loaded(text, id_column="subject"):
+    def loaded(text, id_column="subject", **asked):
         path = tmp_path / "r.csv"
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
-        return load_records(path, id_column, KEY)
+        return load_records(path, id_column, KEY, asked)
 
     return loaded
 
@@ -78,3 +78,22 @@ def test_a_mistake_is_named_with_its_place(load, text, message):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(RecordsError, match=r"none\.csv: expected readable records, got No such file"):
         load_records(tmp_path / "none.csv", "subject", KEY)
+
+
+def test_values_are_those_that_the_models_allow(load):
+    asked = {"a": Range(-3, 1_234_567_890_123), "b": Range(0, 9)}
+    assert len(load("subject,a,b,c\nX,-3,0,77\nY,1234567890123,9,\nZ,,,\n", **asked)) == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("subject,a,b\nX,0,0\nY,0,77123\n", r"r\.csv:3: column b: expected 0 to 9 as the models say, got one outside"),
+        ("subject,a,b\nX,-77123,0\n", r"r\.csv:2: column a: expected -3 to 5 as the models say, got one outside"),
+        ("subject,a\nX,1\n", r"r\.csv:1: expected a column 'b', got subject, a"),
+    ],
+)
+def test_what_the_supervisor_would_reject_is_refused_at_the_start(load, text, message):
+    with pytest.raises(RecordsError, match=message) as caught:
+        load(text, a=Range(-3, 5), b=Range(0, 9))
+    assert "77123" not in str(caught.value)
