@@ -166,8 +166,9 @@ class Inquirer:
         """Fetch and verify the receipt, open what it proves, and keep both."""
         receipt = await self._channel.receipt(self._call(GET_RECEIPT, query), CALL_MS / 1000)
         view = view_of_receipt(receipt, self._consortium)
-        if view.query != query:
-            raise RequestError(f"query {query.hex()}: got the receipt of another", ErrorCode.RECEIPT_INVALID)
+        if view.query != query or not view.asked_by(self._key.public):
+            # under the own id somebody else may have asked about another subject, with the answer sealed to the own key
+            raise RequestError(f"query {query.hex()}: expected the receipt of the own", ErrorCode.RECEIPT_INVALID)
         kept = self._files.load(query.hex())
         answer, secret = self._described(kept.answer, view), kept.result_secret
         if view.result is not None and secret is not None:
@@ -202,7 +203,9 @@ class Inquirer:
         )
 
     def _names(self, bits: int) -> tuple[str, ...]:
-        return tuple(self._consortium.members[member].name for member in members_of(bits))
+        """Names of a set of members; whoever fails or ends a query may name members that do not exist."""
+        known = self._consortium.members
+        return tuple(known[member].name for member in members_of(bits) if member < len(known))
 
     def _call(self, method: str, query: QueryId) -> SignedCall:
         return sign_call(

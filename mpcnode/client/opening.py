@@ -7,18 +7,19 @@ with the result key, be of this query, session and node, and open the commitment
 from collections.abc import Sequence
 
 from ledger.contract.abi import decode_log
+from ledger.errors import DecodeError, LedgerError
 from ledger.receipts import VerifiedReceipt, verify_receipt
 from mpcnode.config.consortium import Consortium
-from mpcnode.errors import ErrorCode, RequestError, ResultError
+from mpcnode.errors import ErrorCode, MalformedMessageError, NodeError, RequestError, ResultError, SealedBoxError
 from mpcnode.mpc import join_output
 from mpcnode.query.events import event_of
 from mpcnode.query.view import LedgerView, QueryView
 from mpcnode.scorecard import Model, Outcome, decode_output, output_size
 from mpcnode.sealing.boxes import open_box
+from mpcnode.sealing.commitments import OutputShare, opens_output
 from mpcnode.sealing.commitments import decode_output as decode_output_box
-from mpcnode.sealing.commitments import opens_output
 from mpcnode.sealing.keys import OpeningKey, verify
-from mpcnode.types import QueryId
+from mpcnode.types import MemberIndex, QueryId
 
 _QUERIES = "queries"
 
@@ -28,10 +29,14 @@ def view_of_receipt(data: bytes, consortium: Consortium) -> QueryView:
 
     Raises:
         InvalidProofError: the receipt does not verify.
-        RequestError: it is not the receipt of one query.
+        RequestError: it is not the receipt of one query from its registration on.
     """
     verified = verify_receipt(data, consortium.genesis(), verify)
-    views = _fold(verified, consortium)
+    try:
+        views = _fold(verified, consortium)
+    except (NodeError, LedgerError) as error:
+        # every transaction is on the ledger, but some are left out, or it is another contract's
+        raise RequestError(f"receipt: {error}", ErrorCode.RECEIPT_INVALID) from error
     if len(views) != 1:
         raise RequestError(f"receipt: expected transactions of one query, got {len(views)}", ErrorCode.RECEIPT_INVALID)
     return views[0]
@@ -63,10 +68,20 @@ def open_outcome(view: QueryView, model: Model, key: OpeningKey) -> Outcome:
         raise RequestError(f"query {view.query.hex()}: no result yet", ErrorCode.NOT_READY)
     shares: list[bytes] = []
     for node, box, end in zip(view.committee, view.result.inquirer_boxes, view.result.ends, strict=True):
-        output = decode_output_box(open_box(box, key), output_size(model))
+        output = _open_box(view, node, box, model, key)
         if not opens_output(
             output, query=view.query, session=view.session, node=node, commitment=end.output_commitment
         ):
             raise ResultError(f"query {view.query.hex()}: member {node} sealed another share than it signed")
         shares.append(output.share)
-    return decode_output(model, join_output(shares))
+    try:
+        return decode_output(model, join_output(shares))
+    except MalformedMessageError as error:
+        raise ResultError(f"query {view.query.hex()}: {error}") from error
+
+
+def _open_box(view: QueryView, node: MemberIndex, box: bytes, model: Model, key: OpeningKey) -> OutputShare:
+    try:
+        return decode_output_box(open_box(box, key), output_size(model))
+    except (SealedBoxError, MalformedMessageError, DecodeError) as error:
+        raise ResultError(f"query {view.query.hex()}: the box of member {node}: {error}") from error

@@ -37,9 +37,9 @@ def decode_output(model: Model, data: bytes) -> Outcome:
     padding = bits[1 + len(model.cuts) + len(model.coverage_bands) :]
     for name, steps in (("grade", grades), ("coverage", bands)):
         if any(above > below for below, above in itertools.pairwise(steps)):
-            raise MalformedMessageError(f"output: expected {name} bits that only fall, got {steps}")
+            raise MalformedMessageError(f"output: expected {name} bits that only fall, got some that rise")
     if any(padding) or (not sufficient and any(bits)):
-        raise MalformedMessageError(f"output: expected zeros where nothing is said, got {data.hex()}")
+        raise MalformedMessageError("output: expected zeros where nothing is said, got ones")
     if not sufficient:
         return INSUFFICIENT
     index = len(model.cuts) - sum(grades)

@@ -42,8 +42,8 @@ def test_every_outcome_comes_back_and_no_other_byte_is_one() -> None:
     [
         (b"", "expected 1 bytes, got 0"),
         (b"\x00\x00", "expected 1 bytes, got 2"),
-        (bytes([0b00_101_1]), r"grade bits that only fall, got \[1, 0, 1\]"),
-        (bytes([0b10_001_1]), r"coverage bits that only fall, got \[0, 1\]"),
+        (bytes([0b00_101_1]), "grade bits that only fall, got some that rise"),
+        (bytes([0b10_001_1]), "coverage bits that only fall, got some that rise"),
         (bytes([0b01_000_0]), "zeros where nothing is said"),
         (bytes([0b1_00_000_1]), "zeros where nothing is said"),
     ],
