@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Self, TypeVar
 
@@ -45,6 +46,7 @@ class JournalFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._failure: StorageError | None = None
         try:
             if not path.exists():
                 create_file(path, b"")
@@ -97,7 +99,10 @@ class JournalFile:
 
     def close(self) -> None:
         """Give the file back."""
-        self._guarded(self._db.close)
+        try:
+            self._db.close()
+        except sqlite3.Error as error:
+            raise StorageError(f"{self._path}: expected the journal to close, got {error}") from error
 
     def _open(self) -> None:
         self._db.execute("PRAGMA journal_mode = WAL")
@@ -109,10 +114,14 @@ class JournalFile:
             raise StorageError(f"{self._path}: expected a journal of format {FORMAT}, got format {found}")
 
     def _guarded(self, work: Callable[[], T]) -> T:
+        """Do some work on the file; after a failure nothing is tried again: the disk may lose what it then confirms."""
+        if self._failure is not None:
+            raise StorageError(str(self._failure))
         try:
             return work()
         except sqlite3.Error as error:
-            raise StorageError(f"{self._path}: expected the journal to answer, got {error}") from error
+            self._failure = StorageError(f"{self._path}: expected the journal to answer, got {error}")
+            raise self._failure from error
 
 
 class Journal:
@@ -124,6 +133,7 @@ class Journal:
         self._waiting: list[tuple[_Entry, asyncio.Future[bool]]] = []
         """Puts of the flush that has not begun; the event loop's thread alone touches it."""
         self._flush: asyncio.Future[list[bool]] | None = None
+        self._failed: asyncio.Future[StorageError] = asyncio.get_running_loop().create_future()
 
     @classmethod
     async def open(cls, path: Path) -> Self:
@@ -140,6 +150,14 @@ class Journal:
             raise
         return cls(file, worker)
 
+    async def watch(self) -> None:
+        """Wait until the disk fails, and raise that: whoever needed the entry may only have refused a call.
+
+        Raises:
+            StorageError: the disk failed; the daemon must stop.
+        """
+        raise await asyncio.shield(self._failed)
+
     async def put_once(self, kind: str, key: bytes, value: bytes) -> bool:
         """Add an entry, durable when this returns; False if (kind, key) has one already, which stays.
 
@@ -154,11 +172,11 @@ class Journal:
 
     async def get(self, kind: str, key: bytes) -> bytes | None:
         """Return the entry's value; None if there is none."""
-        return await asyncio.get_running_loop().run_in_executor(self._worker, self._file.get, kind, key)
+        return await self._read(partial(self._file.get, kind, key))
 
     async def items(self, kind: str) -> list[tuple[bytes, bytes]]:
         """Return every (key, value) of a kind, oldest first."""
-        return await asyncio.get_running_loop().run_in_executor(self._worker, self._file.items, kind)
+        return await self._read(partial(self._file.items, kind))
 
     async def close(self) -> None:
         """Finish what was put and give the file back."""
@@ -167,6 +185,17 @@ class Journal:
             await asyncio.sleep(0)
         await asyncio.get_running_loop().run_in_executor(self._worker, self._file.close)
         self._worker.shutdown()
+
+    async def _read(self, work: Callable[[], T]) -> T:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._worker, work)
+        except StorageError as error:
+            self._fail(error)
+            raise
+
+    def _fail(self, error: BaseException) -> None:
+        if isinstance(error, StorageError) and not self._failed.done():
+            self._failed.set_result(error)
 
     def _start_flush(self) -> None:
         batch, self._waiting = self._waiting, []
@@ -177,6 +206,8 @@ class Journal:
     def _finish_flush(self, flush: asyncio.Future[list[bool]], waiters: list[asyncio.Future[bool]]) -> None:
         self._flush = None
         error = flush.exception()
+        if error is not None:
+            self._fail(error)
         for place, done in enumerate(waiters):
             if done.cancelled():
                 continue

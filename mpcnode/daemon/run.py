@@ -69,6 +69,7 @@ class _Daemon:
     def __init__(self, config: NodeConfig, keys: Keystore, journal: Journal) -> None:
         consortium, self._me = config.consortium, config.member
         self._config = config
+        self._journal = journal
         self._notifier = Notifier(address=os.environ.get("NOTIFY_SOCKET"))
         self.reporter = NodeReporter(config)
         directory = peer_directory(config)
@@ -129,6 +130,7 @@ class _Daemon:
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._replica.run(), name="replica")
+                tasks.create_task(self._journal.watch(), name="journal")
                 tasks.create_task(self._link.run(), name="ledger link")
                 tasks.create_task(self._watch(), name="watch")
                 await self._listeners.peers.start()

@@ -122,6 +122,24 @@ def test_a_failing_disk_is_told_to_everybody_who_waits(path):
     assert all(isinstance(answer, StorageError) for answer in answers)
 
 
+def test_after_a_failure_nothing_is_tried_again_and_the_daemon_hears_of_it(path):
+    async def work(journal):
+        watch = asyncio.ensure_future(journal.watch())
+        assert await journal.put_once("k", b"before", b"") is True
+        assert not watch.done()
+        await asyncio.wrap_future(journal._worker.submit(journal._file._db.execute, "PRAGMA query_only = 1"))
+        with pytest.raises(StorageError):
+            await journal.put_once("k", b"lost", b"")
+        await asyncio.wrap_future(journal._worker.submit(journal._file._db.execute, "PRAGMA query_only = 0"))
+        with pytest.raises(StorageError):
+            await journal.put_once("k", b"after", b"")
+        with pytest.raises(StorageError):
+            await asyncio.wait_for(watch, 5)
+
+    run(path, work)
+    assert run(path, lambda journal: journal.items("k")) == [(b"before", b"")]
+
+
 WRITER = """
 import asyncio, pathlib, sys
 from mpcnode.adapters.journal import Journal
