@@ -21,6 +21,9 @@ T = TypeVar("T")
 FORMAT = 1
 """Version of the file's layout, kept in its user_version."""
 
+ALL = -1
+"""Every entry of a kind; SQLite's word for no limit."""
+
 _SCHEMA = f"""
 CREATE TABLE entries (
     place INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -91,11 +94,10 @@ class JournalFile:
         )
         return None if row is None else row[0]
 
-    def items(self, kind: str) -> list[tuple[bytes, bytes]]:
-        """Return every (key, value) of a kind, oldest first."""
-        return self._guarded(
-            lambda: self._db.execute("SELECT key, value FROM entries WHERE kind = ? ORDER BY place", (kind,)).fetchall()
-        )
+    def items(self, kind: str, newest: int = ALL) -> list[tuple[bytes, bytes]]:
+        """Return the newest (key, value) of a kind, so many at most, oldest first."""
+        select = "SELECT key, value FROM entries WHERE kind = ? ORDER BY place DESC LIMIT ?"
+        return self._guarded(lambda: self._db.execute(select, (kind, newest)).fetchall())[::-1]
 
     def close(self) -> None:
         """Give the file back."""
@@ -174,9 +176,9 @@ class Journal:
         """Return the entry's value; None if there is none."""
         return await self._read(partial(self._file.get, kind, key))
 
-    async def items(self, kind: str) -> list[tuple[bytes, bytes]]:
-        """Return every (key, value) of a kind, oldest first."""
-        return await self._read(partial(self._file.items, kind))
+    async def items(self, kind: str, newest: int = ALL) -> list[tuple[bytes, bytes]]:
+        """Return the newest (key, value) of a kind, so many at most, oldest first."""
+        return await self._read(partial(self._file.items, kind, newest))
 
     async def close(self) -> None:
         """Finish what was put and give the file back."""

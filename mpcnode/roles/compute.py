@@ -26,7 +26,7 @@ from mpcnode.query.messages import (
 )
 from mpcnode.query.statements import decode_accept_statement, decode_deal_statement, decode_end_statement
 from mpcnode.query.view import QueryView
-from mpcnode.roles.context import Context, QueryTasks, settle, until_over
+from mpcnode.roles.context import Context, QueryTasks, is_due, settle, while_current
 from mpcnode.roles.ports import Call, Handler
 from mpcnode.roles.session import AttemptFailedError, Mailbox, SessionRunner, share_name
 from mpcnode.sealing.keys import check_signature
@@ -37,8 +37,9 @@ _log = structlog.get_logger(__name__)
 _MOVED_ON = {ErrorCode.WRONG_STATE, ErrorCode.WRONG_ATTEMPT, ErrorCode.UNKNOWN_QUERY}
 
 
-def _is_past(attempt: int) -> Callable[[QueryView], bool]:
-    return lambda view: view.attempt > attempt or view.is_over
+def _has_left(attempt: int) -> Callable[[QueryView], bool]:
+    """Whether an attempt is computed no more."""
+    return lambda view: view.attempt != attempt or view.state is not QueryState.COMPUTING
 
 
 class Compute:
@@ -80,17 +81,16 @@ class Compute:
         return view.state is QueryState.COMPUTING and self._is_in(view)
 
     async def _serve(self, query: QueryId, interrupted: int | None) -> None:
-        """Take part in a query's attempts until it ends or its committee is another."""
-        async with until_over(self._context, query) as sends:
-            while True:
-                view = await self._context.ledger.until(query, lambda now: now.state is not QueryState.REGISTERED)
-                if not self._computes(view):
-                    return
+        """Take part in every attempt whose committee this node is in, until the query ends."""
+        while True:
+            view = await self._context.ledger.until(query, lambda now: now.is_over or self._computes(now))
+            if view.is_over:
+                return
+            async with while_current(self._context, view) as sends:
                 if view.attempt == interrupted:
                     await self._fail(view, AttemptFailedError(FailReason.ABORT, "this node restarted"))
                 else:
                     await self._attempt(view, sends)
-                await self._context.ledger.until(query, _is_past(view.attempt))
 
     async def _attempt(self, view: QueryView, sends: asyncio.TaskGroup) -> None:
         try:
@@ -104,8 +104,10 @@ class Compute:
         """Post the result when it is this node's turn and nobody has."""
         context = self._context
         turn = turn_to_post(view, context.me.index)
-        if turn is not None and view.rank_of(context.me.index):
-            await asyncio.sleep(max(0, turn - context.clock.now_ms()) / 1000)
+        if turn is None:
+            return
+        if view.rank_of(context.me.index) and not await is_due(context, view.query, turn, _has_left(view.attempt)):
+            return
         call = Call(
             method="queries.post_result",
             values=(
@@ -120,16 +122,15 @@ class Compute:
             ),
             expiry_ms=view.deadline,
         )
-        await settle(context, call, view.query, _MOVED_ON)
+        await settle(context, call, view.query, _MOVED_ON, not_yet={ErrorCode.NOT_YOUR_TURN})
 
     async def _fail(self, view: QueryView, failure: AttemptFailedError) -> None:
         """Fail an attempt, by rank, so that one member of the committee says it."""
         context = self._context
         _log.warning("attempt.failed", attempt=view.attempt, reason=failure.reason.name, why=str(failure))
         rank = view.committee.index(context.me.index) + (len(view.committee) if failure.by_peer else 0)
-        await asyncio.sleep(rank * context.timing.retry / 1000)
-        current = context.ledger.view.get(view.query)
-        if current is None or current.attempt != view.attempt or current.state is not QueryState.COMPUTING:
+        turn = context.clock.now_ms() + rank * context.timing.retry
+        if not await is_due(context, view.query, turn, _has_left(view.attempt)):
             return
         excluded = view.excluded | failure.waited
         order = pool_order(

@@ -1,8 +1,8 @@
 """What every role is given: who it is, whom it knows, and its ports."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 
 import structlog
@@ -10,12 +10,20 @@ import structlog
 from ledger.types import Address, ChainId, Height, InquirerRecord, Millis, PublicKey, Signature
 from mpcnode.errors import ErrorCode, NotAllowedError, PeerRefusedError, RevertedError, UnavailableError
 from mpcnode.query.committee import address_of
+from mpcnode.query.view import QueryView
 from mpcnode.roles.ports import Call, Clock, JournalPort, LedgerPort, PeersPort, RandomBytes
 from mpcnode.scorecard import Model
 from mpcnode.sealing.keys import SigningKey
-from mpcnode.types import EpochKeys, Member, MemberIndex, ModelHash, QueryId
+from mpcnode.types import EpochKeys, Member, MemberIndex, ModelHash, QueryId, QueryState
 
 _log = structlog.get_logger(__name__)
+
+_OPEN = (QueryState.REGISTERED, QueryState.COMPUTING)
+"""While an attempt is under way."""
+
+
+RESUMED_MAX = 10_000
+"""Journal entries that a role looks at after a restart: older ones are of queries that have ended, hours ago."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,8 +36,10 @@ class Timing:
     """For shares, deal and accepts, from seeing COMPUTING."""
     computation: int = 5_000
     """For the rounds and the ends of a session."""
+    notice: int = 500
+    """For word of a peer's failure. Whoever is a step further waits so much longer, and so does not blame who waits."""
     retry: int = 500
-    """Between tries of a transaction that expired."""
+    """Between tries of a transaction."""
     call: int = 60_000
     """Life of a transaction that has no nearer deadline."""
 
@@ -77,17 +87,24 @@ class Context:
         return Millis(self.clock.now_ms() + self.timing.call)
 
 
-async def settle(context: Context, call: Call, query: QueryId, moved_on: set[ErrorCode]) -> Height | None:
-    """Submit a call until it is final, or until the ledger says that it is not needed any more.
+async def settle(
+    context: Context,
+    call: Call,
+    query: QueryId,
+    moved_on: Collection[ErrorCode],
+    not_yet: Collection[ErrorCode] = (),
+) -> Height | None:
+    """Submit a call until it is final, it makes sense no more, or the ledger says that it is not needed.
 
     Args:
         context: The role's context.
         call: What to submit.
         query: The query that it is about, for the log.
         moved_on: Codes that mean somebody else was faster or the query has moved on.
+        not_yet: Codes that mean block time lags the own clock; it is tried again.
 
     Returns:
-        The height, or None if it was not needed.
+        The height, or None if it was not needed or has expired.
 
     Raises:
         RevertedError: the contract refused it for another reason.
@@ -96,15 +113,28 @@ async def settle(context: Context, call: Call, query: QueryId, moved_on: set[Err
         try:
             return await context.ledger.submit(call)
         except RevertedError as reverted:
-            if reverted.code not in moved_on:
-                raise
-            _log.info("call.not_needed", method=call.method, query=query.hex(), code=reverted.code)
-            return None
-        except UnavailableError:
-            if context.clock.now_ms() > call.expiry_ms:
-                _log.warning("call.expired", method=call.method, query=query.hex())
+            if reverted.code in moved_on:
+                _log.info("call.not_needed", method=call.method, query=query.hex(), code=reverted.code)
                 return None
-            await asyncio.sleep(context.timing.retry / 1000)
+            if reverted.code not in not_yet:
+                raise
+        except UnavailableError as error:
+            _log.info("call.not_final", method=call.method, query=query.hex(), reason=str(error))
+        if context.clock.now_ms() > call.expiry_ms:
+            _log.warning("call.expired", method=call.method, query=query.hex())
+            return None
+        await asyncio.sleep(context.timing.retry / 1000)
+
+
+async def is_due(context: Context, query: QueryId, due_ms: int, moved_on: Callable[[QueryView], bool]) -> bool:
+    """Sleep until a time on the own clock; return False as soon as the ledger shows that the query has moved on."""
+    wait_ms = max(0, due_ms - context.clock.now_ms())
+    try:
+        async with asyncio.timeout(wait_ms / 1000):
+            await context.ledger.until(query, moved_on)
+    except TimeoutError:
+        return True
+    return False
 
 
 async def deliver(context: Context, query: QueryId, to: MemberIndex, kind: str, payload: bytes) -> None:
@@ -116,15 +146,15 @@ async def deliver(context: Context, query: QueryId, to: MemberIndex, kind: str, 
 
 
 class _OverError(Exception):
-    """The query has ended."""
+    """What the tasks work on is over."""
 
 
 @asynccontextmanager
-async def until_over(context: Context, query: QueryId) -> AsyncIterator[asyncio.TaskGroup]:
-    """A task group that lives as long as a query: when the query ends, body and tasks are cancelled."""
-
+async def _while_not(
+    context: Context, query: QueryId, is_past: Callable[[QueryView], bool]
+) -> AsyncIterator[asyncio.TaskGroup]:
     async def watch() -> None:
-        await context.ledger.until(query, lambda view: view.is_over)
+        await context.ledger.until(query, is_past)
         raise _OverError
 
     try:
@@ -135,10 +165,21 @@ async def until_over(context: Context, query: QueryId) -> AsyncIterator[asyncio.
         pass
 
 
+def until_over(context: Context, query: QueryId) -> AbstractAsyncContextManager[asyncio.TaskGroup]:
+    """A task group that lives exactly as long as a query: its end cancels body and tasks."""
+    return _while_not(context, query, lambda view: view.is_over)
+
+
+def while_current(context: Context, view: QueryView) -> AbstractAsyncContextManager[asyncio.TaskGroup]:
+    """A task group that lives exactly as long as an attempt: its end or its result cancels body and tasks."""
+    return _while_not(context, view.query, lambda now: now.attempt > view.attempt or now.state not in _OPEN)
+
+
 class QueryTasks:
     """At most one task for each query; an error in one is logged and ends that one only.
 
-    A query whose task failed ends by its deadline on the ledger like any other that is waited for in vain.
+    Work lasts until the query needs nothing more of this daemon, so what happens to a query while it runs is its own to
+    see. A query whose task failed ends by its deadline on the ledger like any other that is waited for in vain.
     """
 
     def __init__(self, tasks: asyncio.TaskGroup) -> None:

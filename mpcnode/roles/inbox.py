@@ -50,6 +50,11 @@ class Inbox(Generic[V]):
         while len(place.kept) > self._kept_max:
             place.kept.popitem(last=False)
 
+    def forget(self, name: bytes) -> None:
+        """Drop what anybody sent under this name: nobody will ask for it again."""
+        for place in self._senders.values():
+            place.kept.pop(name, None)
+
     async def take(self, sender: MemberIndex, name: bytes) -> V:
         """Wait for a sender's value of this name."""
         place = self._senders[sender]

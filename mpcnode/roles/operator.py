@@ -21,9 +21,10 @@ from mpcnode.query.request import (
     decode_request,
     decode_sealed_request,
     encode_sealed_request,
+    read_request,
 )
 from mpcnode.query.view import QueryView
-from mpcnode.roles.context import Context, QueryTasks, deliver, until_over
+from mpcnode.roles.context import RESUMED_MAX, Context, QueryTasks, deliver, until_over
 from mpcnode.roles.ports import Call, Handler
 from mpcnode.types import MemberIndex, QueryId, members_of
 
@@ -50,8 +51,9 @@ class Operator:
         """Send the orders of every open query, those from before a restart first; runs until cancelled."""
         async with asyncio.TaskGroup() as group:
             queries = QueryTasks(group)
-            for query in [QueryId(key) for key, _ in await self._context.journal.items(_REQUEST)]:
-                queries.start(query, partial(self._resume, query))
+            for key, kept in await self._context.journal.items(_REQUEST, RESUMED_MAX):
+                if read_request(decode_sealed_request(kept).statement).deadline > self._context.clock.now_ms():
+                    queries.start(QueryId(key), partial(self._resume, QueryId(key)))
             while True:
                 query = await self._ordered.get()
                 queries.start(query, partial(self._order, query))
@@ -91,14 +93,9 @@ class Operator:
             known = await self._context.journal.get(_REQUEST, request.query)
             if known != body:
                 raise RequestError(f"query {request.query.hex()}: asked twice at once", ErrorCode.QUERY_EXISTS)
-        try:
-            height = await self._submit(call, request.query, sealed)
-        except asyncio.CancelledError:
-            # the inquirer hung up; the registration is on its way all the same
-            self._ordered.put_nowait(request.query)
-            raise
+        # before the registration is final: an inquirer that hangs up meanwhile does not stop it
         self._ordered.put_nowait(request.query)
-        return height
+        return await self._submit(call, request.query, sealed)
 
     async def _submit(self, call: Call, query: QueryId, sealed: SealedRequest) -> Height:
         try:
@@ -138,7 +135,7 @@ class Operator:
         await self._order(query)
 
     async def _order(self, query: QueryId) -> None:
-        """Send the order to panel and committee, and to every later committee, until acknowledged or the query ends."""
+        """Send the order to panel and every committee, once registered, until acknowledged or the query ends."""
         body = await self._context.journal.get(_REQUEST, query)
         sealed = decode_sealed_request(body or b"")
         view = await self._seen(query, decode_request(sealed.statement).deadline)

@@ -24,10 +24,10 @@ from mpcnode.query.contribution import (
     encode_contribution,
 )
 from mpcnode.query.messages import BOX_BYTES_MAX, Kind, Order, Shares, decode_order, encode_shares
-from mpcnode.query.request import Request, check_open, check_own_token, check_signed_request
+from mpcnode.query.request import Request, check_open, check_own_token, check_signed_request, read_request
 from mpcnode.query.statements import SharesStatement, encode_shares_statement
 from mpcnode.query.view import QueryView
-from mpcnode.roles.context import Context, QueryTasks, deliver, settle, until_over
+from mpcnode.roles.context import RESUMED_MAX, Context, QueryTasks, deliver, settle, while_current
 from mpcnode.roles.ports import Call, Handler, RecordsPort
 from mpcnode.roles.programs import model_of, supplied_classes
 from mpcnode.scorecard import Attribute, Contribution
@@ -54,7 +54,7 @@ _MOVED_ON = {
 
 
 def _is_past(attempt: int) -> Callable[[QueryView], bool]:
-    return lambda view: view.attempt > attempt
+    return lambda view: view.attempt > attempt or view.is_over
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,13 +96,16 @@ class Participant:
         check_own_token(request, context.me.index, order.token, order.path)
         if await context.journal.put_once(_ORDER, request.query, payload):
             self._ordered.put_nowait(request.query)
+        elif payload != await context.journal.get(_ORDER, request.query):
+            raise RequestError(f"order {request.query.hex()}: expected the one sent before", ErrorCode.QUERY_EXISTS)
 
     async def run(self) -> None:
         """Serve every order, those from before a restart first; runs until cancelled."""
         async with asyncio.TaskGroup() as group:
             queries = QueryTasks(group)
-            for query in [QueryId(key) for key, _ in await self._context.journal.items(_ORDER)]:
-                queries.start(query, partial(self._serve, query))
+            for key, kept in await self._context.journal.items(_ORDER, RESUMED_MAX):
+                if read_request(decode_order(kept).statement).deadline > self._context.clock.now_ms():
+                    queries.start(QueryId(key), partial(self._serve, QueryId(key)))
             while True:
                 query = await self._ordered.get()
                 queries.start(query, partial(self._serve, query))
@@ -123,14 +126,14 @@ class Participant:
             return
         if view.request != order.statement:
             raise RequestError(f"query {query.hex()}: another request is registered", ErrorCode.REQUEST_FORM)
-        async with until_over(context, query) as sends:
-            token = self._open_token(order, request)
-            if token is None or not self._allows(view):
-                await self._refuse(view)
-                return
-            while True:
-                await self._contribute(view, token, sends)
-                view = await context.ledger.until(query, _is_past(view.attempt))
+        token = self._open_token(order, request) if self._allows(view) else None
+        while not view.is_over:
+            async with while_current(context, view) as sends:
+                if token is None:
+                    await self._refuse(view)
+                else:
+                    await self._contribute(view, token, sends)
+            view = await context.ledger.until(query, _is_past(view.attempt))
 
     def _open_token(self, order: Order, request: Request) -> SubjectToken | None:
         """Open the own token; None if it is not a token of this inquirer's query."""
@@ -159,6 +162,9 @@ class Participant:
         return False
 
     async def _refuse(self, view: QueryView) -> None:
+        """Refuse, unless an earlier refusal holds."""
+        if view.refused >> self._context.me.index & 1:
+            return
         call = Call(
             method="queries.refuse",
             values=(view.query, view.attempt, int(RefusalCode.POLICY), b""),

@@ -91,8 +91,8 @@ class JournalPort(Protocol):
     async def get(self, kind: str, key: bytes) -> bytes | None:
         """Read a value back."""
 
-    async def items(self, kind: str) -> Sequence[tuple[bytes, bytes]]:
-        """All entries of a kind, oldest first."""
+    async def items(self, kind: str, newest: int) -> Sequence[tuple[bytes, bytes]]:
+        """The newest entries of a kind, so many at most, oldest first."""
 
 
 class RecordsPort(Protocol):

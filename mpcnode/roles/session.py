@@ -88,6 +88,12 @@ class Mailbox:
     aborts: Inbox[Abort] = field(default_factory=Inbox)
     """By node and session."""
 
+    def forget(self, plan: "_Plan") -> None:
+        """Drop everything that came for an attempt."""
+        self.shares.forget(share_name(plan.view.query, plan.view.attempt))
+        for inbox in (self.deals, self.accepts, self.ends, self.aborts):
+            inbox.forget(plan.session)
+
 
 def share_name(query: QueryId, attempt: int) -> bytes:
     """Name of a participant's share for an attempt."""
@@ -140,6 +146,8 @@ class SessionRunner:
                     watcher.cancel()
         except* AttemptFailedError as failures:
             failure = _first(failures)
+        finally:
+            self._mailbox.forget(plan)
         if failure is not None:
             if not failure.by_peer:
                 self._tell_abort(plan, failure, sends)
@@ -168,7 +176,7 @@ class SessionRunner:
     async def _attempt(self, plan: _Plan, sends: asyncio.TaskGroup) -> tuple[End, ...]:
         try:
             async with self._context.peers.rounds(plan.session, plan.others) as channel:
-                deal_hash, finished = await self._prepare_and_compute(plan, channel, sends)
+                deal_hash, finished, by = await self._prepare_and_compute(plan, channel, sends)
         except ShareError as error:
             raise AttemptFailedError(FailReason.BAD_SHARE, str(error)) from error
         except (SessionError, DealError, WrongSignatureError) as error:
@@ -178,27 +186,34 @@ class SessionRunner:
         await self._context.journal.put_once(_END, plan.session, payload)
         for member in plan.others:
             sends.create_task(deliver(self._context, plan.view.query, member, Kind.END, payload))
-        return await self._gather_ends(plan, end)
+        return await self._gather_ends(plan, end, by + self._context.timing.notice / 1000)
 
     async def _prepare_and_compute(
         self, plan: _Plan, channel: RoundsChannel, sends: asyncio.TaskGroup
-    ) -> tuple[Digest, Finished]:
-        rows = await self._gather_rows(plan)
-        deal, deal_hash = await self._take_deal(plan)
+    ) -> tuple[Digest, Finished, float]:
+        """Run everything up to the own output share; return the deal's hash, the share and when the rounds had to end.
+
+        Each stage may wait longer than the one before, so that a node that waits is heard of before it is blamed.
+        """
+        timing = self._context.timing
+        by, notice = _now() + timing.preparation / 1000, timing.notice / 1000
+        rows = await self._gather_rows(plan, by)
+        deal, deal_hash = await self._take_deal(plan, by)
         corrections = deal.corrections if plan.is_last else None
         material = expand(plan.program, plan.session, plan.rank, deal.seed, corrections)
         session = Session(plan.program, plan.session, plan.rank, rows, material)
-        await self._accept(plan, deal_hash, sends)
+        await self._accept(plan, deal_hash, sends, by + notice)
         if not await self._context.journal.put_once(_STARTED, plan.session, b""):
             raise SessionError(f"session {plan.session.hex()}: was started before this daemon restarted")
-        return deal_hash, await self._compute(plan, session, channel)
+        by = max(by + 2 * notice, _now() + timing.computation / 1000)
+        return deal_hash, await self._compute(plan, session, channel, by), by
 
-    async def _gather_rows(self, plan: _Plan) -> list[bytes | None]:
+    async def _gather_rows(self, plan: _Plan, by: float) -> list[bytes | None]:
         """Wait for every contributor's share, check that it opens its commitment, and expand it."""
         view, me = plan.view, self._context.me.index
         name = share_name(view.query, view.attempt)
         waits = {member: self._mailbox.shares.take(member, name) for member in view.commitments}
-        arrived = await self._collect("shares", waits, self._context.timing.preparation)
+        arrived = await self._collect("shares", waits, by)
         shapes = dict(zip(members_of(view.panel), plan.program.body.rows, strict=True))
         rows: list[bytes | None] = []
         for member, shape in shapes.items():
@@ -229,11 +244,11 @@ class SessionRunner:
         context = RowContext(query=view.query, attempt=view.attempt, participant=participant)
         return expand_share(shares.sent, shape, context, me, is_last=plan.is_last)
 
-    async def _take_deal(self, plan: _Plan) -> tuple[Deal, Digest]:
+    async def _take_deal(self, plan: _Plan, by: float) -> tuple[Deal, Digest]:
         """Wait for the deal and check it against its record."""
         dealer = self._context.dealer
         waits = {dealer: self._mailbox.deals.take(dealer, plan.session)}
-        deal = (await self._collect("deal", waits, self._context.timing.preparation))[dealer]
+        deal = (await self._collect("deal", waits, by))[dealer]
         stated = decode_deal_statement(deal.statement)
         me = self._context.me.index
         own_hash = seed_hash(plan.session, me, deal.seed, deal.salt)
@@ -247,7 +262,7 @@ class SessionRunner:
             raise DealError("deal: expected corrections for the last node only, got some")
         return deal, statement_hash(deal.statement)
 
-    async def _accept(self, plan: _Plan, deal_hash: Digest, sends: asyncio.TaskGroup) -> None:
+    async def _accept(self, plan: _Plan, deal_hash: Digest, sends: asyncio.TaskGroup, by: float) -> None:
         """Tell committee and dealer that everything is in order here, and wait until all the committee says so."""
         context, query = self._context, plan.view.query
         stated = encode_accept_statement(
@@ -257,17 +272,17 @@ class SessionRunner:
         for member in (*plan.others, context.dealer):
             sends.create_task(deliver(context, query, member, Kind.ACCEPT, payload))
         waits = {member: self._mailbox.accepts.take(member, plan.session) for member in plan.others}
-        accepted = await self._collect("accepts", waits, context.timing.preparation)
+        accepted = await self._collect("accepts", waits, by)
         for member, accepted_hash in accepted.items():
             if accepted_hash != deal_hash:
                 raise SessionError(f"member {member}: accepted another deal; the dealer dealt twice")
 
-    async def _compute(self, plan: _Plan, session: Session, channel: RoundsChannel) -> Finished:
+    async def _compute(self, plan: _Plan, session: Session, channel: RoundsChannel, by: float) -> Finished:
         """Run the rounds."""
         latest = dict.fromkeys(plan.others, 0)
         steps: tuple[Payload | Finished, ...] = (session.start(),)
         try:
-            async with asyncio.timeout(self._context.timing.computation / 1000):
+            async with asyncio.timeout_at(by):
                 while True:
                     for step in steps:
                         if isinstance(step, Finished):
@@ -309,10 +324,10 @@ class SessionRunner:
             supervisor_box=supervisor_box,
         )
 
-    async def _gather_ends(self, plan: _Plan, own: End) -> tuple[End, ...]:
+    async def _gather_ends(self, plan: _Plan, own: End, by: float) -> tuple[End, ...]:
         """Wait for the others' ends and check that they are ends of the same session."""
         waits = {member: self._mailbox.ends.take(member, plan.session) for member in plan.others}
-        ends = await self._collect("ends", waits, self._context.timing.computation)
+        ends = await self._collect("ends", waits, by)
         mine = decode_end_statement(own.statement)
         for member, end in ends.items():
             theirs = decode_end_statement(end.statement)
@@ -324,9 +339,9 @@ class SessionRunner:
         return tuple(own if member == self._context.me.index else ends[member] for member in plan.view.committee)
 
     async def _collect(
-        self, what: str, waits: Mapping[MemberIndex, Coroutine[object, object, T]], timeout_ms: int
+        self, what: str, waits: Mapping[MemberIndex, Coroutine[object, object, T]], by: float
     ) -> dict[MemberIndex, T]:
-        """Wait for one thing of each member.
+        """Wait for one thing of each member, until the loop's time `by`.
 
         Raises:
             AttemptFailedError: some did not send it in time.
@@ -337,12 +352,12 @@ class SessionRunner:
             found[member] = await arrival
 
         try:
-            async with asyncio.timeout(timeout_ms / 1000), asyncio.TaskGroup() as group:
+            async with asyncio.timeout_at(by), asyncio.TaskGroup() as group:
                 for member, arrival in waits.items():
                     group.create_task(wait(member, arrival))
         except TimeoutError as error:
             missing = [member for member in waits if member not in found]
-            why = f"{what}: no word from members {missing} within {timeout_ms} ms"
+            why = f"{what}: no word from members {missing} in time"
             raise AttemptFailedError(FailReason.TIMEOUT, why, missing) from error
         return found
 
@@ -355,6 +370,11 @@ def _check_boxes(member: MemberIndex, end: End, own: End, stated: EndStatement) 
     for box, ours, expected in boxes:
         if len(box) != len(ours) or not hmac.compare_digest(hashlib.sha256(box).digest(), expected):
             raise AttemptFailedError(FailReason.ABORT, f"member {member}: its boxes are not those that it signed")
+
+
+def _now() -> float:
+    """The loop's time, s: waits are measured by it, never by the wall clock."""
+    return asyncio.get_running_loop().time()
 
 
 def _first(failures: BaseExceptionGroup[AttemptFailedError]) -> AttemptFailedError:

@@ -5,7 +5,7 @@ rejected, and the next attempt goes on without it.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 
 import structlog
@@ -17,12 +17,12 @@ from mpcnode.query.messages import Kind, decode_accept, encode_deal
 from mpcnode.query.statements import decode_accept_statement
 from mpcnode.query.view import QueryView
 from mpcnode.roles.auditing import AuditKeys, InputsRejectedError, audit_result, check_inputs, rejected
-from mpcnode.roles.context import Context, QueryTasks, deliver, settle, until_over
+from mpcnode.roles.context import Context, QueryTasks, deliver, settle, while_current
 from mpcnode.roles.dealing import Dealt, deal_session
 from mpcnode.roles.ports import Call, Handler
 from mpcnode.roles.programs import layout_of, program_of, session_of
 from mpcnode.sealing.keys import check_signature
-from mpcnode.types import NOBODY, MemberIndex, QueryId, QueryState
+from mpcnode.types import NO_MEMBERS, NOBODY, AuditMode, FailReason, MemberIndex, QueryId, QueryState
 
 _log = structlog.get_logger(__name__)
 
@@ -32,8 +32,8 @@ _ACCEPT = "accept"
 _MOVED_ON = {ErrorCode.WRONG_STATE, ErrorCode.WRONG_ATTEMPT, ErrorCode.ALREADY_ATTESTED}
 
 
-def _is_past(attempt: int) -> Callable[[QueryView], bool]:
-    return lambda view: view.attempt > attempt
+def _needs_work(view: QueryView) -> bool:
+    return view.is_over or view.state in (QueryState.COMPUTING, QueryState.ANSWERED)
 
 
 class Supervisor:
@@ -74,16 +74,15 @@ class Supervisor:
 
     async def _serve(self, query: QueryId) -> None:
         """Deal to every attempt of a query until it ends, then audit its result."""
-        view = self._context.ledger.view.get(query)
-        if view is not None and not view.is_over:
-            async with until_over(self._context, query) as sends:
-                while True:
-                    view = await self._context.ledger.until(query, lambda now: now.state is QueryState.COMPUTING)
+        while True:
+            view = await self._context.ledger.until(query, _needs_work)
+            if view.state is QueryState.COMPUTING:
+                async with while_current(self._context, view) as sends:
                     await self._deal(view, sends)
-                    await self._context.ledger.until(query, _is_past(view.attempt))
-        view = self._context.ledger.view.get(query)
-        if view is not None and view.state is QueryState.ANSWERED and not view.is_settled:
-            await self._audit(view)
+            elif view.state is QueryState.ANSWERED and view.verdict is None and view.mode is not AuditMode.OFF:
+                await self._audit(view)
+            else:
+                return
 
     async def _deal(self, view: QueryView, sends: asyncio.TaskGroup) -> None:
         try:
@@ -104,9 +103,7 @@ class Supervisor:
         return inputs, dealt
 
     async def _reject(self, view: QueryView, error: InputsRejectedError) -> None:
-        """Reject a contribution; a bad copy of the inquirer's is nobody's contribution, and no deal is made for it."""
-        if error.participant == NOBODY:
-            return
+        """Reject a contribution; a bad copy of the inquirer's is nobody's contribution and fails every attempt."""
         context = self._context
         order = pool_order(
             view.query,
@@ -116,9 +113,11 @@ class Supervisor:
             panel=view.panel,
             companies_min=context.committee_companies_min,
         )
+        is_copy = error.participant == NOBODY
+        blamed = (int(FailReason.ABORT), NO_MEMBERS) if is_copy else (error.participant,)
         call = Call(
-            method="queries.reject_input",
-            values=(view.query, view.attempt, error.participant, order),
+            method="queries.fail_attempt" if is_copy else "queries.reject_input",
+            values=(view.query, view.attempt, *blamed, order),
             expiry_ms=view.deadline,
         )
         await settle(context, call, view.query, _MOVED_ON)

@@ -12,7 +12,7 @@ import structlog
 from mpcnode.errors import ErrorCode
 from mpcnode.query.duties import Duty, next_duty
 from mpcnode.query.view import QueryView
-from mpcnode.roles.context import Context, QueryTasks, settle, until_over
+from mpcnode.roles.context import Context, QueryTasks, is_due, settle, until_over
 from mpcnode.roles.ports import Call
 from mpcnode.types import MemberIndex, QueryId
 
@@ -54,15 +54,8 @@ class Timekeeper:
 
     async def _wait(self, view: QueryView, duty: Duty) -> None:
         """Sleep until the duty is due or the query changes; then do it if it still stands."""
-        wait_ms = duty.due_ms - self._context.clock.now_ms()
-        if wait_ms > 0:
-            try:
-                async with asyncio.timeout(wait_ms / 1000):
-                    await self._context.ledger.until(view.query, lambda now: now != view)
-            except TimeoutError:
-                pass
-            else:
-                return
+        if not await is_due(self._context, view.query, duty.due_ms, lambda now: now != view):
+            return
         _log.info("duty.due", method=duty.method, query=view.query.hex())
         call = Call(method=duty.method, values=duty.values, expiry_ms=self._context.soon())
         await settle(self._context, call, view.query, _MOVED_ON)

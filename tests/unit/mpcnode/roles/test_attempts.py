@@ -1,0 +1,282 @@
+"""Attempts that fail: who says so, whom they name, and that the next one starts afresh."""
+
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+
+from mpcnode.query.messages import decode_deal, decode_shares
+from mpcnode.query.view import QueryView
+from mpcnode.types import EndReason, FailReason, QueryState, Verdict, members_of
+from tests.support.consortium import ALICE, BANK, NODES, REGULATOR, SPARE_MPC, Setting
+from tests.support.flow import ROUNDS, Fault, Flow
+from tests.support.virtual_time import run
+
+
+def flipped(at: int) -> Callable[[bytes], bytes]:
+    """Flip a bit at a place counted from the start, or from the end if negative."""
+
+    def flip(data: bytes) -> bytes:
+        changed = bytearray(data)
+        changed[at] ^= 1
+        return bytes(changed)
+
+    return flip
+
+
+def is_past(attempt: int, view: QueryView) -> bool:
+    return view.attempt > attempt
+
+
+async def answered_after_one_failure(flow: Flow, reason: FailReason, waited: set[int]) -> QueryView:
+    asked = await flow.ask(ALICE)
+    view = await flow.settled(asked)
+    assert [(event.reason, set(members_of(event.waited))) for event in view.failures] == [(reason, waited)]
+    assert (view.state, view.verdict, view.attempt) == (QueryState.ANSWERED, Verdict.MATCH, 2)
+    assert await flow.opened(asked) == flow.clear(ALICE)
+    return view
+
+
+def first_attempt_only(fault: Fault, flow: Flow) -> None:
+    """Let a fault last until the first attempt has failed."""
+    hits = fault.hits
+    fault.hits = lambda *what: not any(view.attempt > 1 for view in flow.watcher().link.view.open()) and hits(*what)  # type: ignore[method-assign]
+    flow.network.faults.append(fault)
+
+
+@pytest.mark.parametrize("node", NODES)
+def test_a_node_that_does_not_accept_is_named(node):
+    async def scenario():
+        async with Flow() as flow:
+            first_attempt_only(Fault(kind="accept", sender=node, drop=True), flow)
+            await answered_after_one_failure(flow, FailReason.TIMEOUT, {node})
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("node", NODES)
+def test_a_node_that_hangs_in_a_round_is_named(node):
+    async def scenario():
+        async with Flow() as flow:
+            first_attempt_only(Fault(kind=ROUNDS, sender=node, drop=True), flow)
+            first_attempt_only(Fault(kind=ROUNDS, receiver=node, drop=True), flow)
+            flow.network.faults.append(Fault(kind="abort", sender=node, drop=True))
+            flow.chain.drop = lambda sender, method: sender == node and method == "fail_attempt"
+            await answered_after_one_failure(flow, FailReason.TIMEOUT, {node})
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("rank", [0, 1, 2])
+def test_a_node_that_dies_before_its_end_is_named_and_left_out(rank):
+    async def scenario():
+        async with Flow(Setting(spares=1)) as flow:
+            asked = await flow.ask(ALICE)
+            dying = flow.view(asked).committee[rank]
+            flow.kill_after(dying, "end")
+            view = await flow.settled(asked)
+            assert [(event.reason, event.waited) for event in view.failures] == [(FailReason.TIMEOUT, 1 << dying)]
+            assert (view.attempt, view.verdict) == (2, Verdict.MATCH)
+            assert dying not in view.committee
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("rank", [0, 1, 2])
+def test_a_node_whose_ends_get_lost_posts_the_result_itself(rank):
+    async def scenario():
+        async with Flow() as flow:
+            asked = await flow.ask(ALICE)
+            alone = flow.view(asked).committee[rank]
+            flow.network.faults.append(Fault(kind="end", sender=alone, drop=True))
+            view = await flow.settled(asked)
+            assert (view.failures, view.verdict) == ((), Verdict.MATCH)
+            assert view.result is not None
+            assert view.result.poster == alone
+            assert view.result.at >= (view.computing_at or 0) + 3_000 * rank
+
+    run(scenario())
+
+
+def test_a_dealer_that_goes_silent_is_named():
+    async def scenario():
+        async with Flow() as flow:
+            first_attempt_only(Fault(kind="deal", drop=True), flow)
+            await answered_after_one_failure(flow, FailReason.TIMEOUT, {REGULATOR})
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("node", NODES)
+@pytest.mark.parametrize(("kind", "sender"), [("shares", BANK), ("deal", REGULATOR)])
+def test_who_waits_in_vain_says_so_before_its_peers_blame_it(kind, sender, node):
+    async def scenario():
+        async with Flow() as flow:
+            first_attempt_only(Fault(kind=kind, sender=sender, receiver=node, drop=True), flow)
+            await answered_after_one_failure(flow, FailReason.TIMEOUT, {sender})
+
+    run(scenario())
+
+
+def test_a_slow_notice_still_blames_nobody_else():
+    async def scenario():
+        async with Flow() as flow:
+            flow.network.faults.append(Fault(kind="abort", delay_ms=300))
+            first_attempt_only(Fault(kind="shares", sender=BANK, receiver=NODES[0], drop=True), flow)
+            await answered_after_one_failure(flow, FailReason.TIMEOUT, {BANK})
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("at", [40, -80], ids=["salt", "share"])
+def test_a_share_that_does_not_open_its_commitment_fails_the_attempt(at):
+    async def scenario():
+        async with Flow() as flow:
+            first_attempt_only(Fault(kind="shares", sender=BANK, receiver=NODES[1], tamper=flipped(at)), flow)
+            await answered_after_one_failure(flow, FailReason.BAD_SHARE, set())
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("at", [-1, -5, 300], ids=["corrections", "end of corrections", "seed hashes"])
+def test_a_deal_that_is_not_its_record_fails_the_attempt(at):
+    async def scenario():
+        async with Flow() as flow:
+            asked = await flow.ask(ALICE)
+            last = flow.view(asked).committee[-1]
+            first_attempt_only(Fault(kind="deal", receiver=last, tamper=flipped(at)), flow)
+            view = await flow.settled(asked)
+            assert [event.reason for event in view.failures] == [FailReason.ABORT]
+            assert view.verdict is Verdict.MATCH
+
+    run(scenario())
+
+
+def test_a_deal_with_a_forged_record_is_refused_and_missed():
+    async def scenario():
+        async with Flow() as flow:
+            first_attempt_only(Fault(kind="deal", receiver=NODES[0], tamper=flipped(100)), flow)
+            await answered_after_one_failure(flow, FailReason.TIMEOUT, {REGULATOR})
+            assert [sent.kind for sent in flow.network.refused] == ["deal"]
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_flipped_bit_in_a_round_never_gives_an_answer_that_matches(times):
+    """The nodes cannot see it in the messages; their transcripts differ, and the attempt fails."""
+
+    async def scenario():
+        async with Flow() as flow:
+            first_attempt_only(Fault(kind=ROUNDS, sender=NODES[0], tamper=flipped(0), times=times), flow)
+            asked = await flow.ask(ALICE)
+            view = await flow.settled(asked)
+            assert view.failures[0].reason in {FailReason.TRANSCRIPTS_DIFFER, FailReason.ABORT}
+            assert (view.attempt, view.verdict) == (2, Verdict.MATCH)
+
+    run(scenario())
+
+
+def test_frames_that_come_twice_end_the_session():
+    async def scenario():
+        async with Flow() as flow:
+            first_attempt_only(Fault(kind=ROUNDS, sender=NODES[0], receiver=NODES[1], copies=2), flow)
+            await answered_after_one_failure(flow, FailReason.ABORT, set())
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("kind", ["order", "shares", "deal", "accept", "end"])
+def test_messages_may_come_twice(kind):
+    async def scenario():
+        async with Flow() as flow:
+            flow.network.faults.append(Fault(kind=kind, copies=2))
+            view = await flow.settled(await flow.ask(ALICE))
+            assert (view.verdict, view.failures) == (Verdict.MATCH, ())
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("kind", ["order", "shares", "deal", "accept", "end", ROUNDS])
+def test_messages_may_be_late(kind):
+    async def scenario():
+        async with Flow() as flow:
+            flow.network.faults.append(Fault(kind=kind, sender=None, delay_ms=100))
+            view = await flow.settled(await flow.ask(ALICE))
+            assert (view.verdict, view.failures) == (Verdict.MATCH, ())
+
+    run(scenario())
+
+
+def test_every_attempt_draws_everything_afresh():
+    async def scenario():
+        async with Flow() as flow:
+            first_attempt_only(Fault(kind="accept", sender=NODES[0], drop=True), flow)
+            await answered_after_one_failure(flow, FailReason.TIMEOUT, {NODES[0]})
+            sent = [(sent.receiver, decode_shares(sent.payload)) for sent in flow.network.of("shares", BANK)]
+            seeds = [decode_deal(sent.payload).seed for sent in flow.network.of("deal")]
+            assert {shares.attempt for _, shares in sent} == {1, 2}
+            assert len({shares.sent for _, shares in sent}) == len({shares.salt for _, shares in sent}) == 6
+            assert len(set(seeds)) == 6
+            assert len({key for node in NODES for kind, key in flow.journals[node].entries if kind == "started"}) <= 2
+
+    run(scenario())
+
+
+def test_three_attempts_and_no_more():
+    async def scenario():
+        async with Flow() as flow:
+            flow.network.faults.append(Fault(kind="accept", sender=NODES[0], drop=True))
+            view = await flow.settled(await flow.ask(ALICE, life_ms=60_000))
+            assert (view.state, view.end_reason) == (QueryState.ABORTED, EndReason.ATTEMPTS_EXHAUSTED)
+            assert [event.attempt for event in view.failures] == [1, 2, 3]
+            assert {event.waited for event in view.failures} == {1 << NODES[0]}
+
+    run(scenario())
+
+
+def test_no_attempt_begins_for_which_there_is_no_time():
+    async def scenario():
+        async with Flow() as flow:
+            flow.network.faults.append(Fault(kind="accept", sender=NODES[0], drop=True))
+            view = await flow.settled(await flow.ask(ALICE, window_ms=2_000, life_ms=8_000))
+            assert (view.state, view.end_reason) == (QueryState.ABORTED, EndReason.NO_TIME_LEFT)
+
+    run(scenario())
+
+
+def test_a_node_that_was_waited_for_is_left_out_of_the_next_committee():
+    async def scenario():
+        async with Flow(Setting(spares=1)) as flow:
+            asked = await flow.ask(ALICE)
+            gone = flow.view(asked).committee[1]
+            flow.network.faults.append(Fault(kind="accept", sender=gone, drop=True))
+            view = await flow.settled(asked)
+            assert (view.verdict, view.attempt) == (Verdict.MATCH, 2)
+            assert gone not in view.committee
+
+    run(scenario())
+
+
+def test_a_node_may_be_out_of_one_committee_and_in_the_next():
+    """Its work must not have ended with its first attempt."""
+
+    async def scenario():
+        async with Flow(Setting(spares=2)) as flow:
+            for _ in range(40):
+                asked = await flow.ask(ALICE)
+                query = asked.request.query
+                seats = [flow.view(asked).committee]
+                while flow.view(query).attempt < 3:
+                    attempt = flow.view(query).attempt
+                    view = await flow.until(asked, lambda view: view.state is QueryState.COMPUTING)
+                    await flow.fail_by_hand(view)
+                    await flow.until(asked, partial(is_past, attempt))
+                    seats.append(flow.view(asked).committee)
+                view = await flow.settled(asked)
+                assert (view.verdict, view.attempt) == (Verdict.MATCH, 3), seats
+                if any(node in seats[0] and node not in seats[1] and node in seats[2] for node in (*NODES, SPARE_MPC)):
+                    return
+            pytest.fail("expected a node that leaves and comes back among 40 queries")
+
+    run(scenario())
