@@ -41,6 +41,9 @@ class Link:
         self._size = 0
         self._wake = asyncio.Event()
         self._closed = False
+        self._over = asyncio.Event()
+        self._reason: Exception | None = None
+        """What ended the stream first."""
 
     def put(self, items: Sequence[bytes]) -> None:
         """Queue items; those that do not fit are dropped."""
@@ -64,14 +67,25 @@ class Link:
         Raises:
             DecodeError: the peer sent what is no item.
         """
+        async with asyncio.TaskGroup() as tasks:
+            both = [
+                tasks.create_task(self._until_end(lambda: self._read(read, inbox))),
+                tasks.create_task(self._until_end(lambda: self._write(write))),
+            ]
+            await self._over.wait()
+            for task in both:
+                task.cancel()
+        if self._reason is not None and not isinstance(self._reason, LinkEnded):
+            raise self._reason
+
+    async def _until_end(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Note how it ends instead of failing: a task group that fails while it is cancelled forgets the latter."""
         try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._read(read, inbox))
-                tasks.create_task(self._write(write))
-        except BaseExceptionGroup as ended:
-            _, at_fault = ended.split(LinkEnded)
-            if at_fault is not None:
-                raise _first(at_fault) from None
+            await work()
+        except Exception as error:  # noqa: BLE001 - `run` raises it
+            self._reason = self._reason or error
+        finally:
+            self._over.set()
 
     async def _read(self, read: Read, inbox: Inbox) -> None:
         while True:
@@ -108,9 +122,3 @@ class Link:
         if not self._queue:
             self._wake.clear()
         return batch
-
-
-def _first(error: BaseException) -> BaseException:
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error

@@ -150,3 +150,21 @@ def test_waits_double_up_to_the_longest_and_are_spread():
     assert [backoff.wait_s(failures) for failures in (0, 1, 2, 3, 4, 10_000)] == [1, 2, 4, 8, 8, 8]
     assert Backoff(first_s=1, spread=lambda: 0.0).wait_s(0) == 0.75
     assert Backoff(first_s=1, spread=lambda: 1.0).wait_s(0) == 1.25
+
+
+def test_cancelling_wins_over_what_fails_because_of_it():
+    async def test(peer, link, task):
+        async def receive(sender, items):
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                raise UnavailableError("stop") from None
+
+        peer.receive = receive
+        peer.incoming.put_nowait([b"1"])
+        await settle()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert task.cancelled()
+
+    running(test)
