@@ -37,7 +37,7 @@ def check_permission(permission: Permission | None, sender: Member, receiver: Me
         NotAllowedError: it may not; or nobody may.
     """
     if permission is None:
-        raise NotAllowedError(f"expected a known kind of message, got {what!r} from {sender.name}")
+        raise NotAllowedError(f"expected a known kind of message, got {what[:32]!r} from {sender.name}")
     if not sender.active or not sender.roles & permission.senders:
         raise NotAllowedError(f"{what}: expected a sender that is {permission.senders!r}, got {sender.name}")
     if not receiver.roles & permission.receivers:

@@ -6,6 +6,7 @@ import struct
 
 import grpc
 import pytest
+import structlog
 
 from ledger.types import ChainId
 from mpcnode.errors import ErrorCode
@@ -231,6 +232,13 @@ def test_every_kind_has_its_row_and_every_rpc_its_rule():
     assert rows == ALLOWED
     service = peer_pb2.DESCRIPTOR.services_by_name["PeerService"]
     assert [method.name for method in service.methods] == ["Deliver", "Rounds"]
+
+
+def test_what_is_refused_does_not_fill_the_log():
+    with structlog.testing.capture_logs() as logs:
+        said, _ = tried(BANK_MPC, tls(INSURER_MPC), request(INSURER_MPC, BANK_MPC, kind="k" * 1_000_000))
+    assert said == "NOT_ALLOWED"
+    assert 0 < len(str(logs)) < 1_000
 
 
 # --------------------------------------------------------------------------- any bytes
