@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import struct
+from typing import Any
 
 import grpc
 import pytest
@@ -13,7 +14,6 @@ from mpcnode.errors import ErrorCode
 from mpcnode.query.messages import Kind
 from mpcnode.rpc.peers import KINDS
 from mpcnode.rpc.permissions import PERMISSIONS
-from mpcnode.rpc.statuses import CODE_KEY
 from mpcnode.rpc.tls import CONTROL_BYTES_MAX
 from mpcnode.sealing.messages import sign_message
 from mpcnode.types import Role
@@ -29,6 +29,7 @@ from tests.support.peer_tls import (
     OPERATOR,
     REGULATOR,
     Listener,
+    code_of,
     identity,
     tls,
     tls_of,
@@ -66,8 +67,7 @@ async def answer(channel, message):
     try:
         await peer_pb2_grpc.PeerServiceStub(channel).Deliver(message, timeout=5)
     except grpc.aio.AioRpcError as failure:
-        sent = dict(failure.trailing_metadata() or ())
-        return sent.get(CODE_KEY, failure.code().name)
+        return code_of(failure)
     return "ok"
 
 
@@ -77,7 +77,7 @@ async def rounds_answer(channel):
         await call.read()
         await call.code()
     except grpc.aio.AioRpcError as failure:
-        return dict(failure.trailing_metadata() or ()).get(CODE_KEY, failure.code().name)
+        return code_of(failure)
     finally:
         call.cancel()
     return (await call.code()).name
@@ -126,7 +126,7 @@ def test_a_certificate_speaks_for_its_own_member_only():
 
 
 def test_a_member_that_is_not_active_is_refused():
-    members = MEMBERS | {INSURER_MPC: dataclasses.replace(MEMBERS[INSURER_MPC], active=False)}
+    members = {**MEMBERS, INSURER_MPC: dataclasses.replace(MEMBERS[INSURER_MPC], active=False)}
     said, taken = tried(BANK_MPC, tls(INSURER_MPC), request(INSURER_MPC, BANK_MPC), members)
     assert (said, taken) == ("NOT_ALLOWED", [])
 
@@ -258,9 +258,10 @@ def test_malformed_bytes_get_a_status_and_the_next_message_an_answer():
     async def work():
         listener = Listener(BANK_MPC)
         async with listener.running(), listener.channel(tls(INSURER_MPC)) as channel:
-            deliver = channel.unary_unary("/mpcnode.v1.PeerService/Deliver")
-            unknown = channel.unary_unary("/mpcnode.v1.PeerService/Nothing")
-            rounds = channel.stream_stream("/mpcnode.v1.PeerService/Rounds")
+            raw: Any = channel  # no serialisers: bytes as they are
+            deliver = raw.unary_unary("/mpcnode.v1.PeerService/Deliver")
+            unknown = raw.unary_unary("/mpcnode.v1.PeerService/Nothing")
+            rounds = raw.stream_stream("/mpcnode.v1.PeerService/Rounds")
             said = []
             for data in GARBAGE:
                 for method in (deliver, unknown):
@@ -315,5 +316,5 @@ def test_whatever_a_handler_raises_is_a_status_without_its_message():
 
     failure = asyncio.run(work())
     assert failure.code() is grpc.StatusCode.INTERNAL
-    assert dict(failure.trailing_metadata())[CODE_KEY] == ErrorCode.INTERNAL
+    assert code_of(failure) == ErrorCode.INTERNAL
     assert "4711" not in str(failure)

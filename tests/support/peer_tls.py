@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from functools import lru_cache
+from typing import Any
 
 import grpc
 
@@ -15,6 +16,7 @@ from mpcnode.adapters.clock import SystemClock
 from mpcnode.query.messages import Kind
 from mpcnode.rpc.peers import PeerServicer, add_peer_service
 from mpcnode.rpc.rounds import Rounds
+from mpcnode.rpc.statuses import CODE_KEY
 from mpcnode.rpc.tls import (
     CONTROL_BYTES_MAX,
     PeerDirectory,
@@ -124,3 +126,9 @@ class Listener:
         return grpc.aio.secure_channel(
             f"127.0.0.1:{self.port}", credentials, options=channel_options(f"member-{self.me}")
         )
+
+
+def code_of(failure: grpc.aio.AioRpcError) -> str:
+    """The catalogue's code that the other side sent, or the bare status of a call that reached no handler."""
+    sent: dict[str, Any] = dict(failure.trailing_metadata() or ())  # type: ignore[arg-type]  # stubs: not iterable
+    return str(sent.get(CODE_KEY, failure.code().name))
