@@ -62,7 +62,7 @@ class Evidence:
     clear: Outcome | None
     """The model evaluated in clear over the audited inputs."""
     joint: Outcome | None
-    """What the output shares say together."""
+    """What the output shares say together; None if it is no outcome at all."""
 
 
 def open_envelope(envelope: bytes, keys: EpochKeys, audit_key: OpeningKey) -> Opened:
@@ -213,7 +213,7 @@ def _judge_outputs(ends: Mapping[MemberIndex, EndStatement], session: SessionId,
 
 
 def _judge_outcome(evidence: Evidence) -> Finding:
-    if evidence.clear is None or evidence.joint is None:
+    if evidence.clear is None:
         return Finding(verdict=Verdict.INCOMPLETE, stage=AuditStage.OUTPUT)
     if evidence.clear != evidence.joint:
         return Finding(verdict=Verdict.MISMATCH, stage=AuditStage.OUTPUT)

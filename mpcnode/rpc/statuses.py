@@ -23,6 +23,9 @@ _PASSING = {
     grpc.StatusCode.UNKNOWN,
 }
 
+_FINAL = {ErrorCode.PAST_DEADLINE, ErrorCode.EXPIRED, ErrorCode.QUOTA_EXCEEDED}
+"""Codes that the other side will say again, though callers usually retry after their status."""
+
 
 @asynccontextmanager
 async def translated(context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[None]:
@@ -47,8 +50,7 @@ _CODES = {str(code): code for code in ErrorCode}
 
 def error_of(failure: grpc.aio.AioRpcError) -> NodeError:
     """Return the error that a failed call stands for: the other side's code, or `UNAVAILABLE` if it never answered."""
-    sent: dict[str, Any] = dict(failure.trailing_metadata() or ())  # type: ignore[arg-type]  # stubs: not iterable
-    code = _CODES.get(sent.get(CODE_KEY, ""))
+    code = _code_sent(failure)
     if code is None:
         return UnavailableError(f"no answer from the other side ({failure.code().name.lower()}: {failure.details()})")
     kind = UnavailableError if is_passing(failure) else CallerError
@@ -57,4 +59,9 @@ def error_of(failure: grpc.aio.AioRpcError) -> NodeError:
 
 def is_passing(failure: grpc.aio.AioRpcError) -> bool:
     """Tell whether the same call may succeed later."""
-    return failure.code() in _PASSING
+    return failure.code() in _PASSING and _code_sent(failure) not in _FINAL
+
+
+def _code_sent(failure: grpc.aio.AioRpcError) -> ErrorCode | None:
+    sent: dict[str, Any] = dict(failure.trailing_metadata() or ())  # type: ignore[arg-type]  # stubs: not iterable
+    return _CODES.get(sent.get(CODE_KEY, ""))

@@ -153,7 +153,7 @@ class Network:
             code = code_of(error)
             if code is ErrorCode.INTERNAL:
                 raise
-            if CATALOGUE[code].grpc not in _PASSING:
+            if CATALOGUE[code].grpc not in _PASSING or code in {ErrorCode.PAST_DEADLINE, ErrorCode.EXPIRED}:
                 self.refused.append(sent)
                 raise PeerRefusedError(f"{sent.kind} to member {sent.receiver}: {error}", code) from error
             return False

@@ -165,6 +165,7 @@ def test_a_good_result_matches():
         ({"deal_hash": bytes(32)}, AuditStage.SESSION, 0),
         ({"transcript_hash": bytes(32), "transcript_round": 9}, AuditStage.TRANSCRIPT, 9),
         ({"joint": dataclasses.replace(GRADE_A, grade="B", grade_index=1)}, AuditStage.OUTPUT, 0),
+        ({"joint": None}, AuditStage.OUTPUT, 0),
         ({"clear": Outcome(sufficient=False)}, AuditStage.OUTPUT, 0),
     ],
 )
@@ -195,7 +196,7 @@ def test_another_session_than_the_ledgers_is_a_mismatch():
     assert judge(evidence(view=view)).stage is AuditStage.SESSION
 
 
-@pytest.mark.parametrize("missing", ["deal_hash", "transcript_hash", "clear", "joint"])
+@pytest.mark.parametrize("missing", ["deal_hash", "transcript_hash", "clear"])
 def test_what_is_missing_makes_it_incomplete(missing):
     assert judge(evidence(**{missing: None})).verdict is Verdict.INCOMPLETE
 
