@@ -11,7 +11,7 @@ from functools import partial
 import structlog
 
 from ledger.types import Cosignature
-from mpcnode.errors import ErrorCode
+from mpcnode.errors import ErrorCode, RevertedError
 from mpcnode.query.committee import pool_order
 from mpcnode.query.duties import turn_to_post
 from mpcnode.query.messages import (
@@ -94,11 +94,11 @@ class Compute:
 
     async def _attempt(self, view: QueryView, sends: asyncio.TaskGroup) -> None:
         try:
-            ends = await self._runner.run(view, sends)
+            await self._post(view, await self._runner.run(view, sends))
         except AttemptFailedError as failure:
             await self._fail(view, failure)
-        else:
-            await self._post(view, ends)
+        except RevertedError as refused:
+            await self._fail(view, AttemptFailedError(FailReason.ABORT, f"the ledger refused the result: {refused}"))
 
     async def _post(self, view: QueryView, ends: tuple[End, ...]) -> None:
         """Post the result when it is this node's turn and nobody has."""

@@ -331,7 +331,7 @@ class SessionRunner:
         mine = decode_end_statement(own.statement)
         for member, end in ends.items():
             theirs = decode_end_statement(end.statement)
-            if (theirs.query, theirs.attempt, theirs.deal_hash) != (mine.query, mine.attempt, mine.deal_hash):
+            if _session_of(theirs) != _session_of(mine):
                 raise AttemptFailedError(FailReason.ABORT, f"member {member}: signed the end of something else")
             if not hmac.compare_digest(theirs.transcript_hash, mine.transcript_hash):
                 raise AttemptFailedError(FailReason.TRANSCRIPTS_DIFFER, f"member {member}: opened other values")
@@ -360,6 +360,11 @@ class SessionRunner:
             why = f"{what}: no word from members {missing} in time"
             raise AttemptFailedError(FailReason.TIMEOUT, why, missing) from error
         return found
+
+
+def _session_of(end: EndStatement) -> tuple[object, ...]:
+    """What the contract compares, too: an end that differs in any of it would be refused with everybody's."""
+    return (end.chain, end.query, end.attempt, end.session, end.deal_hash)
 
 
 def _check_boxes(member: MemberIndex, end: End, own: End, stated: EndStatement) -> None:
