@@ -145,24 +145,24 @@ async def deliver(context: Context, query: QueryId, to: MemberIndex, kind: str, 
         _log.warning("deliver.refused", kind=kind, to=to, query=query.hex(), reason=str(refused))
 
 
-class _OverError(Exception):
-    """What the tasks work on is over."""
-
-
 @asynccontextmanager
 async def _while_not(
     context: Context, query: QueryId, is_past: Callable[[QueryView], bool]
 ) -> AsyncIterator[asyncio.TaskGroup]:
+    # a scope that can be cancelled is what asyncio calls a timeout
+    scope = asyncio.timeout(None)
+
     async def watch() -> None:
         await context.ledger.until(query, is_past)
-        raise _OverError
+        scope.reschedule(0)
 
     try:
-        async with asyncio.TaskGroup() as tasks:
+        async with scope, asyncio.TaskGroup() as tasks:
             tasks.create_task(watch(), name=f"end of {query.hex()[:8]}")
             yield tasks
-    except* _OverError:
-        pass
+    except TimeoutError:
+        if not scope.expired():
+            raise
 
 
 def until_over(context: Context, query: QueryId) -> AbstractAsyncContextManager[asyncio.TaskGroup]:

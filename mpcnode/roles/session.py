@@ -10,7 +10,7 @@ import hashlib
 import hmac
 from collections.abc import Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 from ledger.types import Digest
 from mpcnode.errors import CallerError, DealError, SessionError, ShareError, WrongSignatureError
@@ -46,6 +46,7 @@ from mpcnode.sealing.commitments import (
 )
 from mpcnode.sealing.envelopes import ENVELOPE_SECRET_BYTES, seal_envelope
 from mpcnode.sealing.keys import check_signature
+from mpcnode.tasks import first_of
 from mpcnode.types import Bitmap, FailReason, MemberIndex, QueryId, Rank, SessionId, bitmap, members_of
 
 _STARTED = "started"
@@ -136,23 +137,15 @@ class SessionRunner:
             AttemptFailedError: it cannot be completed.
         """
         plan = self._plan(view)
-        ends: tuple[End, ...] = ()
-        failure: AttemptFailedError | None = None
+        aborts = [self._watch_abort(plan, member) for member in plan.others]
         try:
-            async with asyncio.TaskGroup() as group:
-                watchers = [group.create_task(self._watch_abort(plan, member)) for member in plan.others]
-                ends = await self._attempt(plan, sends)
-                for watcher in watchers:
-                    watcher.cancel()
-        except* AttemptFailedError as failures:
-            failure = _first(failures)
-        finally:
-            self._mailbox.forget(plan)
-        if failure is not None:
+            return await first_of(self._attempt(plan, sends), *aborts)
+        except AttemptFailedError as failure:
             if not failure.by_peer:
                 self._tell_abort(plan, failure, sends)
-            raise failure
-        return ends
+            raise
+        finally:
+            self._mailbox.forget(plan)
 
     def _plan(self, view: QueryView) -> _Plan:
         context = self._context
@@ -164,7 +157,7 @@ class SessionRunner:
             others=tuple(member for member in view.committee if member != context.me.index),
         )
 
-    async def _watch_abort(self, plan: _Plan, member: MemberIndex) -> None:
+    async def _watch_abort(self, plan: _Plan, member: MemberIndex) -> NoReturn:
         abort = await self._mailbox.aborts.take(member, plan.session)
         raise AttemptFailedError(FailReason.ABORT, f"member {member} ended the session ({abort.reason})", by_peer=True)
 
@@ -380,9 +373,3 @@ def _check_boxes(member: MemberIndex, end: End, own: End, stated: EndStatement) 
 def _now() -> float:
     """The loop's time, s: waits are measured by it, never by the wall clock."""
     return asyncio.get_running_loop().time()
-
-
-def _first(failures: BaseExceptionGroup[AttemptFailedError]) -> AttemptFailedError:
-    """The first failure of a group, however deep it lies."""
-    first = failures.exceptions[0]
-    return _first(first) if isinstance(first, BaseExceptionGroup) else first

@@ -16,6 +16,7 @@ import structlog
 from ledger.types import ChainId, PublicKey, Signature
 from mpcnode.errors import MalformedMessageError, SessionError
 from mpcnode.query.statements import FlushStatement, encode_flush_statement, frames_root
+from mpcnode.tasks import AbandonedError, first_of
 from mpcnode.types import MemberIndex, SessionId
 from mpcnode.v1 import peer_pb2, peer_pb2_grpc
 
@@ -57,6 +58,7 @@ class _LinkLostError(Exception):
 
 _LOST = (
     _LinkLostError,
+    AbandonedError,
     MalformedMessageError,
     grpc.aio.AioRpcError,
     grpc.aio.BaseError,
@@ -106,8 +108,8 @@ class Rounds:
 
         try:
             await self._pump(peer, call.read, write)
-        except* _LOST as lost:
-            _log.info("rounds.lost", peer=peer, reason=str(lost.exceptions[0]))
+        except _LOST as lost:
+            _log.info("rounds.lost", peer=peer, reason=str(lost))
         finally:
             call.cancel()
 
@@ -123,8 +125,8 @@ class Rounds:
 
         try:
             await self._pump(peer, context.read, write)
-        except* _LOST as lost:
-            _log.info("rounds.lost", peer=peer, reason=str(lost.exceptions[0]))
+        except _LOST as lost:
+            _log.info("rounds.lost", peer=peer, reason=str(lost))
 
     async def _pump(
         self,
@@ -137,9 +139,7 @@ class Rounds:
         link = self._links[peer]
         link.attached = True
         try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._send(peer, link.outgoing, write))
-                tasks.create_task(self._receive(peer, read))
+            await first_of(self._receive(peer, read), self._send(peer, link.outgoing, write))
         finally:
             if self._links[peer] is link:
                 self._lose(peer)
