@@ -1,5 +1,6 @@
 """Bytes of headers, blocks, votes, certificates and proposals."""
 
+import functools
 import hashlib
 import itertools
 from collections.abc import Iterable
@@ -72,8 +73,9 @@ def decode_header(data: bytes) -> Header:
     )
 
 
+@functools.lru_cache(maxsize=256)
 def block_hash(header: Header) -> BlockHash:
-    """SHA-256 of the header's statement."""
+    """SHA-256 of the header's statement; asked for some twenty times for each block that is decided."""
     return BlockHash(hashlib.sha256(encode_header(header)).digest())
 
 
