@@ -198,6 +198,7 @@ def test_a_flood_of_one_participant_does_not_push_out_anothers_shares():
             node = compute(flow, NODES[0])
             asked = await flow.ask(ALICE)
             await flow.until(asked, lambda view: view.session is not None)
+            await asyncio.sleep(0.1)  # the node waits for the shares by now
             for number in range(3_000):
                 shares = Shares(
                     query=digest(f"flood {number}"),
