@@ -1,7 +1,8 @@
 """Everything of a replica that touches disk or contract: runs in one worker thread, so the event loop stays free."""
 
+import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import structlog
 
@@ -44,7 +45,6 @@ FRESH_MS = 10_000
 """How far a fresh block's time may lie from the local clock."""
 
 _EXECUTIONS_KEPT = 4
-_CHECKED_KEPT = 20_000
 
 _log = structlog.get_logger("ledger.replica")
 
@@ -56,24 +56,33 @@ class _Executed:
     execution: Execution
 
 
-@dataclass(slots=True)
 class CheckedTransactions:
     """Transactions that passed every stateless check, by their bytes: none is verified twice.
 
-    Filled by the event loop and by the worker; only single dictionary operations are used.
+    Used by the event loop and by the worker.
     """
 
-    _checked: dict[bytes, Pooled] = field(default_factory=dict)
+    def __init__(self, bytes_max: int = 16 * 1024 * 1024) -> None:
+        self._checked: dict[bytes, Pooled] = {}
+        self._size = 0
+        self._bytes_max = bytes_max
+        self._lock = threading.Lock()
 
     def get(self, data: bytes) -> Pooled | None:
         """Return a transaction if it was checked."""
-        return self._checked.get(data)
+        with self._lock:
+            return self._checked.get(data)
 
     def put(self, pooled: Pooled) -> None:
         """Remember a checked transaction, in place of the oldest."""
-        self._checked[pooled.data] = pooled
-        if len(self._checked) > _CHECKED_KEPT:
-            self._checked.pop(next(iter(self._checked)), None)
+        with self._lock:
+            if pooled.data not in self._checked:
+                self._checked[pooled.data] = pooled
+                self._size += len(pooled.data)
+            while self._size > self._bytes_max:
+                oldest = next(iter(self._checked))
+                del self._checked[oldest]
+                self._size -= len(oldest)
 
 
 class Engine:

@@ -23,7 +23,7 @@ from ledger.replica.sightings import Sightings
 from ledger.replica.worker import Worker
 from ledger.types import Genesis, Height, PublicKey, Receipt, ReplicaId, Transaction, TxId, Vote
 
-_RECENT_BLOCKS = 64
+_RECENT_BLOCKS = 32
 _HOUSEKEEPING_S = 0.25
 _REPEAT_ROUNDS = 4
 """Rounds of housekeeping after which own transactions, and questions that are open, are sent again."""

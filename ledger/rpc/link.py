@@ -15,7 +15,7 @@ from ledger.types import ReplicaId
 ITEMS_MAX = 1_024
 """Items in one gRPC message."""
 
-QUEUE_BYTES_MAX = 8 * 1024 * 1024
+QUEUE_BYTES_MAX = 4 * 1024 * 1024
 """Bytes that wait for a peer; more is dropped, for everything that matters is sent again."""
 
 _ITEM_OVERHEAD_BYTES = 8

@@ -15,7 +15,7 @@ from ledger.types import Genesis, Millis, PublicKey, ReplicaId, Signature
 from tests.support.chains import public_key, sign, verify, vote_key
 from tests.support.executors import CountingExecutor
 
-FAST = Timing(view_ms=400, view_ms_max=1_500, resend_ms=100, repropose_ms=50, status_ms=500)
+FAST = Timing(view_ms=300, view_ms_max=1_500, resend_ms=100, repropose_ms=50, status_ms=500)
 
 
 class WallClock:

@@ -10,7 +10,7 @@ from ledger.encoding import BATCH_BYTES_MAX, block_hash
 from ledger.errors import InvalidError, InvalidTransactionError, StorageError, UnavailableError
 from ledger.ports import Place
 from ledger.receipts import verify_receipt
-from ledger.replica.engine import FRESH_MS, Engine
+from ledger.replica.engine import FRESH_MS, CheckedTransactions, Engine
 from ledger.store import MemoryStore
 from ledger.types import Digest, Height, Millis
 from tests.support.chains import NOW, finalize, genesis_of, public_key, transaction, verify, vote_key
@@ -130,6 +130,14 @@ def test_a_transaction_is_checked_once(world, monkeypatch):
     world.engine.check(transaction(1))
     monkeypatch.setattr("ledger.replica.engine.check_transaction", None)
     assert world.engine.check(transaction(1)).data == transaction(1)
+
+
+def test_what_is_remembered_is_bounded_in_bytes(world):
+    pooled = [world.engine.check(transaction(number)) for number in range(3)]
+    remembered = CheckedTransactions(bytes_max=len(pooled[0].data) * 2)
+    for one in (*pooled, pooled[2]):
+        remembered.put(one)
+    assert [remembered.get(one.data) for one in pooled] == [None, pooled[1], pooled[2]]
 
 
 def test_an_invalid_transaction_is_not_remembered_as_checked(world):
