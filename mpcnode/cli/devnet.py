@@ -59,7 +59,7 @@ def up(directory: Path, as_json: bool) -> None:
 @_directory
 @json_option
 def down(directory: Path, as_json: bool) -> None:
-    """Stop every daemon: SIGTERM, and SIGKILL after 20 s."""
+    """Stop every daemon: SIGTERM, and SIGKILL after 25 s."""
     from mpcnode.devnet.control import open_layout, take_down  # noqa: PLC0415 - slow to load
 
     outcome = asyncio.run(take_down(open_layout(directory)))

@@ -45,6 +45,10 @@ from mpcnode.types import MemberIndex, Role
 _log = structlog.get_logger(__name__)
 
 _POLL_S = 0.05
+_ALONE_S = 2.0
+"""Without a quorum of validators for so long, no open query can end; a drain that waits for one gives up."""
+_LINGER_S = 0.3
+"""From the end of the last query: time for peers to hear of it."""
 _CLOSE_S = 2.0
 """For calls under way when the listeners close."""
 
@@ -97,6 +101,7 @@ class _Daemon:
         self._context = build_context(config, keys, ledger=self._link, peers=peers, journal=journal)
         self._role = build_role(config, keys, self._context)
         self._listeners = make_listeners(config, keys)
+        self._inquiry: InquiryServicer | None = None
         self._register(directory)
 
     def _make_rounds(self, keys: Keystore) -> Rounds:
@@ -123,12 +128,14 @@ class _Daemon:
         )
         add_peer_service(self._listeners.peers, servicer)
         if self._listeners.inquiry is not None and isinstance(role, Operator):
-            add_inquiry_service(self._listeners.inquiry, InquiryServicer(consortium.chain, role, SystemClock()))
+            self._inquiry = InquiryServicer(consortium.chain, role, SystemClock())
+            add_inquiry_service(self._listeners.inquiry, self._inquiry)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run until told to stop."""
         try:
             async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._end(stop), name="end")
                 tasks.create_task(self._replica.run(), name="replica")
                 tasks.create_task(self._journal.watch(), name="journal")
                 tasks.create_task(self._link.run(), name="ledger link")
@@ -138,7 +145,6 @@ class _Daemon:
                 if self._rounds is not None:
                     tasks.create_task(self._rounds.dial(self._stubs), name="rounds")
                 await self._begin_work(tasks)
-                tasks.create_task(self._end(stop), name="end")
         except* _StoppedError:
             _log.info("daemon.stopped")
         finally:
@@ -146,7 +152,12 @@ class _Daemon:
 
     async def _end(self, stop: asyncio.Event) -> None:
         await stop.wait()
-        await self._drain()
+        works = self.reporter.state is NodeState.READY
+        self.reporter.state, self.reporter.detail = NodeState.STOPPING, "finishing open queries"
+        self._notifier.stopping()
+        _log.info("daemon.stopping", open_queries=len(self._link.view.open()))
+        if works:
+            await self._drain()
         raise _StoppedError
 
     async def _watch(self) -> None:
@@ -175,17 +186,31 @@ class _Daemon:
         _log.info("daemon.ready", member=self._me.name)
 
     async def _drain(self) -> None:
-        """Take no more questions, and give the queries under way a little time to end."""
-        self.reporter.state, self.reporter.detail = NodeState.STOPPING, "finishing open queries"
-        self._notifier.stopping()
-        _log.info("daemon.stopping", open_queries=len(self._link.view.open()))
-        if self._listeners.inquiry is not None:
-            await self._listeners.inquiry.stop(_CLOSE_S)
+        """Take no more questions, and give the queries under way a little time to end; answers can still be fetched."""
+        if self._inquiry is not None:
+            self._inquiry.take_no_more()
         try:
             async with asyncio.timeout(self._config.limits.drain_ms / 1000):
-                await _poll(lambda: not any(self._takes_part(view) for view in self._link.view.open()))
+                await self._finish_queries()
         except TimeoutError:
             _log.warning("daemon.drained_in_part", open_queries=len(self._link.view.open()))
+        if self._listeners.inquiry is not None:
+            await self._listeners.inquiry.stop(_CLOSE_S)
+
+    async def _finish_queries(self) -> None:
+        """Wait until no open query needs this daemon, or until none can end."""
+        clock = asyncio.get_running_loop().time
+        followed, waited = clock(), False
+        while any(self._takes_part(view) for view in self._link.view.open()):
+            waited = True
+            if self._replica.is_ready():
+                followed = clock()
+            elif clock() - followed > _ALONE_S:
+                _log.warning("daemon.drained_alone", open_queries=len(self._link.view.open()))
+                return
+            await asyncio.sleep(_POLL_S)
+        if waited:
+            await asyncio.sleep(_LINGER_S)
 
     def _takes_part(self, view: QueryView) -> bool:
         me = self._me

@@ -18,11 +18,11 @@ from mpcnode.errors import ConfigError, ErrorCode, LocalError, TimedOutError, Un
 from mpcnode.rpc.control import NodeState, NodeStatus, fetch_status
 
 READY_TIMEOUT_S = 60.0
-STOP_TIMEOUT_S = 20.0
-"""From SIGTERM to SIGKILL; longer than a daemon's own drain_ms."""
+STOP_TIMEOUT_S = 25.0
+"""From SIGTERM to SIGKILL; longer than a daemon's own drain_ms and what it needs to close."""
 
 _INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_POLL_S = 0.1
+_POLL_S = 0.2
 _ASK_TIMEOUT_S = 2.0
 _LOG_LINES = 15
 
@@ -101,7 +101,7 @@ async def bring_up(layout: Layout, tell: Callable[[str], None]) -> tuple[DaemonR
 async def take_down(
     layout: Layout, names: Sequence[str] | None = None, children: dict[str, processes.Child] | None = None
 ) -> dict[str, str]:
-    """End daemons: SIGTERM, then SIGKILL for those that still run after 20 s.
+    """End daemons: SIGTERM, then SIGKILL for those that still run after 25 s.
 
     Args:
         layout: the network.
@@ -139,7 +139,7 @@ async def _until_gone(
         for name in [name for name, process in waiting.items() if processes.find(process.pid) != process]:
             del waiting[name]
         if waiting:
-            await asyncio.sleep(_POLL_S / 2)
+            await asyncio.sleep(_POLL_S / 4)
 
 
 async def _wait_until_ready(
@@ -147,12 +147,13 @@ async def _wait_until_ready(
 ) -> tuple[DaemonReport, ...]:
     clock = asyncio.get_running_loop().time
     end = clock() + READY_TIMEOUT_S
+    late = list(layout.daemons())
     while True:
         _check_alive(layout, children)
-        reports = await report(layout)
+        reports = await asyncio.gather(*(_report(layout, name) for name in late))
         late = [daemon.name for daemon in reports if not daemon.ready]
         if not late:
-            return reports
+            return await report(layout)
         if stop.is_set():
             raise InterruptedStartError(f"expected {', '.join(late)} to become ready, got an interrupt; all were ended")
         if clock() > end:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import grpc
 
 from ledger.types import ChainId, Height, Millis, PublicKey, Signature
-from mpcnode.errors import MalformedMessageError
+from mpcnode.errors import MalformedMessageError, UnavailableError
 from mpcnode.query.request import SealedRequest
 from mpcnode.query.view import QueryView
 from mpcnode.roles.ports import Clock
@@ -72,12 +72,19 @@ class InquiryServicer(inquiry_pb2_grpc.InquiryServiceServicer):
         self._clock = clock
         self._windows: dict[PublicKey, CallWindow] = {}
         """By registered inquirer: nobody else's calls can fill one's window."""
+        self._closed = False
+
+    def take_no_more(self) -> None:
+        """Take no more questions; those that were asked can still be followed, and their receipts fetched."""
+        self._closed = True
 
     async def Ask(  # noqa: N802 - gRPC's name
         self, request: inquiry_pb2.AskRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> inquiry_pb2.AskResponse:
         """Register a query."""
         async with translated(context):
+            if self._closed:
+                raise UnavailableError("ask: expected a running operator, got one that stops")
             sealed = SealedRequest(
                 statement=request.statement,
                 signature=Signature(request.signature),
