@@ -19,7 +19,7 @@ from ledger.chain import (
 )
 from ledger.consensus import Decided, Record, encode_message
 from ledger.consensus.inbox import DECIDED_KEPT_MAX
-from ledger.encoding import BATCH_BYTES_MAX, BLOCK_BYTES_MAX, block_hash, transaction_id
+from ledger.encoding import BATCH_BYTES_MAX, BLOCK_BYTES_MAX, block_hash, decode_transaction, transaction_id
 from ledger.errors import InvalidError, StorageError, UnavailableError
 from ledger.ports import Decision, Execution, Executor, Place, Store
 from ledger.receipts import encode_receipt_file, prove
@@ -235,12 +235,12 @@ class Engine:
         final = self._store.final(height)
         if final is None:
             raise UnavailableError(f"block: expected a height of at most {self.head.header.height}, got {height}")
-        txs = tuple(self.check(data) for data in final.block.txs)
+        txs = tuple(decode_transaction(data) for data in final.block.txs)  # their root was checked: they are final
         return CommittedBlock(
             header=final.block.header,
             block_hash=block_hash(final.block.header),
-            tx_ids=tuple(pooled.tx_id for pooled in txs),
-            txs=tuple(pooled.tx for pooled in txs),
+            tx_ids=tuple(map(transaction_id, txs)),
+            txs=txs,
             receipts=self._store.receipts(height),
         )
 

@@ -84,6 +84,7 @@ class Replica:
         self._opened = asyncio.Event()
         self._stopped = False
         self._height = Height(0)
+        self._busy = False
         self._recent: OrderedDict[Height, CommittedBlock] = OrderedDict()
         self._news = asyncio.Event()
 
@@ -334,6 +335,7 @@ class Replica:
 
     def _take_block(self, block: CommittedBlock) -> None:
         self._height = block.height
+        self._busy = True
         self._recent[block.height] = block
         if len(self._recent) > _RECENT_BLOCKS:
             self._recent.popitem(last=False)
@@ -354,10 +356,16 @@ class Replica:
             if parts.intake.expire(parts.driver.head_ms):
                 parts.driver.inflow.post(WorkGone())
             if rounds % _REPEAT_ROUNDS == 0:
-                items = self._open_items(parts)
-                if items:
-                    self._transport.broadcast(items)
-                await self._worker.run(parts.engine.maintain)
+                await self._repeat(parts)
+
+    async def _repeat(self, parts: _Parts) -> None:
+        """Say again what may have been lost; and if no block came since the last time, let the store tidy up."""
+        items = self._open_items(parts)
+        if items:
+            self._transport.broadcast(items)
+        if not self._busy:
+            await self._worker.run(parts.engine.maintain)
+        self._busy = False
 
 
 def _place(vote: Vote) -> tuple[int, int, int]:
