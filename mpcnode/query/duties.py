@@ -66,11 +66,6 @@ def duties(view: QueryView, me: MemberIndex, validators: Sequence[MemberIndex]) 
     return tuple(sorted((close, expire), key=lambda duty: duty.due_ms))
 
 
-def next_duty(view: QueryView, me: MemberIndex, validators: Sequence[MemberIndex]) -> Duty | None:
-    """Return the duty that comes first; None if there is none."""
-    return next(iter(duties(view, me, validators)), None)
-
-
 def due_duties(
     view: QueryView, me: MemberIndex, validators: Sequence[MemberIndex], now: Millis
 ) -> tuple[tuple[Duty, ...], Millis | None]:

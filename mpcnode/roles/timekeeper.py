@@ -5,12 +5,14 @@ daemon submits, and a reverted call only means that another was faster.
 """
 
 import asyncio
+import operator
 from functools import partial
 
 import structlog
 
+from ledger.types import Millis
 from mpcnode.errors import ErrorCode
-from mpcnode.query.duties import Duty, next_duty
+from mpcnode.query.duties import Duty, due_duties
 from mpcnode.query.view import QueryView
 from mpcnode.roles.context import Context, QueryTasks, is_due, settle, until_over
 from mpcnode.roles.ports import Call
@@ -47,17 +49,24 @@ class Timekeeper:
                 view = self._context.ledger.view.get(query)
                 if view is None:
                     return
-                duty = next_duty(view, self._context.me.index, self._validators)
-                if duty is None:
+                now = self._context.clock.now_ms()
+                due, later = due_duties(view, self._context.me.index, self._validators, now)
+                if due:
+                    await self._do(view, due[-1], later)
+                elif later is None:
                     return
-                await self._wait(view, duty)
+                else:
+                    await is_due(self._context, query, later, partial(operator.ne, view))
 
-    async def _wait(self, view: QueryView, duty: Duty) -> None:
-        """Sleep until the duty is due or the query changes; then do it if it still stands."""
-        if not await is_due(self._context, view.query, duty.due_ms, lambda now: now != view):
-            return
+    async def _do(self, view: QueryView, duty: Duty, later: Millis | None) -> None:
+        """Submit what is due. If that gets lost, the next duty must not wait for it."""
         _log.info("duty.due", method=duty.method, query=view.query.hex())
         call = Call(method=duty.method, values=duty.values, expiry_ms=self._context.soon())
-        await settle(self._context, call, view.query, _MOVED_ON)
-        # a revert as too early means that block time lags this clock; look again a little later
-        await asyncio.sleep(self._context.timing.retry / 1000)
+        patience_s = None if later is None else (later - self._context.clock.now_ms()) / 1000
+        try:
+            async with asyncio.timeout(patience_s):
+                await settle(self._context, call, view.query, _MOVED_ON)
+                # a revert as too early means that block time lags this clock; look again a little later
+                await asyncio.sleep(self._context.timing.retry / 1000)
+        except TimeoutError:
+            _log.warning("duty.without_effect", method=duty.method, query=view.query.hex())

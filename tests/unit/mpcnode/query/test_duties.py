@@ -5,7 +5,7 @@ from eth_hash.auto import keccak
 
 from ledger.encoding import word
 from ledger.types import Millis
-from mpcnode.query.duties import due_duties, duties, next_duty, turn_to_post, validator_rank, waited_for
+from mpcnode.query.duties import due_duties, duties, turn_to_post, validator_rank, waited_for
 from mpcnode.types import EndReason, MemberIndex, QueryState, bitmap
 from scripts.vector_query import COMMITTEE, NOW, PANEL, QUERY
 from tests.support.queries import TO_ANSWERED, block_time, ended, folded, query_number, refused, registered
@@ -33,8 +33,7 @@ def test_duty_is_spread_over_queries():
 
 @pytest.mark.parametrize("rank", [0, 1, 5])
 def test_inputs_are_closed_by_rank_after_their_time(rank):
-    duty = next_duty(view_after(registered()), RANKED[rank], VALIDATORS)
-    assert duty is not None
+    duty, _ = duties(view_after(registered()), RANKED[rank], VALIDATORS)
     assert (duty.method, duty.values) == ("queries.close_inputs", (QUERY, 1))
     assert duty.due_ms == NOW + 10_000 + 200 + 1_000 * rank
 
@@ -59,11 +58,11 @@ def test_duties_come_earliest_first_and_say_when_the_next_is_due():
 def test_nobody_owes_an_ended_query_anything():
     view = view_after(registered(), ended(QueryState.EXPIRED, EndReason.DEADLINE))
     assert duties(view, RANKED[0], VALIDATORS) == ()
-    assert next_duty(view, RANKED[0], VALIDATORS) is None
+    assert due_duties(view, RANKED[0], VALIDATORS, view.deadline) == ((), None)
 
 
 def test_who_is_no_validator_owes_nothing():
-    assert next_duty(view_after(registered()), MemberIndex(100), VALIDATORS) is None
+    assert duties(view_after(registered()), MemberIndex(100), VALIDATORS) == ()
 
 
 def test_whom_a_query_waits_for():

@@ -106,7 +106,7 @@ def test_a_refusal_that_came_too_late_is_made_again():
     async def scenario():
         async with Flow() as flow:
             flow.daemons[SAVINGS].context.models.clear()  # type: ignore[attr-defined]
-            flow.chain.drop = lambda sender, method: method == "refuse" and flow.view(asked).attempt == 1
+            flow.chain.drop = lambda _, method: method == "refuse" and flow.view(asked).attempt == 1
             asked = await flow.ask(ALICE, window_ms=2_000)
             await flow.until(asked, lambda view: view.state is QueryState.COMPUTING)
             await flow.fail_by_hand(flow.view(asked))
@@ -189,9 +189,13 @@ def test_inputs_are_committed_a_fixed_time_after_the_attempt_was_seen():
     async def scenario():
         async with Flow() as flow:
             seen: list[float] = []
-            flow.chain.drop = lambda _, method: bool(
-                method == "commit_input" and seen.append(asyncio.get_running_loop().time())
-            )
+
+            def note(_: int, method: str) -> bool:
+                if method == "commit_input":
+                    seen.append(asyncio.get_running_loop().time())
+                return False
+
+            flow.chain.drop = note
             asked = await flow.ask(ALICE)
             view = await flow.settled(asked)
             registered = (view.registered_at - START) / 1000

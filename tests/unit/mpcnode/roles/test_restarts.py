@@ -1,0 +1,182 @@
+"""Daemons that die and come back: nothing is lost, nothing is computed twice."""
+
+import asyncio
+
+import pytest
+
+from mpcnode.types import FailReason, MemberIndex, QueryState, Verdict
+from tests.support.consortium import ALICE, NODES, OPERATOR, PANEL, REGULATOR
+from tests.support.flow import ROUNDS, Fault, Flow
+from tests.support.virtual_time import run
+
+
+@pytest.mark.parametrize("node", NODES)
+@pytest.mark.parametrize("kind", ["shares", "accept", ROUNDS, "end"])
+def test_a_node_restarted_while_it_computes_fails_that_attempt_and_computes_the_next(kind, node):
+    async def scenario():
+        async with Flow() as flow:
+            flow.network.faults.append(Fault(kind=kind, delay_ms=400))
+            asked = await flow.ask(ALICE)
+            await flow.until(asked, lambda view: view.state is QueryState.COMPUTING)
+            await asyncio.sleep(0.2)
+            flow.network.faults.clear()
+            await flow.restart(node)
+            view = await flow.settled(asked)
+            assert [(event.reason, event.waited) for event in view.failures] == [(FailReason.ABORT, 0)]
+            assert (view.attempt, view.verdict) == (2, Verdict.MATCH)
+            assert await flow.opened(asked) == flow.clear(ALICE)
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("node", NODES)
+def test_a_session_that_was_started_is_never_run_again(node):
+    """Even if the daemon dies at the very moment at which the start became durable."""
+
+    async def scenario():
+        async with Flow() as flow:
+            asked = await flow.ask(ALICE)
+            flow.kill_after(node, "started")
+            await flow.until(asked, lambda view: view.state is QueryState.COMPUTING)
+            await asyncio.sleep(0.1)
+            assert node not in flow.daemons
+            ((started, _),) = await flow.journals[node].items("started", 9)
+            flow.network.sent.clear()
+            flow.start(node)
+            view = await flow.settled(asked)
+            assert (view.attempt, view.verdict) == (2, Verdict.MATCH)
+            assert started != view.session
+            assert not any(started in sent.payload for sent in flow.network.of("end", node))
+            assert flow.journals[node].count("started") == 2
+
+    run(scenario())
+
+
+def test_a_node_that_was_away_for_the_whole_attempt_takes_part_in_the_next():
+    async def scenario():
+        async with Flow(silent=[NODES[0]]) as flow:
+            asked = await flow.ask(ALICE)
+            await flow.until(asked, lambda view: view.attempt == 2)
+            flow.start(NODES[0])
+            view = await flow.settled(asked)
+            assert (view.attempt, view.verdict) == (2, Verdict.MATCH)
+            assert view.failures[0].waited == 1 << NODES[0]
+
+    run(scenario())
+
+
+def test_a_restarted_operator_goes_on_ordering():
+    async def scenario():
+        async with Flow() as flow:
+            flow.network.faults.append(Fault(kind="order", drop=True))
+            asked = await flow.ask(ALICE, window_ms=5_000)
+            await asyncio.sleep(0.5)
+            flow.network.faults.clear()
+            await flow.restart(OPERATOR)
+            view = await flow.settled(asked)
+            assert (view.verdict, view.attempt) == (Verdict.MATCH, 1)
+
+    run(scenario())
+
+
+def test_an_operator_that_died_before_registering_registers_after_its_restart():
+    async def scenario():
+        async with Flow() as flow:
+            prepared = flow.prepare(ALICE)
+            flow.kill_after(OPERATOR, "request")
+            asking = asyncio.get_running_loop().create_task(flow.desk.ask(prepared.sealed))
+            await asyncio.sleep(0.5)
+            asking.cancel()
+            assert len(flow.chain.blocks) <= 2
+            flow.start(OPERATOR)
+            view = await flow.settled(prepared)
+            assert (view.verdict, view.attempt) == (Verdict.MATCH, 1)
+            assert flow.chain.methods().count(("register", "")) == 1
+
+    run(scenario())
+
+
+def test_an_operator_abandons_a_request_whose_time_is_over():
+    async def scenario():
+        async with Flow() as flow:
+            flow.chain.halted = True
+            asking = asyncio.get_running_loop().create_task(flow.desk.ask(flow.prepare(ALICE).sealed))
+            await asyncio.sleep(0.2)
+            asking.cancel()
+            await flow.crash(OPERATOR)
+            flow.chain._pool.clear()
+            flow.chain.resume()
+            await asyncio.sleep(10)
+            flow.start(OPERATOR)
+            await asyncio.sleep(40)
+            assert flow.chain.methods() == []
+            assert not flow.daemons[OPERATOR].link._waiting
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("down_s", [0.2, 200.0])
+def test_a_supervisor_that_was_away_attests_when_it_is_back(down_s):
+    async def scenario():
+        async with Flow() as flow:
+            asked = await flow.ask(ALICE)
+            flow.chain.drop = lambda _, method: method == "attest"
+            view = await flow.until(asked, lambda view: view.state is QueryState.ANSWERED)
+            await flow.crash(REGULATOR)
+            flow.chain.drop = lambda *_: False
+            await asyncio.sleep(down_s)
+            assert flow.view(asked).verdict is None
+            flow.start(REGULATOR)
+            view = await flow.settled(asked)
+            assert view.verdict is Verdict.MATCH
+
+    run(scenario())
+
+
+def test_a_supervisor_whose_verdict_expired_attests_again():
+    async def scenario():
+        async with Flow() as flow:
+            asked = await flow.ask(ALICE)
+            await flow.until(asked, lambda view: view.state is QueryState.ANSWERED)
+            flow.chain.halted = True
+            await asyncio.sleep(100)
+            flow.chain._pool.clear()
+            flow.chain.resume()
+            view = await flow.settled(asked, within_s=100)
+            assert view.verdict is Verdict.MATCH
+
+    run(scenario())
+
+
+def test_a_supervisor_restarted_before_its_deal_deals_the_same():
+    async def scenario():
+        async with Flow() as flow:
+            asked = await flow.ask(ALICE)
+            flow.network.faults.append(Fault(kind="deal", receiver=NODES[2], drop=True))
+            await flow.until(asked, lambda view: view.state is QueryState.COMPUTING)
+            await asyncio.sleep(0.1)
+            before = {sent.receiver: sent.payload for sent in flow.network.of("deal")}
+            flow.network.faults.clear()
+            await flow.restart(REGULATOR)
+            view = await flow.settled(asked)
+            after = {sent.receiver: sent.payload for sent in flow.network.of("deal")}
+            assert all(after[receiver] == payload for receiver, payload in before.items())
+            assert set(after) == set(NODES)
+            assert (view.attempt, view.verdict) == (1, Verdict.MATCH)
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("member", [OPERATOR, *PANEL, *NODES, REGULATOR])
+@pytest.mark.parametrize("at_ms", [60, 160, 200])
+def test_one_restart_of_anybody_at_any_time_does_not_stop_a_query(member, at_ms):
+    async def scenario():
+        async with Flow() as flow:
+            asked = await flow.ask(ALICE)
+            await asyncio.sleep(at_ms / 1_000)
+            await flow.restart(MemberIndex(member))
+            view = await flow.settled(asked)
+            assert (view.state, view.verdict) == (QueryState.ANSWERED, Verdict.MATCH)
+            assert await flow.opened(asked) == flow.clear(ALICE)
+
+    run(scenario())
