@@ -11,17 +11,14 @@ import pytest
 
 from ledger import merkle
 from ledger.types import Cosignature, Digest, Millis
-from mpcnode.client.asking import Question, prepare
-from mpcnode.config.consortium import ListedInquirer
 from mpcnode.errors import CATALOGUE, CallerError, ErrorCode, Exit, MalformedIdError, NodeError, RequestError
 from mpcnode.query.committee import pool_order
 from mpcnode.query.messages import Kind, Order, encode_order
 from mpcnode.query.request import encode_request
 from mpcnode.roles.ports import Call
 from mpcnode.sealing.boxes import EPHEMERAL_BYTES
-from mpcnode.sealing.keys import SigningKey
 from mpcnode.sealing.pseudonyms import SubjectToken, make_pseudonym, normalise, seal_token
-from mpcnode.types import CompanyIndex, Epoch, ModelHash, QueryState, RefusalCode, Verdict
+from mpcnode.types import Epoch, ModelHash, QueryState, RefusalCode, Verdict
 from tests.support.consortium import (
     ALICE,
     BANK,
@@ -29,31 +26,15 @@ from tests.support.consortium import (
     LENDER,
     OPERATOR,
     PANEL,
-    PURPOSE,
     STRANGER,
     SUBJECT_EPOCH,
     SUBJECT_KEY,
     Setting,
     sealing,
-    seed,
 )
 from tests.support.flow import Flow
+from tests.support.lenders import RIVAL, Lenders, prepared_by
 from tests.support.virtual_time import run
-
-RIVAL = SigningKey(seed("rival"))
-
-
-@dataclasses.dataclass(frozen=True)
-class Lenders(Setting):
-    """A second inquirer of another company, and a quota."""
-
-    quota: int = 1_000
-
-    def consortium(self):
-        made = super().consortium()
-        first = dataclasses.replace(made.inquirers[0], quota_per_day=self.quota)
-        rival = ListedInquirer(name="rival", company=CompanyIndex(0), key=RIVAL.public, quota_per_day=self.quota)
-        return dataclasses.replace(made, inquirers=(first, rival))
 
 
 def resigned(prepared, key=LENDER, **changes):
@@ -353,20 +334,6 @@ def test_a_token_that_is_not_of_this_inquirers_query_is_refused_on_the_ledger(ca
             assert any(method == "refuse" and not reason for method, reason in flow.chain.methods())
 
     run(scenario())
-
-
-def prepared_by(flow, key):
-    """A question of another inquirer of the consortium."""
-    now = flow.clock.now_ms()
-    question = Question(
-        model=flow.consortium.models[0],
-        subject=ALICE,
-        purpose=PURPOSE,
-        consent=b"consent",
-        contribute_by=Millis(now + 2_000),
-        deadline=Millis(now + 30_000),
-    )
-    return prepare(flow.consortium, key, SUBJECT_KEY, question, flow._random)
 
 
 # --------------------------------------------------------------------------- orders
