@@ -12,6 +12,7 @@ from mpcnode.adapters.randomness import random_bytes
 from mpcnode.client.answers import Answer, AnswerFiles, AnswerState, Kept, pending, updated
 from mpcnode.client.asking import Prepared, Question, prepare
 from mpcnode.client.opening import open_outcome, view_of_receipt
+from mpcnode.config.consortium import ListedModel
 from mpcnode.config.models import load_model
 from mpcnode.config.profile import Profile, load_profile
 from mpcnode.errors import ErrorCode, KeyFileError, RequestError
@@ -104,7 +105,7 @@ class Inquirer:
         return await self._follow(query, deadline, wait_audit=wait_audit, on_progress=on_progress)
 
     def _prepare(self, model: str, subject: str, purpose: str | None, consent: str) -> Prepared:
-        now, listed = self._clock.now_ms(), self._consortium.model(model)
+        now, listed = self._clock.now_ms(), self._model(model)
         chosen = purpose or self._profile.purpose
         if chosen is None:
             raise RequestError(
@@ -130,6 +131,12 @@ class Inquirer:
         secret = prepared.result_key.secret()
         self._files.keep(Kept(answer=answer, result_secret=secret, consent_salt=prepared.consent_salt))
         return prepared
+
+    def _model(self, name: str) -> ListedModel:
+        known = {listed.name: listed for listed in self._consortium.models}
+        if name not in known:
+            raise RequestError(f"model: expected one of {', '.join(known)}, got {name!r}", ErrorCode.UNKNOWN_MODEL)
+        return known[name]
 
     async def show(self, query: str, *, wait_audit: bool = False) -> Answer:
         """Return a kept answer, after asking the operator for what it does not know yet.

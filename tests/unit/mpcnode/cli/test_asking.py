@@ -1,0 +1,56 @@
+"""`mpcnode query` without an operator: what is refused before anything is sent, its code and its exit code."""
+
+import sys
+
+import pytest
+
+from mpcnode.cli.main import main
+from mpcnode.errors import Exit
+
+SUBJECT = "DE-PLANTED-4711"
+
+
+@pytest.fixture
+def mpcnode(own_network, monkeypatch, capfd):
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", ["mpcnode", *words])
+        monkeypatch.setenv("MPCNODE_PROFILE", str(own_network.profile))
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return ended.value.code, capfd.readouterr().err
+
+    return run
+
+
+def ask(*words, subject=SUBJECT, model="credit-rating"):
+    return ("query", "ask", "--model", model, "--subject", subject, *words)
+
+
+REFUSED = {
+    "an unknown model": (ask(model="no-such-model"), Exit.QUERY_OUTDATED, "UNKNOWN_MODEL"),
+    "a purpose that is not allowed": (ask("--purpose", "curiosity"), Exit.QUERY_NOT_ALLOWED, "PURPOSE_NOT_ALLOWED"),
+    "no subject": (ask(subject=""), Exit.QUERY_REFUSED, "MALFORMED_ID"),
+    "a subject too long": (ask(subject=SUBJECT * 5), Exit.QUERY_REFUSED, "MALFORMED_ID"),
+    "a subject with a line break": (ask(subject=SUBJECT + "\n2"), Exit.QUERY_REFUSED, "MALFORMED_ID"),
+    "nobody to ask": (ask(), Exit.UNAVAILABLE, "UNAVAILABLE"),
+    "an answer that was never asked": (("query", "show", "ab" * 32), Exit.QUERY_UNKNOWN, "UNKNOWN_QUERY"),
+    "an id that is none": (("query", "show", "../../etc/passwd"), Exit.QUERY_UNKNOWN, "UNKNOWN_QUERY"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_refusal_is_one_line_with_its_code_and_tells_no_subject(mpcnode, own_network, case):
+    words, code, name = REFUSED[case]
+    exit_code, err = mpcnode(*words)
+    assert (exit_code, err.split(": ")[:2]) == (code, ["mpcnode", name])
+    assert err.count("\n") == 1
+    assert SUBJECT not in err
+    answers = list((own_network.inquirer / "answers").iterdir())
+    assert len(answers) == (1 if case == "nobody to ask" else 0)
+
+
+def test_a_key_that_the_consortium_does_not_list_is_refused(mpcnode, own_network):
+    """An inquirer that is not registered: its key is another than the document's."""
+    other = own_network.node("operator").keys / "identity.key"
+    (own_network.inquirer / "inquirer.key").write_bytes(other.read_bytes())
+    assert mpcnode(*ask())[0] == Exit.KEYS
