@@ -100,7 +100,7 @@ class Intake:
         added = 0
         for data in txs:
             if not self._pace.allows(sender, asyncio.get_running_loop().time()):
-                _log.warning("gossip.limited", peer=sender)
+                _log.debug("gossip.limited", peer=sender)
                 break
             try:
                 pooled = self._check(data)

@@ -1,6 +1,7 @@
 """Replicas of one process: joined by a transport in memory that can lose and cut, with a clock that can be set."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from contextlib import asynccontextmanager
@@ -8,6 +9,7 @@ from contextlib import asynccontextmanager
 from nacl.signing import SigningKey
 
 from ledger.consensus import Timing
+from ledger.errors import UnavailableError
 from ledger.ports import Executor, Inbox, Store
 from ledger.replica import Replica
 from ledger.store import MemoryStore
@@ -78,7 +80,8 @@ class Hub:
         while True:
             items = await queue.get()
             if to in self.inboxes and sender in self.inboxes:
-                await inbox.receive(sender, items)
+                with contextlib.suppress(UnavailableError):  # it stops just now
+                    await inbox.receive(sender, items)
 
 
 class HubTransport:
@@ -149,6 +152,10 @@ class Cluster:
             self._running[index].cancel()
         for index in indices:
             await asyncio.gather(self._running.pop(index), return_exceptions=True)
+
+    def indices(self) -> frozenset[int]:
+        """Replicas that were started and not stopped."""
+        return frozenset(self._running)
 
     async def failure(self, index: int) -> BaseException:
         """What a replica died of."""

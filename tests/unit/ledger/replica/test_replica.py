@@ -1,6 +1,7 @@
 """Replicas of one process, joined in memory: what their daemons may rely on."""
 
 import asyncio
+import random
 from contextlib import aclosing
 
 import pytest
@@ -210,6 +211,35 @@ def test_after_a_crash_of_all_the_chain_goes_on(cluster):
     asyncio.run(run())
 
 
+def test_through_loss_and_restarts_all_end_at_one_head():
+    cluster, source = Cluster(genesis_of(5, validators=4)), random.Random(0)
+    cluster.hub.drop = lambda _sender, _to, _item: source.random() < 0.25
+
+    async def client(index):
+        for number in range(6):
+            await cluster.replicas[index].submit(fresh(cluster, index * 100 + number, sender=index))
+
+    async def restart():
+        while True:
+            await asyncio.sleep(source.uniform(0.2, 0.6))
+            await cluster.stop(3)
+            cluster.start(3)
+
+    async def run():
+        async with cluster.running(*ALL, 4):
+            restarting = asyncio.get_running_loop().create_task(restart())
+            await asyncio.wait_for(asyncio.gather(*map(client, (0, 1, 2, 4))), 60)
+            restarting.cancel()
+            await asyncio.gather(restarting, return_exceptions=True)
+            if 3 not in cluster.indices():
+                cluster.start(3)
+            highest = max([(await cluster.replicas[index].status()).height for index in (0, 1, 2, 4)])
+            await at_height(cluster, highest, (*ALL, 4))
+            assert len(await heads(cluster, (*ALL, 4))) == 1
+
+    asyncio.run(run())
+
+
 def test_a_lost_log_observes_until_the_next_height(cluster):
     async def run():
         async with cluster.running(*ALL):
@@ -368,9 +398,10 @@ def test_a_flood_of_gossip_is_limited(cluster):
                 raise DecodeError("junk")
 
             intake._check = check
+            intake._pace.per_second = 0
             for _ in range(300):
                 intake.take(ReplicaId(1), junk.txs)
-            assert len(checked) <= 2_100
+            assert 1_990 <= len(checked) <= 2_000
 
     asyncio.run(run())
 
