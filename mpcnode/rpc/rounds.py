@@ -50,6 +50,8 @@ class _Link:
     outgoing: asyncio.Queue[peer_pb2.Frame] = field(default_factory=lambda: asyncio.Queue(FRAMES_WAITING_MAX))
     attached: bool = False
     """A stream carries it; a new stream of the same peer supersedes it."""
+    lost: asyncio.Event = field(default_factory=asyncio.Event)
+    """It carries nothing any more; its stream ends."""
 
 
 class _LinkLostError(Exception):
@@ -139,7 +141,7 @@ class Rounds:
         link = self._links[peer]
         link.attached = True
         try:
-            await first_of(self._receive(peer, read), self._send(peer, link.outgoing, write))
+            await first_of(self._receive(peer, read), self._send(peer, link.outgoing, write), _superseded(link))
         finally:
             if self._links[peer] is link:
                 self._lose(peer)
@@ -201,6 +203,7 @@ class Rounds:
         return True
 
     def _lose(self, peer: MemberIndex) -> None:
+        self._links[peer].lost.set()
         self._links[peer] = _Link()
         for session in self._sessions.values():
             if peer in session.others and not session.arrived.full():
@@ -216,6 +219,11 @@ class Rounds:
             yield SessionRounds(session, state, [self._links[peer] for peer in others])
         finally:
             del self._sessions[session]
+
+
+async def _superseded(link: _Link) -> None:
+    await link.lost.wait()
+    raise _LinkLostError("another stream of this peer took its place")
 
 
 class SessionRounds:

@@ -106,14 +106,14 @@ def call(key=LENDER, method=FOLLOW, query=QUERY, *, chain=CHAIN, ahead_ms=60_000
 
 async def followed(channel, signed):
     try:
-        return [state async for state in channel.follow(signed, 5)]
+        return [state async for state in channel.follow(signed, 20)]
     except NodeError as error:
         return str(error.code)
 
 
 async def receipt(channel, signed):
     try:
-        return await channel.receipt(signed, 5)
+        return await channel.receipt(signed, 20)
     except NodeError as error:
         return str(error.code)
 
@@ -121,7 +121,7 @@ async def receipt(channel, signed):
 def test_the_inquirer_is_answered():
     async def work():
         async with Place().open() as channel:
-            assert await channel.ask(SEALED, 5) == 7
+            assert await channel.ask(SEALED, 20) == 7
             assert len(await followed(channel, call())) == 1
             assert await receipt(channel, call(method=GET_RECEIPT)) == b"receipt"
 
@@ -141,7 +141,7 @@ def test_every_code_reaches_the_client_and_its_documented_exit_code(code, capsys
         place.desk.error = kind("4711-planted-in-a-message", code)
         async with place.open() as channel:
             with pytest.raises((CallerError, UnavailableError)) as caught:
-                await channel.ask(SEALED, 5)
+                await channel.ask(SEALED, 20)
             return caught.value
 
     error = asyncio.run(work())
@@ -157,7 +157,7 @@ def test_an_unforeseen_error_is_internal_and_tells_nothing():
         place.desk.error = KeyError("4711")
         async with place.open() as channel:
             with pytest.raises(NodeError) as caught:
-                await channel.ask(SEALED, 5)
+                await channel.ask(SEALED, 20)
             return caught.value
 
     assert "4711" not in str(error := asyncio.run(work()))
@@ -244,7 +244,7 @@ GARBAGE = (b"\xff" * 9, b"\x0a\xff\xff\xff\xff\x0f", b"\x12" + b"\x80" * 11, b"\
 def test_malformed_bytes_get_a_status_and_the_next_call_an_answer():
     async def tried(raw, name, data):
         path = f"/mpcnode.v1.InquiryService/{name}"
-        answer = raw.unary_stream(path)(data, timeout=5) if name == "Follow" else raw.unary_unary(path)(data, timeout=5)
+        answer = raw.unary_stream(path)(data, timeout=20) if name == "Follow" else raw.unary_unary(path)(data, timeout=5)
         return await answer.code()
 
     async def work():
@@ -254,7 +254,7 @@ def test_malformed_bytes_get_a_status_and_the_next_call_an_answer():
             names = ("Ask", "GetReceipt", "Follow", "Nothing")
             said = [await tried(raw, name, data) for name in names for data in (*GARBAGE, b"")]
             place.desk.error = None
-            assert await channel.ask(SEALED, 5) == 7
+            assert await channel.ask(SEALED, 20) == 7
             return said
 
     assert not set(asyncio.run(work())) & {grpc.StatusCode.OK, grpc.StatusCode.DEADLINE_EXCEEDED}
@@ -266,13 +266,13 @@ def test_oversize_messages_and_metadata_are_refused_before_anybody_reads_them():
         async with place.open() as channel, place.raw() as raw:
             stub: Any = inquiry_pb2_grpc.InquiryServiceStub(raw)
             with pytest.raises(grpc.aio.AioRpcError) as caught:
-                await stub.Ask(inquiry_pb2.AskRequest(inquirer=bytes(INQUIRY_BYTES_MAX)), timeout=5)
+                await stub.Ask(inquiry_pb2.AskRequest(inquirer=bytes(INQUIRY_BYTES_MAX)), timeout=20)
             assert code_of(caught.value) == "RESOURCE_EXHAUSTED"
             metadata = (("padding", "x" * 64 * 1024),)
             with pytest.raises(grpc.aio.AioRpcError) as caught:
-                await stub.Ask(inquiry_pb2.AskRequest(), metadata=metadata, timeout=5)
+                await stub.Ask(inquiry_pb2.AskRequest(), metadata=metadata, timeout=20)
             assert code_of(caught.value) == "RESOURCE_EXHAUSTED"
-            assert await channel.ask(SEALED, 5) == 7
+            assert await channel.ask(SEALED, 20) == 7
             assert len(place.desk.asked) == 1
 
     asyncio.run(work())

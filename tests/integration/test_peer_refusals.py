@@ -65,7 +65,7 @@ def request(signer, to, said="accept", body=b"payload", *, chain=CHAIN, key=None
 async def answer(channel, message):
     """The code of the refusal, `ok`, or the bare status of a call that reached no handler."""
     try:
-        await peer_pb2_grpc.PeerServiceStub(channel).Deliver(message, timeout=5)
+        await peer_pb2_grpc.PeerServiceStub(channel).Deliver(message, timeout=20)
     except grpc.aio.AioRpcError as failure:
         return code_of(failure)
     return "ok"
@@ -266,12 +266,12 @@ def test_malformed_bytes_get_a_status_and_the_next_message_an_answer():
             for data in GARBAGE:
                 for method in (deliver, unknown):
                     with pytest.raises(grpc.aio.AioRpcError) as caught:
-                        await method(data, timeout=5)
+                        await method(data, timeout=20)
                     said.append(caught.value.code())
-                call = rounds(timeout=5)
+                call = rounds(timeout=20)
                 await call.write(data)
                 await call.done_writing()
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(20):
                     said.append(await call.code())
             assert await answer(channel, request(INSURER_MPC, BANK_MPC)) == "ok"
             return said, listener.taken
@@ -298,7 +298,7 @@ def test_oversize_messages_and_metadata_are_refused():
                 refused = await answer(channel, large)
                 stub, metadata = peer_pb2_grpc.PeerServiceStub(channel), (("padding", "x" * 64 * 1024),)
                 with pytest.raises(grpc.aio.AioRpcError) as caught:
-                    await stub.Deliver(request(INSURER_MPC, BANK_MPC), metadata=metadata, timeout=5)
+                    await stub.Deliver(request(INSURER_MPC, BANK_MPC), metadata=metadata, timeout=20)
                 assert await answer(channel, request(INSURER_MPC, BANK_MPC)) == "ok"
                 return refused, caught.value.code(), len(listener.taken)
 
@@ -311,7 +311,7 @@ def test_whatever_a_handler_raises_is_a_status_without_its_message():
         listener.fails_with = KeyError("4711-planted-in-an-exception")
         async with listener.running(), listener.channel(tls(INSURER_MPC)) as channel:
             with pytest.raises(grpc.aio.AioRpcError) as caught:
-                await peer_pb2_grpc.PeerServiceStub(channel).Deliver(request(INSURER_MPC, BANK_MPC), timeout=5)
+                await peer_pb2_grpc.PeerServiceStub(channel).Deliver(request(INSURER_MPC, BANK_MPC), timeout=20)
             return caught.value
 
     failure = asyncio.run(work())
