@@ -82,8 +82,15 @@ class LedgerLink:
             for query in {event.query for event in of_tx}:
                 self._places[query].append(Place(block.header.height, index))
             events += of_tx
-        for query in self._view.apply(block.header.height, block.header.timestamp_ms, events):
+        changed = self._view.apply(block.header.height, block.header.timestamp_ms, events)
+        self._forget_places()
+        for query in changed:
             self._tell(query)
+
+    def _forget_places(self) -> None:
+        """Forget the oldest queries that the view has forgotten."""
+        while self._places and self._view.get(oldest := next(iter(self._places))) is None:
+            del self._places[oldest]
 
     def _tell(self, query: QueryId) -> None:
         view = self._view.get(query)

@@ -36,6 +36,9 @@ ENDED = {
 }
 """Ends without an answer."""
 
+FINAL_VERDICTS = (Verdict.MATCH.name, Verdict.MISMATCH.name)
+"""INCOMPLETE may be replaced."""
+
 OnProgress = Callable[[Progress], None]
 
 
@@ -147,8 +150,8 @@ class Inquirer:
         """
         kept = self._files.load(self._files.find(query))
         answer = kept.answer
-        is_settled = answer.verdict is not None or answer.state in ENDED.values()
-        if is_settled or (answer.audit == AuditMode.OFF.name.lower() and kept.result_secret is None):
+        is_audited = answer.audit == "off" or answer.verdict in FINAL_VERDICTS
+        if kept.result_secret is None and (is_audited or answer.state in ENDED.values()):
             return answer
         now = self._clock.now_ms()
         return await self._follow(QueryId(bytes.fromhex(answer.query)), now, wait_audit=wait_audit, on_progress=None)
@@ -157,17 +160,14 @@ class Inquirer:
         self, query: QueryId, deadline: Millis, *, wait_audit: bool, on_progress: OnProgress | None
     ) -> Answer:
         """Follow a query until its answer is open (and attested); open it as soon as it is on the ledger."""
-        answer = self._files.load(query.hex()).answer
         call = self._call(FOLLOW, query)
         async with aclosing(self._channel.follow(call, self._patience_s(deadline))) as states:
             async for progress in states:
                 if on_progress is not None:
                     on_progress(progress)
-                if progress.state in ENDED or (progress.state is QueryState.ANSWERED and not wait_audit):
-                    return await self._settle(query)
-                if progress.verdict is not None:
-                    return await self._settle(query)
-        return answer
+                if _is_enough(progress, wait_audit=wait_audit):
+                    break
+        return await self._settle(query)
 
     async def _settle(self, query: QueryId) -> Answer:
         """Fetch and verify the receipt, open what it proves, and keep both."""
@@ -178,7 +178,9 @@ class Inquirer:
             raise RequestError(f"query {query.hex()}: expected the receipt of the own", ErrorCode.RECEIPT_INVALID)
         kept = self._files.load(query.hex())
         answer, secret = self._described(kept.answer, view), kept.result_secret
-        if view.result is not None and secret is not None:
+        if view.state in ENDED:
+            secret = None  # there will never be anything to open
+        elif view.is_released and secret is not None:
             model = load_model(self._consortium, self._consortium.model(answer.model))
             outcome = open_outcome(view, model, OpeningKey(secret))
             answer, secret = (
@@ -226,3 +228,10 @@ class Inquirer:
 
     def _patience_s(self, deadline: Millis) -> float:
         return (max(0, deadline - self._clock.now_ms()) + GRACE_MS) / 1000
+
+
+def _is_enough(progress: Progress, *, wait_audit: bool) -> bool:
+    """Whether the ledger holds everything that is waited for."""
+    if progress.state is QueryState.ANSWERED and progress.mode is not AuditMode.BEFORE_RELEASE:
+        return not wait_audit or progress.verdict is not None
+    return progress.state is QueryState.RELEASED or progress.state in ENDED

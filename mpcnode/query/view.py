@@ -149,6 +149,12 @@ class QueryView:
         waits_for_audit = self.state is QueryState.ANSWERED and self.mode is not AuditMode.OFF
         return self.is_over and not (waits_for_audit and self.attestation is None)
 
+    @property
+    def is_released(self) -> bool:
+        """Whether its answer is the inquirer's to open."""
+        is_answered = self.state is QueryState.ANSWERED and self.mode is not AuditMode.BEFORE_RELEASE
+        return is_answered or self.state is QueryState.RELEASED
+
     def rank_of(self, member: MemberIndex) -> Rank | None:
         """Return a member's rank in the committee; None if it is not in it."""
         return Rank(self.committee.index(member)) if member in self.committee else None

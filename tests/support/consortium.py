@@ -138,7 +138,7 @@ class Setting:
                     classes=0b111,
                     minimum=self.model.minimum_coverage,
                     audit=self.audit,
-                    purposes=(PURPOSE,),
+                    purposes=self.model.purposes,
                 ),
             ),
             inquirers=(ListedInquirer(name="lender", company=CompanyIndex(6), key=LENDER.public, quota_per_day=1_000),),

@@ -1,0 +1,223 @@
+"""The inquirer's client: what it keeps before it asks, when it opens, and what it finds again after a crash."""
+
+import asyncio
+import stat
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from mpcnode.client.answers import AnswerFiles, AnswerState, Kept, pending
+from mpcnode.client.inquirer import Inquirer
+from mpcnode.errors import ErrorCode, RequestError, UnavailableError
+from mpcnode.query.request import SealedRequest
+from mpcnode.rpc.inquiry import Progress
+from mpcnode.sealing.messages import SignedCall
+from mpcnode.types import AuditMode, QueryId, QueryState
+from tests.support.consortium import ALICE, LENDER, NOBODY_KNOWS, PURPOSE, SUBJECT_KEY, Setting
+from tests.support.flow import Flow
+from tests.support.models import CREDIT
+from tests.support.virtual_time import run
+
+
+class DirectChannel:
+    """The operator's desk without a wire between."""
+
+    def __init__(self, flow: Flow) -> None:
+        self.flow = flow
+        self.lose_answer = False
+        self.follows = 0
+
+    async def ask(self, sealed: SealedRequest, _timeout_s: float) -> int:
+        height = await self.flow.desk.ask(sealed)
+        if self.lose_answer:
+            raise UnavailableError("ask: expected an answer, got none")
+        return height
+
+    async def follow(self, call: SignedCall, timeout_s: float) -> AsyncIterator[Progress]:
+        self.follows += 1
+        async with asyncio.timeout(timeout_s):
+            async for view in self.flow.desk.follow(QueryId(call.payload), call.inquirer):
+                yield Progress(
+                    state=view.state,
+                    attempt=view.attempt,
+                    reason=view.end_reason,
+                    waited=view.waited,
+                    mode=view.mode,
+                    verdict=view.verdict,
+                    panel=view.panel,
+                    committed=view.committed,
+                    refused=view.refused,
+                )
+
+    async def receipt(self, call: SignedCall, _timeout_s: float) -> bytes:
+        return await self.flow.desk.receipt(QueryId(call.payload), call.inquirer)
+
+
+def client_of(flow: Flow, directory: Path) -> tuple[Inquirer, DirectChannel]:
+    audit = flow.setting.audit.name.lower().replace("_", " ")
+    document = directory / "credit.toml"
+    document.write_text(CREDIT.replace("after release", audit))
+    listed = replace(flow.consortium.models[0], file=document)
+    profile = SimpleNamespace(
+        consortium=replace(flow.consortium, models=(listed,)),
+        answers_dir=directory / "answers",
+        purpose=PURPOSE,
+        contribute_by_ms=2_000,
+        deadline_ms=30_000,
+    )
+    channel = DirectChannel(flow)
+    inquirer = Inquirer(cast("Any", profile), LENDER, SUBJECT_KEY, cast("Any", channel))
+    inquirer._clock = cast("Any", flow.clock)
+    return inquirer, channel
+
+
+def files(directory: Path) -> AnswerFiles:
+    return AnswerFiles(directory / "answers")
+
+
+@pytest.mark.parametrize(
+    ("subject", "state"), [(ALICE, AnswerState.ANSWERED), (NOBODY_KNOWS, AnswerState.INSUFFICIENT)]
+)
+def test_an_answer_is_opened_kept_and_its_key_destroyed(subject, state, tmp_path):
+    async def scenario():
+        async with Flow() as flow:
+            inquirer, _ = client_of(flow, tmp_path)
+            steps: list[QueryState] = []
+            answer = await inquirer.ask(
+                "credit-rating", subject, wait_audit=True, on_progress=lambda seen: steps.append(seen.state)
+            )
+            clear = flow.clear(subject)
+            assert (answer.state, answer.grade, answer.coverage_band) == (state, clear.grade, clear.coverage_band)
+            assert (answer.verdict, answer.contributed) == ("MATCH", ("bank-data", "insurer-data", "savings-data"))
+            assert steps[0] is QueryState.REGISTERED
+            kept = files(tmp_path).load(answer.query)
+            assert (kept.answer, kept.result_secret) == (answer, None)
+            (receipt,) = (tmp_path / "answers").glob("*.receipt")
+            assert receipt.stem == answer.query
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("audit", "wait_audit", "verdict"),
+    [
+        (AuditMode.AFTER_RELEASE, False, None),
+        (AuditMode.AFTER_RELEASE, True, "MATCH"),
+        (AuditMode.OFF, False, None),
+        (AuditMode.OFF, True, None),
+    ],
+)
+def test_an_answer_is_awaited_with_its_verdict_or_without(audit, wait_audit, verdict, tmp_path):
+    async def scenario():
+        async with Flow(Setting(audit=audit)) as flow:
+            inquirer, _ = client_of(flow, tmp_path)
+            answer = await inquirer.ask("credit-rating", ALICE, wait_audit=wait_audit)
+            assert (answer.state, answer.verdict) == (AnswerState.ANSWERED, verdict)
+            assert answer.grade == flow.clear(ALICE).grade
+
+    run(scenario())
+
+
+def test_no_answer_is_opened_before_it_is_released(tmp_path):
+    async def scenario():
+        async with Flow(Setting(audit=AuditMode.BEFORE_RELEASE)) as flow:
+            inquirer, _ = client_of(flow, tmp_path)
+            flow.chain.drop = lambda _, method: method == "attest"
+            answer = await inquirer.ask("credit-rating", ALICE)
+            assert (answer.state, answer.grade, answer.reason) == (AnswerState.EXPIRED, None, "deadline")
+            assert files(tmp_path).load(answer.query).result_secret is None
+
+    run(scenario())
+
+
+def test_a_query_without_an_answer_says_why(tmp_path):
+    async def scenario():
+        async with Flow(silent=[1, 3]) as flow:
+            inquirer, channel = client_of(flow, tmp_path)
+            answer = await inquirer.ask("credit-rating", ALICE)
+            assert (answer.state, answer.reason) == (AnswerState.REFUSED, "insufficient contributors")
+            assert answer.silent == ("bank-data", "insurer-data")
+            asked = channel.follows
+            assert await inquirer.show(answer.query[:8]) == answer
+            assert channel.follows == asked, "what is settled needs no operator"
+
+    run(scenario())
+
+
+def test_an_answer_survives_a_crash_of_the_client(tmp_path):
+    """The result key is on disk before the request leaves."""
+
+    async def scenario():
+        async with Flow() as flow:
+            inquirer, channel = client_of(flow, tmp_path)
+            channel.lose_answer = True
+            with pytest.raises(UnavailableError):
+                await inquirer.ask("credit-rating", ALICE)
+            (document,) = (tmp_path / "answers").glob("*.json")
+            assert stat.S_IMODE(document.stat().st_mode) == 0o600
+            assert stat.S_IMODE(document.parent.stat().st_mode) == 0o700
+            again, _ = client_of(flow, tmp_path)
+            answer = await again.show(document.stem[:10])
+            assert (answer.state, answer.grade) == (AnswerState.ANSWERED, flow.clear(ALICE).grade)
+            assert answer.latency_ms is not None
+            later = await again.show(document.stem, wait_audit=True)
+            assert (later.verdict, later.grade) == ("MATCH", answer.grade)
+
+    run(scenario())
+
+
+def test_a_request_that_never_left_is_shown_as_unknown(tmp_path):
+    async def scenario():
+        async with Flow() as flow:
+            inquirer, _ = client_of(flow, tmp_path)
+            prepared = inquirer._prepare("credit-rating", ALICE, None, "")
+            with pytest.raises(RequestError) as unknown:
+                await inquirer.show(prepared.request.query.hex())
+            assert unknown.value.code is ErrorCode.UNKNOWN_QUERY
+            assert files(tmp_path).load(prepared.request.query.hex()).result_secret is not None
+
+    run(scenario())
+
+
+def answer_of(query: bytes) -> Kept:
+    answer = pending(QueryId(query), model="m", subject=ALICE, purpose="p", asked_ms=5, audit="off")
+    return Kept(answer=answer, result_secret=bytes(range(32)), consent_salt=bytes(32))
+
+
+def test_what_is_kept_is_what_is_loaded(tmp_path):
+    kept = answer_of(b"\x01" * 32)
+    kept = replace(kept, answer=replace(kept.answer, contributed=("a", "b"), waited=("c",), answered_ms=9))
+    files(tmp_path).keep(kept)
+    assert files(tmp_path).load(kept.answer.query) == kept
+    assert ALICE not in repr(kept)
+    assert kept.answer.latency_ms == 4
+
+
+def test_a_query_is_found_by_the_beginning_of_its_id_if_that_is_of_one_only(tmp_path):
+    for first in (b"\x12\x34", b"\x12\x56"):
+        files(tmp_path).keep(answer_of(first + bytes(30)))
+    assert files(tmp_path).find("1234").startswith("1234")
+    for prefix in ("12", "99", "12 34"):
+        with pytest.raises(RequestError) as unknown:
+            files(tmp_path).find(prefix)
+        assert unknown.value.code is ErrorCode.UNKNOWN_QUERY
+
+
+@pytest.mark.parametrize("damage", [b"", b"{}", b"[1]", b'{"answer": 1}', b"\xff"])
+def test_a_damaged_file_is_said_to_be(damage, tmp_path):
+    kept = answer_of(bytes(32))
+    files(tmp_path).keep(kept)
+    (tmp_path / "answers" / f"{kept.answer.query}.json").write_bytes(damage)
+    with pytest.raises(RequestError):
+        files(tmp_path).load(kept.answer.query)
+
+
+@pytest.mark.parametrize("query", ["", "../../etc/passwd", "Z" * 64, "0" * 63])
+def test_what_is_no_query_id_names_no_file(query, tmp_path):
+    with pytest.raises(RequestError) as malformed:
+        files(tmp_path).load(query)
+    assert malformed.value.code is ErrorCode.MALFORMED_ID
