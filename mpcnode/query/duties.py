@@ -84,7 +84,13 @@ def turn_to_post(view: QueryView, me: MemberIndex) -> Millis | None:
 
 
 def waited_for(view: QueryView) -> int:
-    """Return whom an open query waits for, as far as the ledger shows: silent panel members, or else the committee."""
+    """Return whom an open query waits for, as far as the ledger shows.
+
+    Silent panel members; while computing, whom the attempt before was given up for, or else the whole committee.
+    """
     if view.state is QueryState.REGISTERED:
         return view.silent
-    return sum(1 << member for member in view.committee) if view.state is QueryState.COMPUTING else 0
+    if view.state is not QueryState.COMPUTING:
+        return 0
+    named = view.failures[-1].waited if view.failures else 0
+    return named or sum(1 << member for member in view.committee)

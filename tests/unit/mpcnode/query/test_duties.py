@@ -8,7 +8,18 @@ from ledger.types import Millis
 from mpcnode.query.duties import due_duties, duties, turn_to_post, validator_rank, waited_for
 from mpcnode.types import EndReason, MemberIndex, QueryState, bitmap
 from scripts.vector_query import COMMITTEE, NOW, PANEL, QUERY
-from tests.support.queries import TO_ANSWERED, block_time, ended, folded, query_number, refused, registered
+from tests.support.queries import (
+    TO_ANSWERED,
+    block_time,
+    committed,
+    computing,
+    ended,
+    failed,
+    folded,
+    query_number,
+    refused,
+    registered,
+)
 
 VALIDATORS = tuple(MemberIndex(index) for index in range(9))
 RANKED = sorted(VALIDATORS, key=lambda member: keccak(QUERY + word(member)))
@@ -70,6 +81,16 @@ def test_whom_a_query_waits_for():
     assert waited_for(view_after(registered(), refused(4))) == 1 << 5
     assert waited_for(view_after(*TO_ANSWERED[:4])) == bitmap(COMMITTEE.members)
     assert waited_for(view_after(*TO_ANSWERED)) == 0
+
+
+def test_a_later_attempt_waits_for_whom_the_last_one_was_given_up_for():
+    one, two, three = COMMITTEE.members
+    begun = (*TO_ANSWERED[:4], failed(1, (one, two, three), waited=1 << two, contribute_by=NOW + 30_000))
+    assert waited_for(view_after(*begun)) == PANEL
+    again = (committed(4, 2), committed(5, 2), computing(attempt=2))
+    assert waited_for(view_after(*begun, *again)) == 1 << two
+    nobody = (*TO_ANSWERED[:4], failed(1, (one, two, three), contribute_by=NOW + 30_000))
+    assert waited_for(view_after(*nobody, *again)) == bitmap(COMMITTEE.members)
 
 
 def test_the_committee_posts_by_rank_while_computing():
