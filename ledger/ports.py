@@ -11,6 +11,7 @@ from typing import Protocol
 from ledger.consensus.messages import Record
 from ledger.types import (
     Address,
+    BlockHash,
     Digest,
     FinalBlock,
     Genesis,
@@ -119,6 +120,9 @@ class BlockStore(Protocol):
 
     def final(self, height: Height) -> FinalBlock | None:
         """Block and certificate."""
+
+    def find_block(self, block: BlockHash) -> Height | None:
+        """Height of the block with this hash; None if there is none."""
 
     def receipts(self, height: Height) -> tuple[Receipt, ...]:
         """Receipts of a block; empty if there is none."""

@@ -17,7 +17,7 @@ from ledger.contract.abi import (
     encode_calldata,
     find_function,
 )
-from ledger.contract.artefacts import ADDRESSES, load_artefacts
+from ledger.contract.artefacts import ADDRESSES, Function, load_artefacts
 from ledger.contract.genesis import genesis_calls
 from ledger.encoding import BLOCK_GAS_MAX, TX_GAS_MAX
 from ledger.errors import InvalidError
@@ -26,6 +26,7 @@ from ledger.types import (
     ChainId,
     Digest,
     Genesis,
+    Header,
     Height,
     Millis,
     PublicKey,
@@ -36,7 +37,7 @@ from ledger.types import (
 )
 
 if TYPE_CHECKING:
-    from ledger.contract.machine import Machine
+    from ledger.contract.machine import Machine, Outcome
 
 SYSTEM = Address(bytes(20))
 """Sender of the calls that load genesis; no key has this address."""
@@ -130,11 +131,40 @@ class ContractHost:
         """
         return _view(self._machine_at(root, height, timestamp_ms), method, *args)
 
+    @property
+    def evm_chain_id(self) -> int:
+        """What CHAINID answers: the first 52 bits of the chain (docs/protocol.md 1.3)."""
+        return int.from_bytes(self._chain, "big") >> (len(self._chain) * 8 - _EVM_CHAIN_ID_BITS)
+
+    def code(self, address: Address) -> bytes:
+        """Code at an address, the same at every height; empty where no contract is."""
+        artefacts = load_artefacts()
+        return next((artefacts[name].runtime for name, place in ADDRESSES.items() if place == address), b"")
+
+    def address_of(self, key: PublicKey) -> Address:
+        """Name of a key inside the contracts."""
+        return address_of(key)
+
+    def message_of(self, tx: Transaction) -> tuple[Address, bytes]:
+        """Contract that a transaction calls and its calldata; `SYSTEM` and nothing if there is no such function."""
+        function = find_function(tx.method)
+        if function is None or not function.takes_transactions:
+            return SYSTEM, b""
+        return ADDRESSES[function.contract], _calldata(function, tx)
+
+    def static_call(self, header: Header, sender: Address, target: Address, data: bytes) -> "Outcome":
+        """Call a contract with any calldata on the state after a block, at its time; nothing can change.
+
+        Raises:
+            StorageError: a node of the state is missing.
+        """
+        machine = self._machine_at(header.state_root, header.height, header.timestamp_ms)
+        return machine.call(sender, target, data, _VIEW_GAS, is_static=True)
+
     def _machine_at(self, root: Digest | None, height: Height, timestamp_ms: Millis) -> "Machine":
         from ledger.contract.machine import Machine  # noqa: PLC0415 - py-evm takes a second to import
 
-        chain_id = int.from_bytes(self._chain, "big") >> (len(self._chain) * 8 - _EVM_CHAIN_ID_BITS)
-        return Machine(self._read_node, root, chain_id=chain_id, height=height, timestamp_ms=timestamp_ms)
+        return Machine(self._read_node, root, chain_id=self.evm_chain_id, height=height, timestamp_ms=timestamp_ms)
 
     def _finish(self, machine: "Machine", receipts: tuple[Receipt, ...]) -> Execution:
         validators = self._validators(machine)
@@ -162,14 +192,18 @@ def _execute(machine: "Machine", tx: Transaction) -> Receipt:
     # the end of its own; as it is, length and number of signers tell where each begins.
     if len({len(cosigner.statement) for cosigner in tx.cosigners}) > 1:
         return Receipt(ok=False, gas=0, reason="UNEQUAL_STATEMENTS")
-    data = encode_calldata(
+    data = _calldata(function, tx)
+    done = machine.call(address_of(tx.sender), ADDRESSES[function.contract], data, TX_GAS_MAX)
+    return Receipt(ok=done.ok, gas=done.gas, reason=done.reason, logs=done.logs)
+
+
+def _calldata(function: Function, tx: Transaction) -> bytes:
+    return encode_calldata(
         function,
         [address_of(cosigner.key) for cosigner in tx.cosigners],
         b"".join(cosigner.statement for cosigner in tx.cosigners),
         tx.args,
     )
-    done = machine.call(address_of(tx.sender), ADDRESSES[function.contract], data, TX_GAS_MAX)
-    return Receipt(ok=done.ok, gas=done.gas, reason=done.reason, logs=done.logs)
 
 
 def _view(machine: "Machine", method: str, *args: object) -> tuple[object, ...]:

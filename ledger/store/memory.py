@@ -10,7 +10,7 @@ from ledger.ports import Decision, FoundLog, Place
 from ledger.store.audit import Counts
 from ledger.store.rows import check_node
 from ledger.store.votes import check_consistent
-from ledger.types import Address, FinalBlock, Header, Height, Receipt, TxId, Validator, Vote, VoteKind
+from ledger.types import Address, BlockHash, FinalBlock, Header, Height, Receipt, TxId, Validator, Vote, VoteKind
 
 
 @dataclass(slots=True)
@@ -38,6 +38,11 @@ class MemoryStore:
         """Block and certificate."""
         found = self._decision(height)
         return found.final if found else None
+
+    def find_block(self, block: BlockHash) -> Height | None:
+        """Height of the block with this hash."""
+        headers = (decision.final.block.header for decision in self._decisions)
+        return next((header.height for header in headers if block_hash(header) == block), None)
 
     def receipts(self, height: Height) -> tuple[Receipt, ...]:
         """Receipts of a block."""

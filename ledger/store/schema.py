@@ -14,6 +14,7 @@ CREATE TABLE blocks (
     certificate BLOB,
     validators BLOB NOT NULL
 );
+CREATE INDEX blocks_by_hash ON blocks (hash);
 CREATE TABLE receipts (height INTEGER PRIMARY KEY, data BLOB NOT NULL);
 CREATE TABLE txs (id BLOB PRIMARY KEY, height INTEGER NOT NULL, idx INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE logs (

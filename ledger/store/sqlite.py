@@ -34,6 +34,7 @@ from ledger.store.schema import APPLICATION_ID, VERSION, statements
 from ledger.store.votes import VoteKey, check_consistent
 from ledger.types import (
     Address,
+    BlockHash,
     Certificate,
     FinalBlock,
     Header,
@@ -129,6 +130,12 @@ class SqliteStore:
             header, certificate = blob(row[0]), row[3]
             read = read_header(header, blob(row[1]), height)
             return read_final(read, header, blob(row[2]), None if certificate is None else blob(certificate))
+
+    def find_block(self, block: BlockHash) -> Height | None:
+        """Height of the block with this hash."""
+        with self._guarded("block"):
+            row = self._row("SELECT height FROM blocks WHERE hash = ?", block)
+            return Height(integer(row[0])) if row else None
 
     def receipts(self, height: Height) -> tuple[Receipt, ...]:
         """Receipts of a block, checked against its header."""

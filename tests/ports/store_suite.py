@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 
 from ledger.chain import Head
-from ledger.encoding import decode_transaction, proposal_statement, transaction_id
+from ledger.encoding import block_hash, decode_transaction, proposal_statement, transaction_id
 from ledger.errors import StorageError
 from ledger.ports import Decision, Place, Store
-from ledger.types import Block, FinalBlock, Height, Proposal, TxId, View, Vote, VoteKind
+from ledger.types import Block, BlockHash, FinalBlock, Height, Proposal, TxId, View, Vote, VoteKind
 from tests.support.chains import (
     CHAIN,
     block_on,
@@ -104,6 +104,8 @@ class StoreSuite:
             assert [store.locate(tx_id) for tx_id in decided.tx_ids] == [Place(Height(height), n) for n in (0, 1)]
             for key, value in decided.nodes.items():
                 assert store.read_node(key) == value
+            assert store.find_block(block_hash(decided.final.block.header)) == height
+        assert store.find_block(BlockHash(bytes(32))) is None
         assert store.locate(TxId(bytes(32))) is None
         assert store.final(Height(6)) is None
         assert store.final(Height(0)) == FinalBlock(

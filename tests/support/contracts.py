@@ -314,11 +314,14 @@ class World:
     def register(self, query: bytes, **options) -> Receipt:
         return self.run(self.register_tx(self.request(query, **options)))
 
-    def commit(self, query: bytes, sender: int, *, attempt: int = 1, count: int | None = None, envelope=b"e" * 600):
+    def commit_tx(self, query: bytes, sender: int, *, attempt: int = 1, count: int | None = None, envelope=b"e" * 600):
         count = len(self.get(query)["committee"]) if count is None else count
         commitments = [hashlib.sha256(bytes([sender, node])).digest() for node in range(count)]
         args = encode_args("queries.commit_input", query, attempt, commitments, envelope)
-        return self.run(self.tx(sender, "queries.commit_input", args))
+        return self.tx(sender, "queries.commit_input", args)
+
+    def commit(self, query: bytes, sender: int, **options) -> Receipt:
+        return self.run(self.commit_tx(query, sender, **options))
 
     def call(self, sender: int, method: str, *values: object) -> Receipt:
         return self.run(self.tx(sender, f"queries.{method}", encode_args(f"queries.{method}", *values)))
