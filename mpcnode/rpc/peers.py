@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeAlias
 
 import grpc
-from tenacity import AsyncRetrying, retry_if_exception, wait_exponential_jitter
+from tenacity import AsyncRetrying, retry_if_exception, wait_exponential, wait_random
 
 from ledger.types import ChainId, Signature
 from mpcnode.errors import NotAllowedError, PeerRefusedError
@@ -25,8 +25,8 @@ KINDS: Mapping[str, Kind] = {str(kind): kind for kind in Kind}
 DELIVERY_S = 10.0
 """One try of a delivery; tries go on until the caller gives up."""
 
-_RETRY_S = 0.2
-_RETRY_S_MAX = 3.0
+_PATIENCE = wait_exponential(multiplier=0.2, max=3.0) + wait_random(0.0, 0.1)
+"""Between tries, s: twice as long each time."""
 
 
 class PeerServicer(peer_pb2_grpc.PeerServiceServicer):
@@ -132,9 +132,7 @@ class Peers:
         request = peer_pb2.DeliverRequest(
             kind=kind, sender=self._me, receiver=to, payload=payload, signature=signed.signature
         )
-        tries = AsyncRetrying(
-            retry=retry_if_exception(_may_pass), wait=wait_exponential_jitter(_RETRY_S, _RETRY_S_MAX), reraise=True
-        )
+        tries = AsyncRetrying(retry=retry_if_exception(_may_pass), wait=_PATIENCE, reraise=True)
         try:
             await tries(self._stubs[to].Deliver, request, wait_for_ready=True, timeout=DELIVERY_S)
         except grpc.aio.AioRpcError as failure:
