@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import grpc
 import pytest
 
 from ledger.contract.abi import decode_log
@@ -24,12 +25,13 @@ from mpcnode.adapters.keystore import load_key
 from mpcnode.client import Answer, Inquirer
 from mpcnode.config.profile import load_profile
 from mpcnode.devnet import processes
-from mpcnode.devnet.control import bring_up, take_down
+from mpcnode.devnet.control import bring_up, report, take_down
 from mpcnode.devnet.creation import create
 from mpcnode.devnet.plan import Layout
 from mpcnode.sealing.keyfile import KeyKind
 from mpcnode.sealing.keys import verify
 from mpcnode.sealing.pseudonyms import make_pseudonym, normalise
+from tests.support.abuse import abuse
 from tests.support.planted import Plant, byte_forms, contents, files, findings, number_forms, text_forms
 
 pytestmark = pytest.mark.network
@@ -92,6 +94,12 @@ class Run:
     failed: Answer | None = None
     """Of the query one of whose attempts failed."""
     secrets: dict[str, bytes] = field(default_factory=dict)
+    abused: dict[str, set[grpc.StatusCode]] = field(default_factory=dict)
+    """What each daemon said to bytes that make no sense."""
+    ready: dict[str, bool] = field(default_factory=dict)
+    """Who was ready after that."""
+    last: Answer | None = None
+    """Of the query after that."""
     live: dict[Path, bytes] = field(default_factory=dict)
     """All files while the daemons still ran: write-ahead logs hold what is not in the databases yet."""
 
@@ -139,6 +147,14 @@ async def ask_with_a_failed_attempt(run: Run, inquirer: Inquirer) -> Answer:
             os.kill(node.pid, signal.SIGCONT)
 
 
+async def ask_after_abuse(run: Run) -> None:
+    """Try everything that a member can send to the others; then ask again."""
+    run.abused = await abuse(run.layout, "bank-mpc")
+    run.ready = {daemon.name: daemon.ready for daemon in await report(run.layout)}
+    async with Inquirer.open(run.layout.profile) as inquirer:
+        run.last = await inquirer.ask("wealth", KNOWN, wait_audit=True)
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     root = tmp_path_factory.mktemp("p")
@@ -152,6 +168,7 @@ def run(tmp_path_factory):
         asyncio.run(bring_up(layout, lambda _: None))
         with pytest.MonkeyPatch.context() as monkeypatch:
             asyncio.run(ask_all(done, monkeypatch))
+            asyncio.run(ask_after_abuse(done))
         done.live = dict(files([layout.nodes]))
     finally:
         outcome = asyncio.run(take_down(layout))
@@ -248,6 +265,17 @@ def test_the_search_finds_what_is_there(run, tmp_path):
         connection.commit()
         assert findings({path: contents(path)}, hunted), "a value that is cut by a page's border"
     connection.close()
+
+
+def test_no_bytes_end_or_hang_a_daemon(run):
+    """Every RPC of every daemon, with a member's certificate and with none: a status, and the next query an answer."""
+    assert set(run.abused) == set(run.layout.daemons())
+    for name, said in run.abused.items():
+        assert grpc.StatusCode.UNIMPLEMENTED in said, name
+        assert grpc.StatusCode.UNAVAILABLE in said, f"{name} talked to somebody without a certificate"
+    assert set(run.ready.values()) == {True}, run.ready
+    assert run.last is not None
+    assert (run.last.state, run.last.verdict) == ("answered", "MATCH")
 
 
 # --------------------------------------------------------------------------- equal sizes
