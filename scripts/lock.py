@@ -1,8 +1,9 @@
 """Pin every package that the project uses, with hashes, for Python 3.11 to 3.13: `python -m scripts.lock`.
 
-Writes configs/requirements.lock, whose names come from setup.cfg (what it needs to run, and its `dev` extra), and
-configs/vyper.lock, the compiler of the contracts. The resolver is uv, because pip's own cannot resolve for several
-Python versions at once; only wheels are admitted, so installing needs no compiler.
+Writes configs/requirements.lock, whose names come from setup.cfg (what it needs to run, and its `dev` extra),
+configs/vyper.lock, the compiler of the contracts, and configs/web3.lock, an Ethereum client for tests. The resolver is
+uv, because pip's own cannot resolve for several Python versions at once; only wheels are admitted, so installing needs
+no compiler.
 """
 
 import argparse
@@ -14,6 +15,8 @@ from scripts.compile_contracts import COMPILER_LOCK, VYPER_VERSION
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCK = ROOT / "configs" / "requirements.lock"
+CLIENT_LOCK = ROOT / "configs" / "web3.lock"
+WEB3_VERSION = "8.0.0"
 HEADER = """\
 # {what}, pinned with its hashes, for Python 3.11 to 3.13 (`make lock` writes this file).
 # pip installs it with --require-hashes: anything else is refused.
@@ -40,7 +43,7 @@ def resolve(uv: str, requirements: str, lock: Path, *, upgrade: bool) -> list[st
 
 
 def main() -> None:
-    """Write both locks."""
+    """Write all locks."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--uv", default="uv", help="the uv program")
     parser.add_argument("--upgrade", action="store_true", help="take the newest versions instead of keeping the pinned")
@@ -48,6 +51,7 @@ def main() -> None:
     for lock, what, requirements in (
         (LOCK, "Every package of the environment", wanted()),
         (COMPILER_LOCK, "The compiler of the contracts and what it needs", f"vyper=={VYPER_VERSION}\n"),
+        (CLIENT_LOCK, "An Ethereum client for `make test-system` and what it needs", f"web3=={WEB3_VERSION}\n"),
     ):
         pinned = resolve(args.uv, requirements, lock, upgrade=args.upgrade)
         lock.write_text(HEADER.format(what=what) + "".join(f"{line}\n" for line in pinned))

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Install the tools that `make test-system` needs beyond Python: systemd-analyze (apt) and buf (npm, under build/node).
+# Install the tools that `make test-system` needs: systemd-analyze (apt), buf and ethers (npm, under build/node), and
+# web3.py in an environment of its own (build/web3).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -23,5 +24,12 @@ if ! cmp -s configs/node/package-lock.json build/node/package-lock.json; then
         rm -f build/node/package-lock.json # so that the next run tries again
         exit 1
     }
+fi
+
+if ! cmp -s configs/web3.lock build/web3/web3.lock; then
+    python3 -m venv --clear build/web3
+    build/web3/bin/pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r configs/web3.lock
+    ln -sf python build/web3/bin/web3-python # the name under which tests look for it
+    cp configs/web3.lock build/web3/web3.lock
 fi
 echo "buf $(build/node/node_modules/@bufbuild/buf-linux-x64/bin/buf --version), $(systemd-analyze --version | head -n 1)"

@@ -8,7 +8,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 NODE_MODULES = ROOT / "build" / "node" / "node_modules"
-FOLDERS = (NODE_MODULES / ".bin", NODE_MODULES / "@bufbuild" / "buf-linux-x64" / "bin")
+WEB3 = ROOT / "build" / "web3" / "bin"
+FOLDERS = (NODE_MODULES / ".bin", NODE_MODULES / "@bufbuild" / "buf-linux-x64" / "bin", WEB3)
 
 
 def need(tool: str) -> str:
