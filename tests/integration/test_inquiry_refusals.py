@@ -244,7 +244,9 @@ GARBAGE = (b"\xff" * 9, b"\x0a\xff\xff\xff\xff\x0f", b"\x12" + b"\x80" * 11, b"\
 def test_malformed_bytes_get_a_status_and_the_next_call_an_answer():
     async def tried(raw, name, data):
         path = f"/mpcnode.v1.InquiryService/{name}"
-        answer = raw.unary_stream(path)(data, timeout=20) if name == "Follow" else raw.unary_unary(path)(data, timeout=5)
+        answer = (
+            raw.unary_stream(path)(data, timeout=20) if name == "Follow" else raw.unary_unary(path)(data, timeout=5)
+        )
         return await answer.code()
 
     async def work():

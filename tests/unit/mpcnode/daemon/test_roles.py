@@ -1,4 +1,4 @@
-"""What a daemon refuses at its start, before it joins anybody: records outside the models, models that it cannot run."""
+"""What a daemon refuses at its start, before it joins anybody: bad records, and models that it cannot run."""
 
 import pytest
 
