@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Install the tools that `make test-system` needs: systemd-analyze (apt), buf and ethers (npm, under build/node), and
-# web3.py in an environment of its own (build/web3).
+# Install the tools that `make test-system` needs: systemd-analyze (apt), buf, ethers and anvil (npm, under build/node),
+# and web3.py in an environment of its own (build/web3).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -32,4 +32,5 @@ if ! cmp -s configs/web3.lock build/web3/web3.lock; then
     ln -sf python build/web3/bin/web3-python # the name under which tests look for it
     cp configs/web3.lock build/web3/web3.lock
 fi
+build/node/node_modules/.bin/anvil --version | head -n 1
 echo "buf $(build/node/node_modules/@bufbuild/buf-linux-x64/bin/buf --version), $(systemd-analyze --version | head -n 1)"

@@ -303,12 +303,16 @@ class World:
         panel = panel_of(self.genesis)
         return order_of(query, attempt, pool_of(self.genesis, panel, excluded)[0])
 
-    def register_tx(self, request: Request, *, sender: int = 0, inquirer: str = "inquirer", copy=COPY, order=None):
+    def register_tx(
+        self, request: Request, *, sender: int = 0, inquirer: str = "inquirer", copy=COPY, order=None
+    ) -> Transaction:
         order = self.pool_order(request.query, 1) if order is None else order
         args = encode_args("queries.register", copy, order)
         return self.tx(sender, "queries.register", args, [(key(inquirer), request.bytes())])
 
-    def tx(self, sender: int, method: str, args: bytes, cosigned: Sequence[tuple[PublicKey, bytes]] = ()):
+    def tx(
+        self, sender: int, method: str, args: bytes, cosigned: Sequence[tuple[PublicKey, bytes]] = ()
+    ) -> Transaction:
         return transaction(key(f"identity {sender}"), method, args, cosigned)
 
     def register(self, query: bytes, **options) -> Receipt:
@@ -340,7 +344,7 @@ class World:
 
     def post_tx(
         self, query: bytes, *, attempt: int = 1, sender: int | None = None, ends=None, signers=None, boxes=None
-    ):
+    ) -> Transaction:
         committee = self.get(query)["committee"]
         ends = self.ends(query, attempt, len(committee)) if ends is None else ends
         signers = committee if signers is None else signers
