@@ -22,10 +22,10 @@ from ledger.consensus.inbox import DECIDED_KEPT_MAX
 from ledger.encoding import BATCH_BYTES_MAX, BLOCK_BYTES_MAX, block_hash, decode_transaction, transaction_id
 from ledger.errors import InvalidError, StorageError, UnavailableError
 from ledger.ports import Decision, Execution, Executor, Place, Store
-from ledger.receipts import encode_receipt_file, prove
 from ledger.replica.mempool import Pooled
 from ledger.replica.opening import open_chain
 from ledger.replica.outcomes import CommittedBlock, TxOutcome
+from ledger.replica.proving import write_receipt
 from ledger.types import (
     Block,
     BlockHash,
@@ -262,14 +262,7 @@ class Engine:
         Raises:
             UnavailableError: there is no such transaction.
         """
-        proofs = []
-        for place in places:
-            final = self._store.final(place.height)
-            if final is None or place.index >= len(final.block.txs) or place.height == 0:
-                raise UnavailableError(f"receipt: expected a transaction, got none at {place}")
-            validators = self._store.validators(Height(place.height - 1))
-            proofs.append(prove(final, self._store.receipts(place.height), validators, place.index))
-        return encode_receipt_file(proofs)
+        return write_receipt(self._store, places)
 
     def newest_vote_of(self, key: PublicKey) -> Vote | None:
         """Return the newest vote of a validator among the certificates of the last blocks."""

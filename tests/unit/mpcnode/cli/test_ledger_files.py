@@ -1,0 +1,165 @@
+"""Reading a replica's files: head, show, prove and export on a chain that is put there, and what they refuse."""
+
+import json
+import sys
+from dataclasses import replace
+
+import pytest
+
+from ledger import merkle
+from ledger.chain import quorum
+from ledger.encoding import block_hash, decode_certificate, decode_header
+from ledger.store import SqliteStore
+from ledger.types import Certificate, Height, Signature, View, VoteKind
+from mpcnode.cli.main import main
+from mpcnode.config.node import load_node
+from tests.support.contracts import START, transaction
+from tests.support.stored_world import BLOCK_MS, QUERY, stored_world
+
+UNKNOWN = "ab" * 32
+
+
+@pytest.fixture(scope="module")
+def world(network):
+    """The world's chain, and a transaction of a member of the network."""
+    member = load_node(network.node("bank-mpc").config).member
+    grown = stored_world()
+    grown.run(transaction(member.identity, "queries.expire", b""))
+    return grown
+
+
+@pytest.fixture
+def node(own_network, world):
+    """The configuration of a daemon whose replica holds the world's chain."""
+    path = own_network.node("bank-mpc").config
+    store = SqliteStore(load_node(path).ledger_dir)
+    for decision in world.store._decisions:
+        header = decision.final.block.header
+        certificate = Certificate(
+            kind=VoteKind.FINALIZE,
+            height=header.height,
+            view=View(1),
+            block_hash=block_hash(header),
+            signers=tuple(range(quorum(4))),
+            signatures=(Signature(bytes(64)),) * quorum(4),
+        )
+        final = replace(decision.final, certificate=certificate if header.height else None)
+        store.commit(replace(decision, final=final))
+    store.close()
+    return path
+
+
+@pytest.fixture
+def run(capsys, monkeypatch):
+    """Run a command in this process, as a shell sees it."""
+    monkeypatch.setenv("GRPC_VERBOSITY", "NONE")
+
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", ["mpcnode", *map(str, words)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return ended.value.code, *capsys.readouterr()
+
+    return run
+
+
+@pytest.fixture
+def shown(run):
+    def shown(*words):
+        code, out, err = run(*words, "--json")
+        assert (code, err) == (0, "")
+        return json.loads(out)
+
+    return shown
+
+
+def test_the_head_is_the_newest_block(run, shown, node, world):
+    found = shown("ledger", "head", "--config", node)
+    assert found["name"] == "bank-mpc"
+    assert (found["head"]["height"], found["head"]["time_ms"]) == (4, START + 4 * BLOCK_MS)
+    assert found["head"]["previous"] == world.head.header.previous.hex()
+    code, out, _ = run("ledger", "head", "--config", node)
+    assert (code, out) == (0, f"bank-mpc: height 4, 2027-01-15T08:00:06.000+00:00, {found['head']['hash']}\n")
+
+
+def test_a_block_shows_its_signers_and_what_was_done(run, shown, node, world):
+    names = [member.name for member in load_node(node).consortium.members]
+    signers = [names[validator.replica] for validator in world.genesis.validators()[:3]]
+    block = shown("ledger", "show", 2, "--config", node)
+    assert (block["signers"], block["proposer"], block["view"]) == (signers, signers[0], 1)
+    assert [tx["result"] for tx in block["transactions"]] == ["ok", "ok", "NOT_IN_PANEL"]
+    assert [tx["events"] for tx in block["transactions"]] == ["InputCommitted", "InputCommitted", ""]
+    code, out, err = run("ledger", "show", 4, "--config", node)
+    assert (code, err) == (0, "")
+    assert "queries.expire  bank-mpc" in out
+    assert shown("ledger", "show", 0, "--config", node)["signers"] == []
+
+
+def test_a_height_that_is_not_there(run, node):
+    code, out, err = run("ledger", "show", 5, "--config", node)
+    assert (out, err) == ("", "mpcnode: REQUEST_FORM: expected a height of at most 4, got 5\n")
+    assert code == 10
+
+
+def test_a_proof_holds_every_transaction_of_the_query(run, shown, node, world, tmp_path):
+    file = tmp_path / "receipt.json"
+    words = ("ledger", "prove", QUERY.hex(), "--output", file, "--config", node)
+    assert shown(*words) == {"query": QUERY.hex(), "file": str(file), "transactions": 3}
+    receipt = json.loads(file.read_bytes())
+    headers = [decode_header(bytes.fromhex(block["header"])) for block in receipt["blocks"]]
+    assert [header.height for header in headers] == [1, 2]
+    certificates = [decode_certificate(bytes.fromhex(block["certificate"])) for block in receipt["blocks"]]
+    assert [certificate.block_hash for certificate in certificates] == list(map(block_hash, headers))
+    sent = [data for height in (1, 2) for data in world.store.final(Height(height)).block.txs]
+    assert [bytes.fromhex(proven["transaction"]) for proven in receipt["transactions"]] == sent[:3]
+    for proven in receipt["transactions"]:
+        path = tuple(map(bytes.fromhex, proven["transaction_path"]))
+        root = headers[proven["block"]].tx_root
+        merkle.verify_path(bytes.fromhex(proven["transaction"]), proven["index"], proven["size"], path, root)
+    code, _, err = run(*words)
+    assert code == 1
+    assert "File exists" in err
+
+
+def test_what_cannot_be_proven(run, node, tmp_path):
+    words = ("--output", tmp_path / "r", "--config", node)
+    code, out, err = run("ledger", "prove", UNKNOWN, *words)
+    assert (code, out, err) == (12, "", f"mpcnode: UNKNOWN_QUERY: query {UNKNOWN}: not on the ledger\n")
+    assert run("ledger", "prove", "xyz", *words)[0] == 2
+    assert not (tmp_path / "r").exists()
+
+
+def test_an_export_has_every_block_or_every_transaction(run, node, world):
+    code, out, _ = run("ledger", "export", "--config", node, "--json")
+    blocks = [json.loads(line) for line in out.splitlines()]
+    assert (code, [block["height"] for block in blocks]) == (0, [0, 1, 2, 3, 4])
+    sent = [data.hex() for data in world.store.final(Height(2)).block.txs]
+    assert blocks[2]["transactions"] == sent
+    assert len(blocks[2]["receipts"]) == 3
+    code, out, _ = run("ledger", "export", "--config", node, "--from", 3, "--to", 9)
+    rows = [line.split("\t") for line in out.splitlines()]
+    assert [(row[0], *row[2:5:2]) for row in rows] == [
+        ("3", "queries.no_such_method", "UNKNOWN_METHOD"),
+        ("4", "queries.expire", "MALFORMED_ARGUMENTS"),
+    ]
+    assert rows[1][3] == "bank-mpc"
+
+
+def test_before_the_first_block(run, shown, own_network, tmp_path):
+    config = own_network.node("bank-mpc").config
+    assert run("ledger", "head", "--config", config) == (0, "bank-mpc: no block yet\n", "")
+    assert shown("ledger", "head", "--config", config) == {"name": "bank-mpc", "head": None}
+    assert run("ledger", "export", "--config", config) == (0, "", "")
+    assert run("ledger", "prove", UNKNOWN, "--output", tmp_path / "r", "--config", config)[0] == 12
+
+
+def test_a_daemon_that_runs_is_told(run, own_network):
+    path = own_network.node("bank-mpc").config
+    node = load_node(path)
+    store = SqliteStore(node.ledger_dir)
+    try:
+        code, out, err = run("ledger", "head", "--config", path)
+    finally:
+        store.close()
+    expected = f"bank-mpc: expected its daemon to be stopped, got one that holds {node.ledger_dir}"
+    assert (code, out, err) == (33, "", f"mpcnode: LOCKED: {expected}\n")
