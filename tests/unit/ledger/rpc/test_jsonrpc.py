@@ -16,7 +16,7 @@ from ledger.errors import StorageError
 from ledger.rpc.ethereum import bloom, matches
 from ledger.rpc.jsonrpc import JsonRpc, Limits
 from ledger.store import MemoryStore
-from ledger.types import Height, Log
+from ledger.types import Height, Log, Signature
 from tests.support.contracts import CHAIN, GET_FIELDS, START, key
 from tests.support.stored_world import BLOCK_MS, QUERY, StoredWorld, stored_world
 
@@ -142,7 +142,7 @@ def test_a_transaction_is_the_call_that_the_contract_saw(world, endpoint):
 
 def test_a_signature_is_shown_as_two_numbers(world):
     other = StoredWorld(genesis=world.genesis)
-    other.run(replace(other.tx(0, "queries.expire", b""), signature=bytes(range(64))))
+    other.run(replace(other.tx(0, "queries.expire", b""), signature=Signature(bytes(range(64)))))
     shown = result(other.endpoint(), "eth_getTransactionByHash", tx_ids(other, 1)[0])
     assert bytes.fromhex(shown["r"][2:]) == bytes(range(32))
     assert bytes.fromhex(shown["s"][2:]) == bytes(range(63, 31, -1))
