@@ -180,3 +180,31 @@ def test_one_restart_of_anybody_at_any_time_does_not_stop_a_query(member, at_ms)
             assert await flow.opened(asked) == flow.clear(ALICE)
 
     run(scenario())
+
+
+def test_a_session_in_the_journal_is_not_run_whatever_else_a_node_believes():
+    """Even if nothing but the journal says that it was started."""
+
+    async def scenario():
+        async with Flow() as flow:
+            journal, frames = flow.journals[NODES[0]], []
+            put_once = journal.put_once
+
+            async def put_before(kind: str, key: bytes, value: bytes) -> bool:
+                if kind == "started" and not journal.count(kind):
+                    await put_once(kind, key, value)
+                return await put_once(kind, key, value)
+
+            def note(data: bytes) -> bytes:
+                frames.append(flow.view(asked).attempt)
+                return data
+
+            journal.put_once = put_before  # type: ignore[method-assign]
+            flow.network.faults.append(Fault(kind=ROUNDS, sender=NODES[0], tamper=note))
+            asked = await flow.ask(ALICE)
+            view = await flow.settled(asked)
+            assert [event.reason for event in view.failures] == [FailReason.ABORT]
+            assert (view.attempt, view.verdict) == (2, Verdict.MATCH)
+            assert set(frames) == {2}
+
+    run(scenario())
