@@ -7,9 +7,7 @@ async def scenario():
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import structlog
@@ -19,16 +17,14 @@ from ledger.types import Millis
 from mpcnode.adapters.ledger_link import LedgerLink
 from mpcnode.client.asking import Prepared, Question, prepare
 from mpcnode.client.opening import open_outcome, view_of_receipt
-from mpcnode.errors import CATALOGUE, ErrorCode, PeerRefusedError, SessionError, code_of
 from mpcnode.query.committee import pool_order
 from mpcnode.query.messages import Kind
 from mpcnode.query.view import QueryView
 from mpcnode.roles.operator import Operator
-from mpcnode.roles.ports import Call
+from mpcnode.roles.ports import Call, Handler
 from mpcnode.roles.timekeeper import Timekeeper
-from mpcnode.rpc.permissions import PERMISSIONS, check_permission
 from mpcnode.scorecard import Outcome, evaluate
-from mpcnode.types import FailReason, MemberIndex, QueryId, SessionId
+from mpcnode.types import FailReason, MemberIndex, QueryId
 from tests.support.consortium import (
     LENDER,
     OPERATOR,
@@ -46,178 +42,9 @@ from tests.support.consortium import (
     stream,
 )
 from tests.support.fake_ledger import FakeChain, FakeReplica, LoopClock
+from tests.support.fake_peers import ROUNDS, Fault, MemoryJournal, Network, Sent
 
-_PASSING = {"UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "CANCELLED", "INTERNAL", "UNKNOWN"}
-ROUNDS = "rounds"
-
-
-@dataclass(kw_only=True)
-class Fault:
-    """What happens to messages of a kind (or of `ROUNDS`) from one daemon to another; None: any."""
-
-    kind: str | None = None
-    sender: int | None = None
-    receiver: int | None = None
-    drop: bool = False
-    delay_ms: int = 0
-    copies: int = 1
-    tamper: Callable[[bytes], bytes] = lambda data: data
-    times: int = 1_000_000
-    """How often it happens."""
-
-    def hits(self, kind: str, sender: int, receiver: int) -> bool:
-        named = ((self.kind, kind), (self.sender, sender), (self.receiver, receiver))
-        if self.times <= 0 or any(wanted is not None and wanted != got for wanted, got in named):
-            return False
-        self.times -= 1
-        return True
-
-
-NO_FAULT = Fault()
-
-
-@dataclass(frozen=True)
-class Sent:
-    """A message that arrived at its receiver's handler."""
-
-    kind: str
-    sender: int
-    receiver: int
-    payload: bytes
-
-
-class MemoryJournal:
-    """A journal in memory: what was put is durable, and outlives the daemon."""
-
-    def __init__(self) -> None:
-        self.entries: dict[tuple[str, bytes], bytes] = {}
-        self.after_put: Callable[[str], None] = lambda _kind: None
-        """Told after an entry became durable and before its writer goes on."""
-
-    async def put_once(self, kind: str, key: bytes, value: bytes) -> bool:
-        is_new = (kind, key) not in self.entries
-        self.entries.setdefault((kind, key), value)
-        self.after_put(kind)
-        await asyncio.sleep(0)
-        return is_new
-
-    async def get(self, kind: str, key: bytes) -> bytes | None:
-        return self.entries.get((kind, key))
-
-    async def items(self, kind: str, newest: int) -> Sequence[tuple[bytes, bytes]]:
-        return [(key, value) for (of, key), value in self.entries.items() if of == kind][-newest:]
-
-    def count(self, kind: str) -> int:
-        return sum(of == kind for of, _ in self.entries)
-
-
-class Network:
-    """Hands messages and frames from daemon to daemon, as well as its faults let it."""
-
-    def __init__(self, flow: "Flow") -> None:
-        self._flow = flow
-        self.faults: list[Fault] = []
-        self.sent: list[Sent] = []
-        self.refused: list[Sent] = []
-        self._sessions: dict[tuple[SessionId, int], asyncio.Queue[tuple[MemberIndex, int, bytes] | SessionError]] = {}
-
-    def fault(self, kind: str, sender: int, receiver: int) -> Fault:
-        return next((fault for fault in self.faults if fault.hits(kind, sender, receiver)), NO_FAULT)
-
-    def of(self, kind: str, sender: int | None = None) -> list[Sent]:
-        return [sent for sent in self.sent if sent.kind == kind and sender in (None, sent.sender)]
-
-    async def deliver(self, sender: int, to: int, kind: str, payload: bytes) -> None:
-        while True:
-            fault = self.fault(kind, sender, to)
-            await asyncio.sleep((1 + fault.delay_ms) / 1000)
-            daemon = self._flow.daemons.get(to)
-            if fault.drop or daemon is None:
-                await asyncio.sleep(0.2)
-                continue
-            sent = Sent(kind, sender, to, fault.tamper(payload))
-            taken = [await self._hand(sent, daemon) for _ in range(fault.copies)]
-            if any(taken):
-                return
-            await asyncio.sleep(0.2)
-
-    async def _hand(self, sent: Sent, daemon: "Daemon") -> bool:
-        """Give a message to its handler; False if it should be sent again later."""
-        members = self._flow.consortium.members
-        try:
-            kind = Kind(sent.kind)
-            check_permission(PERMISSIONS[kind], members[sent.sender], members[sent.receiver], kind)
-            self.sent.append(sent)
-            await daemon.role.handlers[kind](MemberIndex(sent.sender), sent.payload)
-        except Exception as error:
-            code = code_of(error)
-            if code is ErrorCode.INTERNAL:
-                raise
-            if CATALOGUE[code].grpc not in _PASSING or code in {ErrorCode.PAST_DEADLINE, ErrorCode.EXPIRED}:
-                self.refused.append(sent)
-                raise PeerRefusedError(f"{sent.kind} to member {sent.receiver}: {error}", code) from error
-            return False
-        return True
-
-    def port(self, me: int) -> "Port":
-        return Port(self, me)
-
-    @asynccontextmanager
-    async def rounds(self, me: int, session: SessionId, others: Sequence[MemberIndex]) -> AsyncIterator["Frames"]:
-        arrived = self._sessions[session, me] = asyncio.Queue()
-        try:
-            yield Frames(self, me, session, others, arrived)
-        finally:
-            del self._sessions[session, me]
-
-    def frame(self, me: int, to: int, session: SessionId, number: int, data: bytes) -> None:
-        fault = self.fault(ROUNDS, me, to)
-        if not fault.drop:
-            for _ in range(fault.copies):
-                arrival = (MemberIndex(me), number, fault.tamper(data))
-                asyncio.get_running_loop().call_later((1 + fault.delay_ms) / 1000, self._arrive, session, to, arrival)
-
-    def _arrive(self, session: SessionId, to: int, arrival: tuple[MemberIndex, int, bytes] | SessionError) -> None:
-        arrived = self._sessions.get((session, to))
-        if arrived is not None:
-            arrived.put_nowait(arrival)
-
-    def cut(self, member: int) -> None:
-        """A daemon's streams break."""
-        for session, to in list(self._sessions):
-            if to != member and (session, member) in self._sessions:
-                self._arrive(session, to, SessionError(f"the stream to member {member} broke"))
-
-
-class Port:
-    """`roles.ports.PeersPort` of one daemon."""
-
-    def __init__(self, network: Network, me: int) -> None:
-        self._network, self._me = network, me
-
-    async def deliver(self, to: MemberIndex, kind: str, payload: bytes) -> None:
-        await self._network.deliver(self._me, to, kind, payload)
-
-    def rounds(self, session: SessionId, others: Sequence[MemberIndex]):
-        return self._network.rounds(self._me, session, others)
-
-
-class Frames:
-    """`roles.ports.RoundsChannel` of one daemon and session."""
-
-    def __init__(self, network: Network, me: int, session: SessionId, others: Sequence[MemberIndex], arrived) -> None:
-        self._network, self._me, self._session, self._others = network, me, session, others
-        self._arrived: asyncio.Queue[tuple[MemberIndex, int, bytes] | SessionError] = arrived
-
-    def broadcast(self, number: int, data: bytes) -> None:
-        for other in self._others:
-            self._network.frame(self._me, other, self._session, number, data)
-
-    async def receive(self) -> tuple[MemberIndex, int, bytes]:
-        arrival = await self._arrived.get()
-        if isinstance(arrival, SessionError):
-            raise arrival
-        return arrival
+__all__ = ["ROUNDS", "Daemon", "Fault", "Flow", "MemoryJournal", "Network", "Sent"]
 
 
 class Daemon:
@@ -265,13 +92,17 @@ class Flow:
         self.clock = LoopClock()
         self.clocks: dict[int, LoopClock] = {}
         self.chain = FakeChain(self.setting, self.clock)
-        self.network = Network(self)
+        self.network = Network(self.consortium.members, self._handlers)
         self.journals: dict[int, MemoryJournal] = {}
         self.records = {who: FakeRecords(who) for who in PANEL}
         self.daemons: dict[int, Daemon] = {}
         self.logs: list[Mapping[str, Any]] = []
         self._silent = silent
         self._random = stream("inquirer")
+
+    def _handlers(self, index: int) -> Mapping[Kind, Handler] | None:
+        daemon = self.daemons.get(index)
+        return None if daemon is None else daemon.role.handlers
 
     async def __aenter__(self) -> "Flow":
         self._capture = structlog.testing.capture_logs()
@@ -395,6 +226,3 @@ class Flow:
         """Submit a transaction of a member by hand."""
         call = Call(method=f"queries.{method}", values=values, expiry_ms=Millis(self.clock.now_ms() + life_ms))
         return await self.daemons[sender].link.submit(call)
-
-
-Scenario = Callable[[], Awaitable[None]]
