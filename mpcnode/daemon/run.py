@@ -8,7 +8,7 @@ import asyncio
 import os
 import random
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 
 import structlog
@@ -16,6 +16,7 @@ import uvloop
 
 from ledger.consensus import Timing
 from ledger.contract import ContractHost
+from ledger.errors import UnavailableError
 from ledger.replica import Replica
 from ledger.rpc import Backoff, PeerNetwork
 from ledger.store import SqliteStore
@@ -138,13 +139,13 @@ class _Daemon:
                 tasks.create_task(self._end(stop), name="end")
                 tasks.create_task(self._replica.run(), name="replica")
                 tasks.create_task(self._journal.watch(), name="journal")
-                tasks.create_task(self._link.run(), name="ledger link")
-                tasks.create_task(self._watch(), name="watch")
+                tasks.create_task(_beside_replica(self._link.run()), name="ledger link")
+                tasks.create_task(_beside_replica(self._watch()), name="watch")
                 await self._listeners.peers.start()
                 tasks.create_task(self._network.run(self._replica), name="ledger network")
                 if self._rounds is not None:
                     tasks.create_task(self._rounds.dial(self._stubs), name="rounds")
-                await self._begin_work(tasks)
+                tasks.create_task(_beside_replica(self._begin_work(tasks)), name="begin")
         except* _StoppedError:
             _log.info("daemon.stopped")
         finally:
@@ -216,6 +217,14 @@ class _Daemon:
         me = self._me
         in_panel = bool(view.panel >> me.index & 1)
         return in_panel or me.index in view.committee or bool(me.roles & (Role.OPERATOR | Role.SUPERVISOR))
+
+
+async def _beside_replica(work: Coroutine[object, object, None]) -> None:
+    """Do what needs the replica; if that fails, its own task says why, and nothing may cancel that before it did."""
+    try:
+        await work
+    except UnavailableError:
+        await asyncio.Event().wait()
 
 
 async def _poll(holds: Callable[[], bool]) -> None:

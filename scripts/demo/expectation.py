@@ -1,7 +1,7 @@
 """What every answer must be: the model evaluated in clear over the companies' files, which only the demo may join."""
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,14 +44,15 @@ class Truth:
         """Everybody whom somebody knows, in order."""
         return sorted({subject for book in self._books.values() for subject in book})
 
-    def expect(self, subject: str) -> Expectation:
-        """Evaluate one subject in clear."""
+    def expect(self, subject: str, silent: Collection[str] = ()) -> Expectation:
+        """Evaluate one subject in clear, without the contributions of the participants that are named as silent."""
         contributions: dict[MemberIndex, Contribution] = {}
         for seated, row in zip(self._layout.members, self._layout.rows, strict=True):
             found = self._books[seated.member].get(subject)
             names = [self._model.attributes[place].name for place in row]
             values = tuple(int(found[name]) if found and found[name] else None for name in names)
             contributions[seated.member] = Contribution(known=found is not None, values=values)
+        contributions = {member: given for member, given in contributions.items() if self._names[member] not in silent}
         known = tuple(self._names[member] for member, given in contributions.items() if given.known)
         return Expectation(subject=subject, known_to=known, outcome=evaluate(self._layout, contributions))
 

@@ -1,0 +1,146 @@
+"""A daemon and its own disk: one flipped byte is found and stops it, a second process is refused, SIGTERM is an end."""
+
+import json
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from ledger.store import SqliteStore
+from mpcnode.config.node import load_node
+from mpcnode.errors import Exit
+from tests.support.devnet import NAMES, Devnet, cli, copy_node
+
+pytestmark = [pytest.mark.network, pytest.mark.timeout(240)]
+
+VICTIM = "bank-data"
+"""No validator: what its replica holds comes from the others."""
+
+FLIPS = {
+    "header": ("blocks", "header", 200),
+    "body": ("blocks", "body", 150),
+    "certificate": ("blocks", "certificate", 90),
+    "receipt": ("receipts", "data", 30),
+}
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """A network that answered some queries and has stopped."""
+
+    net: Devnet
+    codes: dict[str, int | None]
+    refused: subprocess.CompletedProcess[str]
+    """A second process that was started on a running daemon's data directory."""
+
+
+@pytest.fixture(scope="module")
+def stopped(devnet: Devnet) -> Stopped:
+    devnet.up()
+    for subject in devnet.truth().subjects()[:2]:
+        devnet.ask(subject, wait_audit=True)
+    devnet.equal_heads()
+    refused = run_daemon(devnet.layout.node(VICTIM).config)
+    assert set(devnet.down().values()) == {"stopped"}
+    return Stopped(devnet, {name: devnet.kill(name) for name in NAMES}, refused)
+
+
+def run_daemon(config: Path) -> subprocess.CompletedProcess[str]:
+    """Run a daemon that is expected to end by itself."""
+    command = [sys.executable, "-m", "mpcnode", "run", "--config", str(config)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+
+def last_line(ran: subprocess.CompletedProcess[str]) -> str:
+    return ran.stderr.strip().splitlines()[-1]
+
+
+@contextmanager
+def damaged(config: Path, query: str, *values: object) -> Iterator[None]:
+    """Change something in a replica's file as a faulty disk would, and mend it afterwards."""
+    path = load_node(config).ledger_dir / "ledger.sqlite"
+    kept = path.with_suffix(".kept")
+    shutil.copy(path, kept)
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        triggers = [row[0] for row in db.execute("SELECT name FROM sqlite_schema WHERE type = 'trigger'")]
+        schema = [row[0] for row in db.execute("SELECT sql FROM sqlite_schema WHERE type = 'trigger'")]
+        for name in triggers:
+            db.execute(f"DROP TRIGGER {name}")
+        assert db.execute(query, values).rowcount == 1
+        for statement in schema:
+            db.execute(statement)
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    try:
+        yield
+    finally:
+        kept.replace(path)
+        for suffix in ("-wal", "-shm"):
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
+def flipped(data: bytes, place: int) -> bytes:
+    return data[:place] + bytes((data[place] ^ 1,)) + data[place + 1 :]
+
+
+def test_sigterm_is_a_regular_end(stopped: Stopped) -> None:
+    assert stopped.codes == dict.fromkeys(NAMES, 0)
+
+
+def test_a_second_process_on_the_same_directory_is_refused(stopped: Stopped) -> None:
+    assert stopped.refused.returncode == Exit.LOCKED
+    assert last_line(stopped.refused).startswith("mpcnode: LOCKED: ")
+
+
+@pytest.fixture(scope="module")
+def victim(stopped: Stopped, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of a replica that may be damaged; its node.toml."""
+    return copy_node(stopped.net.layout, VICTIM, tmp_path_factory.mktemp("v") / "n")
+
+
+@pytest.mark.parametrize("what", FLIPS)
+def test_a_flipped_byte_is_found_with_its_height_and_stops_the_daemon(victim: Path, what: str) -> None:
+    table, column, place = FLIPS[what]
+    with closing(sqlite3.connect(load_node(victim).ledger_dir / "ledger.sqlite")) as db:
+        height = db.execute("SELECT max(height) FROM blocks").fetchone()[0] // 2
+        select = f"SELECT {column} FROM {table} WHERE height = ?"  # noqa: S608 - the test's own names
+        found = db.execute(select, (height,)).fetchone()[0]
+    changed = flipped(found, min(place, len(found) - 1))
+    update = f"UPDATE {table} SET {column} = ? WHERE height = ?"  # noqa: S608
+    with damaged(victim, update, changed, height):
+        refuses(victim, height)
+
+
+def test_a_flipped_byte_of_the_state_is_found_and_stops_the_daemon(victim: Path) -> None:
+    store = SqliteStore(load_node(victim).ledger_dir)
+    height = store.height()
+    assert height is not None
+    header = store.header(height)
+    assert header is not None
+    node = store.read_node(header.state_root)
+    store.close()
+    assert node is not None
+    query = "UPDATE nodes SET value = ? WHERE key = ?"
+    with damaged(victim, query, flipped(node, len(node) // 2), header.state_root):
+        refuses(victim, height, said="state: expected a node with keccak256")
+
+
+def refuses(config: Path, height: int, said: str = "") -> None:
+    """Both the verification and the daemon end with their codes; the former names the height, the latter if it can."""
+    checked = cli("ledger", "verify", "--config", str(config), "--json", check=False)
+    assert checked.returncode == Exit.LEDGER_INVALID, checked.stderr
+    found = json.loads(checked.stdout)
+    assert (found["ok"], found["failure"]["height"]) == (False, height), found
+    ran = run_daemon(config)
+    assert ran.returncode == Exit.STORAGE, ran.stderr
+    assert last_line(ran).startswith("mpcnode: STORAGE: ")
+    assert (said or f"height {height}") in last_line(ran)
+
+
+def test_a_mended_replica_verifies(victim: Path) -> None:
+    assert json.loads(cli("ledger", "verify", "--config", str(victim), "--json").stdout)["ok"] is True
