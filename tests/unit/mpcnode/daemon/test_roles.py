@@ -1,5 +1,7 @@
 """What a daemon refuses at its start, before it joins anybody: bad records, and models that it cannot run."""
 
+from typing import Any, cast
+
 import pytest
 
 from mpcnode.adapters.keystore import load_keystore
@@ -15,7 +17,8 @@ def build(layout, name):
     """The role as the daemon builds it; what it does with its ports is not asked here."""
     config = load_node(layout.node(name).config)
     keys = load_keystore(config.keys_dir, config.consortium, config.member)
-    context = build_context(config, keys, ledger=None, peers=None, journal=None)
+    unused = cast("Any", None)
+    context = build_context(config, keys, ledger=unused, peers=unused, journal=unused)
     return build_role(config, keys, context)
 
 
