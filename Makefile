@@ -33,7 +33,7 @@ lint: setup #? format, lint, types, layers, generated code up to date
 
 .PHONY: test
 test: setup #? all tests that need Python only (ARGS="..." is handed to pytest)
-	$(PYTEST) -n $(WORKERS) --dist loadgroup --max-worker-restart=0 -m "not system" $(ARGS)
+	$(PYTEST) -n $(WORKERS) --dist loadscope --max-worker-restart=0 -m "not system" $(ARGS)
 
 .PHONY: test-system
 test-system: setup #? tests that need another tool: skipped where it is missing, failed if CI=true

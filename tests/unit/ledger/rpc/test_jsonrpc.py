@@ -450,7 +450,7 @@ ANYTHING = st.recursive(
     st.none()
     | st.booleans()
     | st.integers()
-    | st.floats(allow_nan=False)
+    | st.floats(allow_nan=False, allow_infinity=False)  # JSON has no others
     | st.text(max_size=8)
     | st.sampled_from(["latest", "earliest", "0x0", "0x2", QUERIES, "0x" + "00" * 32, "0xffffffffffffffff"]),
     lambda inner: (
