@@ -104,7 +104,8 @@ def test_an_interrupt_ends_what_was_started(layout, number):
     (layout.node("operator").root / "mode").write_text("never ready")
     timer = threading.Timer(1.0, os.kill, (os.getpid(), number))
     timer.start()
-    with pytest.raises(InterruptedStartError, match="expected operator"):
+    # on a busy machine the other daemon may not be ready either
+    with pytest.raises(InterruptedStartError, match=r"expected .*operator to become ready, got an interrupt"):
         up(layout)
     timer.join()
     assert running(layout) == []
