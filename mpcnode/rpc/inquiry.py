@@ -190,12 +190,15 @@ class InquiryChannel:
             CallerError: the operator refused the call, with the code.
             UnavailableError: no answer in time.
         """
-        request = inquiry_pb2.FollowRequest(call=_sent(call))
+        stream = self._stub.Follow(inquiry_pb2.FollowRequest(call=_sent(call)), timeout=timeout_s)
         try:
-            async for response in self._stub.Follow(request, timeout=timeout_s):
+            async for response in stream:
                 yield _progress(response)
         except grpc.aio.AioRpcError as failure:
             raise error_of(failure) from failure
+        finally:
+            # who has seen enough leaves a stream open, and a channel has room for so many only
+            stream.cancel()
 
     async def receipt(self, call: SignedCall, timeout_s: float) -> bytes:
         """Fetch the receipt of a query so far.

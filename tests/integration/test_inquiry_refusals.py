@@ -2,7 +2,7 @@
 
 import asyncio
 import dataclasses
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import grpc
@@ -123,6 +123,24 @@ def test_the_inquirer_is_answered():
         async with Place().open() as channel:
             assert await channel.ask(SEALED, 20) == 7
             assert len(await followed(channel, call())) == 1
+            assert await receipt(channel, call(method=GET_RECEIPT)) == b"receipt"
+
+    asyncio.run(work())
+
+
+def test_who_has_seen_enough_leaves_no_stream_behind(monkeypatch):
+    """The operator's streams last until a query is settled; a client that stopped reading must give its place back."""
+
+    async def endless(desk, query, inquirer):
+        yield folded(registered()).open()[0]
+        await asyncio.Event().wait()
+
+    async def work():
+        monkeypatch.setattr(Desk, "follow", endless)
+        async with Place().open() as channel:
+            for _ in range(40):
+                async with aclosing(channel.follow(call(), 20)) as states:
+                    assert (await anext(states)).attempt == 1
             assert await receipt(channel, call(method=GET_RECEIPT)) == b"receipt"
 
     asyncio.run(work())
