@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -84,9 +85,14 @@ def test_a_new_replica_verifies_and_damage_is_code_20(own_network):
 
 
 def test_a_ledger_directory_is_made_once(own_network):
-    code, _, err = run("ledger", "new", "--config", own_network.node("bank-mpc").config)
+    place = own_network.node("bank-mpc")
+    code, _, err = run("ledger", "new", "--config", place.config)
     assert code == 34
     assert "data directory: expected to make" in err
+    shutil.rmtree(place.data / "ledger")
+    code, out, err = run("ledger", "new", "--config", place.config, "--json")
+    assert (code, err) == (0, "")
+    assert json.loads(out) == {"name": "bank-mpc", "directory": str(place.data / "ledger")}
 
 
 def test_new_keys_are_private_and_their_entry_is_printed(tmp_path):
