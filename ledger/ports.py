@@ -164,6 +164,20 @@ class VoteLog(Protocol):
     def has_never_voted(self) -> bool:
         """Whether this replica is known to have sent no vote in its life: its marker is still there."""
 
+    def rejoin(self, whole_from: Height, grounds: bytes) -> None:
+        """Keep for ever that own votes from a height on are all in this log; durable when it returns.
+
+        Args:
+            whole_from: above every own vote in the log and every height kept so before.
+            grounds: the companies' signed statement.
+
+        Raises:
+            StorageError: it is not above them, or the disk failed.
+        """
+
+    def whole_from(self) -> Height:
+        """The highest height that `rejoin` kept; 0 if none."""
+
 
 class Store(BlockStore, VoteLog, Protocol):
     """Both in one place, so that neither can be restored without the other."""

@@ -131,6 +131,10 @@ class Engine:
         """Whether this replica is new to the world."""
         return self._store.has_never_voted()
 
+    def whole_from(self) -> Height:
+        """Return the height from which on the log is whole by the companies' word; 0 if they said nothing."""
+        return self._store.whole_from()
+
     def knows_vote(self, vote: Vote) -> bool:
         """Whether an own vote is in the log."""
         return vote in self._store.records(vote.height)

@@ -3,7 +3,8 @@
 A replica with the marker of a new one votes at once. Any other asks its peers for the newest vote of its key, and waits
 for q - 1 validators. If its log holds every vote that they name, it is as new as anything that anybody remembers: it
 votes. If they name a vote that the log does not hold, or the log holds none at all, the log was lost or restored: then
-it observes until the height after the highest that they report.
+it observes until the height after the highest that they report. Where the companies said that the log is whole from a
+height on (`ledger.replica.rejoining`), only votes from there count, and it signs from there.
 """
 
 from collections.abc import Callable
@@ -42,16 +43,17 @@ class Enlisting:
         """Whether q - 1 others have answered."""
         return len(self._answers) >= quorum(len(self.validators)) - 1
 
-    def sign_from(self, newest: Vote | None, knows: Callable[[Vote], bool]) -> Height:
+    def sign_from(self, newest: Vote | None, knows: Callable[[Vote], bool], whole_from: Height = Height(0)) -> Height:
         """Return the lowest height at which to sign.
 
         Args:
             newest: the newest vote in the own log.
             knows: whether a vote is in the own log.
+            whole_from: height from which on the log is whole by the companies' word; 0: they said nothing.
         """
         named = [answer.newest for answer in self._answers.values() if answer.newest is not None]
-        if newest is not None and all(knows(vote) for vote in named):
-            return Height(0)
+        if (newest is not None or whole_from) and all(vote.height < whole_from or knows(vote) for vote in named):
+            return whole_from
         heights = [answer.height for answer in self._answers.values()] + [vote.height for vote in named]
         return Height(max(heights, default=0) + 1)
 

@@ -19,6 +19,7 @@ from ledger.replica.items import AskVotes, TellVotes, Transactions, decode_item,
 from ledger.replica.mempool import Mempool
 from ledger.replica.outcomes import CommittedBlock, ReplicaStatus, TxOutcome
 from ledger.replica.pace import Pace
+from ledger.replica.rejoining import Position, Rejoin, check_rejoin
 from ledger.replica.sightings import Sightings
 from ledger.replica.worker import Worker
 from ledger.types import Genesis, Height, PublicKey, Receipt, ReplicaId, Transaction, TxId, Vote
@@ -215,6 +216,23 @@ class Replica:
             return False
         return self._sightings.follows(Height(self._height + 1), self._transport.peers())
 
+    async def check_rejoin(self, rejoin: Rejoin) -> None:
+        """Check what this replica knows of a statement that a validator may vote again (`ledger.replica.rejoining`).
+
+        Raises:
+            InvalidError: as far as it knows, the statement is not true.
+        """
+        parts = await self._running()
+        newest = await self._newest_vote(rejoin.replica, rejoin.vote_key, parts)
+        head = parts.engine.head
+        position = Position(
+            chain=self._identity.genesis.chain,
+            head=head.header.height,
+            validators={validator.replica: validator.key for validator in head.validators},
+            newest_vote=newest,
+        )
+        check_rejoin(rejoin, position, self._clock.now_ms())
+
     async def evidence(self) -> tuple[Evidence, ...]:
         """Return pairs of votes that no honest validator casts both, seen since the start."""
         return tuple((await self._running()).driver.evidence)
@@ -284,7 +302,9 @@ class Replica:
     async def _enlist(self, engine: Engine) -> Height:
         """Return the height to sign from; `NEVER` while peers must be asked (`ledger.replica.enlisting`)."""
         signer, genesis = self._identity.signer, self._identity.genesis
-        if signer is None or await self._worker.run(engine.has_never_voted):
+        if signer is None:
+            return Height(0)
+        if await self._worker.run(engine.has_never_voted) and not await self._worker.run(engine.whole_from):
             return Height(0)
         self._enlisting = Enlisting(
             chain=genesis.chain,
@@ -302,8 +322,8 @@ class Replica:
         if enlisting is None or not enlisting.is_complete():
             return None
         self._enlisting = None
-        newest = await self._worker.run(engine.newest_vote)
-        sign_from = await self._worker.run(enlisting.sign_from, newest, engine.knows_vote)
+        newest, whole_from = await self._worker.run(engine.newest_vote), await self._worker.run(engine.whole_from)
+        sign_from = await self._worker.run(enlisting.sign_from, newest, engine.knows_vote, whole_from)
         _log.info("replica.enlisted", sign_from=sign_from)
         return sign_from
 
@@ -328,10 +348,13 @@ class Replica:
     async def _tell_votes(self, peer: ReplicaId, key: PublicKey, parts: _Parts) -> None:
         if not self._answers.allows(peer, asyncio.get_running_loop().time()):
             return
-        certified = await self._worker.run(parts.engine.newest_vote_of, key)
-        known = (certified, self._sightings.newest_vote(peer), parts.driver.newest_vote(key))
-        newest = max((vote for vote in known if vote is not None), key=_place, default=None)
+        newest = await self._newest_vote(peer, key, parts)
         self._transport.send(peer, [encode_item(TellVotes(parts.driver.status.height, newest))])
+
+    async def _newest_vote(self, replica: ReplicaId, key: PublicKey, parts: _Parts) -> Vote | None:
+        certified = await self._worker.run(parts.engine.newest_vote_of, key)
+        known = (certified, self._sightings.newest_vote(replica), parts.driver.newest_vote(key))
+        return max((vote for vote in known if vote is not None), key=_place, default=None)
 
     def _take_block(self, block: CommittedBlock) -> None:
         self._height = block.height

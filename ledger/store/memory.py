@@ -9,7 +9,7 @@ from ledger.errors import StorageError
 from ledger.ports import Decision, FoundLog, Place
 from ledger.store.audit import Counts
 from ledger.store.rows import check_node
-from ledger.store.votes import check_consistent
+from ledger.store.votes import check_above, check_consistent
 from ledger.types import Address, BlockHash, FinalBlock, Header, Height, Receipt, TxId, Validator, Vote, VoteKind
 
 
@@ -24,6 +24,7 @@ class MemoryStore:
     _nodes: dict[bytes, bytes] = field(default_factory=dict)
     _records: list[Record] = field(default_factory=list)
     _votes: dict[tuple[int, int, VoteKind], Vote] = field(default_factory=dict)
+    _rejoins: dict[Height, bytes] = field(default_factory=dict)
 
     def height(self) -> Height | None:
         """Height of the newest block."""
@@ -113,6 +114,15 @@ class MemoryStore:
     def has_never_voted(self) -> bool:
         """Whether this store is new."""
         return self.fresh
+
+    def rejoin(self, whole_from: Height, grounds: bytes) -> None:
+        """Keep from where on the log is whole."""
+        check_above(whole_from, self.whole_from(), self.newest_vote())
+        self._rejoins[whole_from] = grounds
+
+    def whole_from(self) -> Height:
+        """Return from where on the log is whole."""
+        return max(self._rejoins, default=Height(0))
 
     def maintain(self) -> None:
         """Nothing to do."""

@@ -34,11 +34,12 @@ CREATE TABLE votes (
     data BLOB NOT NULL,
     PRIMARY KEY (height, view, kind)
 ) WITHOUT ROWID;
+CREATE TABLE rejoins (height INTEGER PRIMARY KEY, grounds BLOB NOT NULL);
 CREATE TABLE records (seq INTEGER PRIMARY KEY, height INTEGER NOT NULL, data BLOB NOT NULL);
 CREATE INDEX records_by_height ON records (height);
 """
 
-_APPEND_ONLY = ("blocks", "receipts", "txs", "logs", "votes")
+_APPEND_ONLY = ("blocks", "receipts", "txs", "logs", "votes", "rejoins")
 
 
 def statements() -> Iterable[str]:

@@ -31,7 +31,7 @@ from ledger.store.rows import (
     read_validators,
 )
 from ledger.store.schema import APPLICATION_ID, VERSION, statements
-from ledger.store.votes import VoteKey, check_consistent
+from ledger.store.votes import VoteKey, check_above, check_consistent
 from ledger.types import (
     Address,
     BlockHash,
@@ -228,6 +228,18 @@ class SqliteStore:
     def has_never_voted(self) -> bool:
         """Whether the marker that `create_directory` wrote is still there."""
         return self._directory.is_marked()
+
+    def rejoin(self, whole_from: Height, grounds: bytes) -> None:
+        """Keep from where on the log is whole, in one flush."""
+        with self._guarded("rejoin"):
+            check_above(whole_from, self.whole_from(), self.newest_vote())
+            with self._transaction():
+                self._sql.execute("INSERT INTO rejoins VALUES (?, ?)", (whole_from, grounds))
+
+    def whole_from(self) -> Height:
+        """Return from where on the log is whole; 0 if nobody said so."""
+        with self._guarded("rejoin"):
+            return Height(integer(self._one("SELECT ifnull(max(height), 0) FROM rejoins")))
 
     def maintain(self) -> None:
         """Move the log into the database when it has grown; call it when nothing else is to do."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from ledger.errors import StorageError
-from ledger.types import Vote, VoteKind
+from ledger.types import Height, Vote, VoteKind
 
 VoteKey = tuple[int, int, VoteKind]
 _EXCLUDES = {VoteKind.NULLIFY: VoteKind.FINALIZE, VoteKind.FINALIZE: VoteKind.NULLIFY}
@@ -22,3 +22,14 @@ def check_consistent(vote: Vote, held: Callable[[VoteKey], Vote | None]) -> bool
     if other is not None and held((vote.height, vote.view, other)) is not None:
         raise StorageError(f"vote: expected never to nullify and finalize one view, got {vote} after a {other.name}")
     return same is None
+
+
+def check_above(whole_from: Height, before: Height, newest: Vote | None) -> None:
+    """Check that a log is said to be whole only from above all that it holds.
+
+    Raises:
+        StorageError: it was said of as high a height before, or the log holds a vote from there.
+    """
+    if whole_from <= before or (newest is not None and newest.height >= whole_from):
+        held = before if newest is None else max(before, newest.height)
+        raise StorageError(f"rejoin: expected a height above {held}, got {whole_from}")

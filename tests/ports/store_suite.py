@@ -208,3 +208,21 @@ class StoreSuite:
         assert store.has_never_voted()
         store.append([vote(VoteKind.NOTARIZE, 1, 1)])
         assert not store.has_never_voted()
+
+    def test_a_log_is_whole_only_from_above_what_it_holds_and_never_moves_back(self, store):
+        assert store.whole_from() == 0
+        store.append([vote(VoteKind.NOTARIZE, 3, 1)])
+        store.rejoin(Height(4), b"grounds")
+        assert store.whole_from() == 4
+        store.append([vote(VoteKind.NOTARIZE, 6, 1)])
+        store.rejoin(Height(9), b"other grounds")
+        assert store.whole_from() == 9
+        assert store.newest_vote() == vote(VoteKind.NOTARIZE, 6, 1)
+
+    @pytest.mark.parametrize("height", [0, 3, 5, 8, 9])
+    def test_a_log_is_not_said_to_be_whole_from_lower_again_or_from_below_a_vote(self, store, height):
+        store.append([vote(VoteKind.NOTARIZE, 5, 1)])
+        if height > 5:
+            store.rejoin(Height(9), b"grounds")
+        with pytest.raises(StorageError, match=r"rejoin: expected a height above [59], got"):
+            store.rejoin(Height(height), b"replayed")

@@ -53,6 +53,24 @@ def test_what_the_answers_mean(named, heights, log, sign_from):
     assert asked.sign_from(log[-1] if log else None, log.__contains__) == sign_from
 
 
+@pytest.mark.parametrize(
+    ("named", "log", "whole_from", "sign_from"),
+    [
+        ([None, None], [], 8, 8),  # the companies vouch for an empty log
+        ([MINE, OLDER], [], 8, 8),  # what was lost lies below the height
+        ([MINE, None], [OLDER], 8, 8),
+        ([MINE, None], [], 7, 9),  # it was used before: somebody remembers a vote from there on
+        ([MINE, None], [OLDER], 6, 9),
+        ([MINE, None], [MINE], 6, 6),
+    ],
+)
+def test_what_the_companies_word_changes(named, log, whole_from, sign_from):
+    asked = enlisting()
+    for sender, newest in zip(OTHERS, named, strict=False):
+        asked.take(sender, TellVotes(Height(8), newest))
+    assert asked.sign_from(log[-1] if log else None, log.__contains__, Height(whole_from)) == sign_from
+
+
 def test_a_vote_that_this_key_did_not_sign_is_left_out():
     asked = enlisting()
     asked.take(OTHERS[0], TellVotes(Height(3), vote(VoteKind.FINALIZE, 99, 1, signer=1)))
