@@ -38,6 +38,10 @@ class StorageError(LedgerError):
     """The disk failed or holds something that was not written; the daemon must stop."""
 
 
+class DiskFullError(StorageError):
+    """The disk has no room; what was acknowledged is on it, and a start after making room goes on from there."""
+
+
 class LockedError(StorageError):
     """Another process uses the data directory."""
 

@@ -19,6 +19,7 @@ from ledger.types import (
     Height,
     Log,
     Millis,
+    PublicKey,
     Receipt,
     ReplicaId,
     Transaction,
@@ -105,6 +106,16 @@ class FoundLog:
     log: Log
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Equivocation:
+    """Two signed votes that no honest validator casts both: proof against the key for anybody who knows the chain."""
+
+    key: PublicKey
+    """Vote key that signed both."""
+    first: Vote
+    second: Vote
+
+
 class BlockStore(Protocol):
     """Final blocks, their receipts and the contract's state; append-only.
 
@@ -179,8 +190,21 @@ class VoteLog(Protocol):
         """The highest height that `rejoin` kept; 0 if none."""
 
 
-class Store(BlockStore, VoteLog, Protocol):
-    """Both in one place, so that neither can be restored without the other."""
+class EvidenceLog(Protocol):
+    """What was proven against validators; for people, consensus never reads it."""
+
+    def accuse(self, proof: Equivocation) -> bool:
+        """Keep a proof, durably when this returns; False if it is held, or enough of its key are.
+
+        One is kept for each key, height, view and pair of kinds, and a limited number for each key.
+        """
+
+    def evidence(self) -> tuple[Equivocation, ...]:
+        """Every proof, by height, view and key."""
+
+
+class Store(BlockStore, VoteLog, EvidenceLog, Protocol):
+    """All in one place, so that nothing can be restored without the rest."""
 
     def maintain(self) -> None:
         """Do what can be done when nothing else is to do; nothing depends on it."""

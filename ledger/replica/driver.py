@@ -6,12 +6,9 @@ run in the worker while the owner goes on; their answers come back as events.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
-
-import structlog
 
 from ledger.chain import Verify
 from ledger.consensus import (
@@ -53,12 +50,8 @@ T = TypeVar("T")
 BLOCK_TXS_MAX = 256
 """Transactions that are tried for one block; gas and size usually end it before."""
 
-EVIDENCE_KEPT_MAX = 64
-
 NEVER = Height((1 << 63) - 1)
 """`sign_from` while it is not known yet."""
-
-_log = structlog.get_logger("ledger.replica")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,8 +95,6 @@ class Driver:
             sign_from: lowest height at which to sign.
         """
         self.inflow = Inflow()
-        self.evidence: deque[Evidence] = deque(maxlen=EVIDENCE_KEPT_MAX)
-        """Pairs of votes that no honest validator casts both."""
         self._identity = identity
         self._engine = engine
         self._worker = worker
@@ -228,8 +219,7 @@ class Driver:
             case SetTimer():
                 self._set_timer(effect.at)
             case Evidence():
-                _log.error("consensus.evidence", height=effect.first.height, view=effect.first.view)
-                self.evidence.append(effect)
+                self._later(self._worker.run(self._engine.accuse, effect), lambda _: None)
 
     def _later(self, job: asyncio.Future[T], then: Callable[[T], None]) -> None:
         """Call `then` with a job's result on the loop; what it raises ends the owner."""

@@ -17,11 +17,11 @@ from ledger.chain import (
     check_header,
     check_transaction,
 )
-from ledger.consensus import Decided, Record, encode_message
+from ledger.consensus import Decided, Evidence, Record, encode_message
 from ledger.consensus.inbox import DECIDED_KEPT_MAX
 from ledger.encoding import BATCH_BYTES_MAX, BLOCK_BYTES_MAX, block_hash, decode_transaction, transaction_id
 from ledger.errors import InvalidError, StorageError, UnavailableError
-from ledger.ports import Decision, Execution, Executor, Place, Store
+from ledger.ports import Decision, Equivocation, Execution, Executor, Place, Store
 from ledger.replica.mempool import Pooled
 from ledger.replica.opening import open_chain
 from ledger.replica.outcomes import CommittedBlock, TxOutcome
@@ -138,6 +138,19 @@ class Engine:
     def knows_vote(self, vote: Vote) -> bool:
         """Whether an own vote is in the log."""
         return vote in self._store.records(vote.height)
+
+    def accuse(self, evidence: Evidence) -> None:
+        """Keep two votes of one validator that contradict each other; their signatures were verified."""
+        first, second = evidence.first, evidence.second
+        validators = self._store.validators(Height(first.height - 1))
+        proof = Equivocation(key=validators[first.signer].key, first=first, second=second)
+        if self._store.accuse(proof):
+            kinds = f"{first.kind.name} and {second.kind.name}"
+            _log.error("consensus.equivocation", key=proof.key.hex(), height=first.height, view=first.view, votes=kinds)
+
+    def evidence(self) -> tuple[Equivocation, ...]:
+        """Return what was ever proven against validators."""
+        return self._store.evidence()
 
     def build(
         self, candidates: Sequence[Pooled], proposer: PublicKey, now: Millis

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import structlog
 
 from ledger.chain import Verify
-from ledger.consensus import Evidence, MessageReceived, Signer, Timing, WorkArrived, WorkGone, encode_message
+from ledger.consensus import MessageReceived, Signer, Timing, WorkArrived, WorkGone, encode_message
 from ledger.errors import StorageError, UnavailableError
-from ledger.ports import Clock, Executor, Place, Store, Transport
+from ledger.ports import Clock, Equivocation, Executor, Place, Store, Transport
 from ledger.replica.driver import NEVER, Driver, Identity
 from ledger.replica.engine import Engine
 from ledger.replica.enlisting import Enlisting
@@ -233,9 +233,10 @@ class Replica:
         )
         check_rejoin(rejoin, position, self._clock.now_ms())
 
-    async def evidence(self) -> tuple[Evidence, ...]:
-        """Return pairs of votes that no honest validator casts both, seen since the start."""
-        return tuple((await self._running()).driver.evidence)
+    async def evidence(self) -> tuple[Equivocation, ...]:
+        """Return what was ever proven against validators: pairs of votes that no honest one casts both."""
+        parts = await self._running()
+        return await self._worker.run(parts.engine.evidence)
 
     async def receive(self, sender: ReplicaId, items: Sequence[bytes]) -> None:
         """Take items of a peer (`ledger.ports.Inbox`).

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from ledger.consensus.messages import Record
 from ledger.encoding import block_hash, encode_vote
 from ledger.errors import StorageError
-from ledger.ports import Decision, FoundLog, Place
+from ledger.ports import Decision, Equivocation, FoundLog, Place
 from ledger.store.audit import Counts
+from ledger.store.evidence import EVIDENCE_PER_KEY_MAX, EvidenceKey, evidence_key, ordered
 from ledger.store.rows import check_node
 from ledger.store.votes import check_above, check_consistent
 from ledger.types import Address, BlockHash, FinalBlock, Header, Height, Receipt, TxId, Validator, Vote, VoteKind
@@ -25,6 +26,7 @@ class MemoryStore:
     _records: list[Record] = field(default_factory=list)
     _votes: dict[tuple[int, int, VoteKind], Vote] = field(default_factory=dict)
     _rejoins: dict[Height, bytes] = field(default_factory=dict)
+    _evidence: dict[EvidenceKey, Equivocation] = field(default_factory=dict)
 
     def height(self) -> Height | None:
         """Height of the newest block."""
@@ -123,6 +125,19 @@ class MemoryStore:
     def whole_from(self) -> Height:
         """Return from where on the log is whole."""
         return max(self._rejoins, default=Height(0))
+
+    def accuse(self, proof: Equivocation) -> bool:
+        """Keep a proof."""
+        proof = ordered(proof)
+        held = sum(other.key == proof.key for other in self._evidence.values())
+        if evidence_key(proof) in self._evidence or held >= EVIDENCE_PER_KEY_MAX:
+            return False
+        self._evidence[evidence_key(proof)] = proof
+        return True
+
+    def evidence(self) -> tuple[Equivocation, ...]:
+        """Every proof, in order."""
+        return tuple(proof for _, proof in sorted(self._evidence.items()))
 
     def maintain(self) -> None:
         """Nothing to do."""

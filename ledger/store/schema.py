@@ -1,9 +1,9 @@
-"""Tables of the SQLite file; blocks and votes can only be added."""
+"""Tables of the SQLite file; what was final, voted or proven can only be added."""
 
 from collections.abc import Iterable
 
 APPLICATION_ID = 0x4D50434C
-VERSION = 1
+VERSION = 2
 
 _TABLES = """
 CREATE TABLE blocks (
@@ -37,9 +37,19 @@ CREATE TABLE votes (
 CREATE TABLE rejoins (height INTEGER PRIMARY KEY, grounds BLOB NOT NULL);
 CREATE TABLE records (seq INTEGER PRIMARY KEY, height INTEGER NOT NULL, data BLOB NOT NULL);
 CREATE INDEX records_by_height ON records (height);
+CREATE TABLE evidence (
+    key BLOB NOT NULL,
+    height INTEGER NOT NULL,
+    view INTEGER NOT NULL,
+    first_kind INTEGER NOT NULL,
+    second_kind INTEGER NOT NULL,
+    first BLOB NOT NULL,
+    second BLOB NOT NULL,
+    PRIMARY KEY (key, height, view, first_kind, second_kind)
+) WITHOUT ROWID;
 """
 
-_APPEND_ONLY = ("blocks", "receipts", "txs", "logs", "votes", "rejoins")
+_APPEND_ONLY = ("blocks", "receipts", "txs", "logs", "votes", "rejoins", "evidence")
 
 
 def statements() -> Iterable[str]:

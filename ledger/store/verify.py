@@ -1,7 +1,8 @@
 """Offline verification of a replica's store: everything in it follows from genesis, or the first height that does not.
 
 Trusts the genesis, the contract host and the signatures' verifier; reads every block, certificate, receipt, state node,
-index entry and own vote. Each block is executed again and what that gives is compared with what is stored.
+index entry, own vote and proof against a validator. Each block is executed again and what that gives is compared with
+what is stored.
 """
 
 from collections.abc import Callable, Sequence
@@ -80,6 +81,7 @@ def verify_store(
             if progress is not None:
                 progress(verified)
         walk.check_votes()
+        walk.check_evidence()
         walk.check_records()
         walk.check_rest()
     except (InvalidError, StorageError) as error:
@@ -131,12 +133,17 @@ class _Walk:
         for place, data in self._store.scan_votes():
             self.height = Height(place[0])
             vote = decode_vote(blob(data))
-            if (vote.height, vote.view, vote.kind) != place or vote.height >= len(self._sets):
-                raise StorageError(f"vote: expected one of {place} below height {len(self._sets)}, got {vote}")
-            stated = vote_statement(self._genesis.chain, vote.kind, vote.height, vote.view, vote.block_hash)
-            keys = [validator.key for validator in self._sets[vote.height]]
-            if vote.signer >= len(keys) or not self._verify(keys[vote.signer], stated, vote.signature):
-                raise StorageError(f"vote: expected one signed by a validator of height {vote.height}, got {vote}")
+            if (vote.height, vote.view, vote.kind) != place:
+                raise StorageError(f"vote: expected one of {place}, got {vote}")
+            self._check_vote(vote)
+
+    def check_evidence(self) -> None:
+        """Check both signatures of every proof against a validator."""
+        self.height = None
+        for proof in self._store.evidence():
+            self.height = proof.first.height
+            if self._check_vote(proof.first) != proof.key or self._check_vote(proof.second) != proof.key:
+                raise StorageError(f"evidence: expected votes signed by {proof.key.hex()}, got {proof}")
 
     def check_records(self) -> None:
         """Check the certificates and proposals of the height that is not decided."""
@@ -198,6 +205,16 @@ class _Walk:
                 raise StorageError(f"height {height}: expected an event in the index by its topic, got none")
         self._txs += len(final.block.txs)
         self._logs += len(logs)
+
+    def _check_vote(self, vote: Vote) -> PublicKey:
+        """Check a vote's signature against the set of its height; return whose it is."""
+        if vote.height >= len(self._sets):
+            raise StorageError(f"vote: expected one below height {len(self._sets)}, got {vote}")
+        stated = vote_statement(self._genesis.chain, vote.kind, vote.height, vote.view, vote.block_hash)
+        keys = [validator.key for validator in self._sets[vote.height]]
+        if vote.signer >= len(keys) or not self._verify(keys[vote.signer], stated, vote.signature):
+            raise StorageError(f"vote: expected one signed by a validator of height {vote.height}, got {vote}")
+        return keys[vote.signer]
 
     def _check_proposal(self, proposal: Proposal, keys: Sequence[PublicKey]) -> None:
         block = proposal.block

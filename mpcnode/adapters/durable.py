@@ -4,13 +4,24 @@ A failed or short write stops the daemon (`StorageError`) and is never tried aga
 may succeed without the data (Rebello et al., "Can Applications Recover from fsync Failures?", ATC 2020).
 """
 
+import errno
 import os
+import sqlite3
 from pathlib import Path
 
-from mpcnode.errors import StorageError
+from mpcnode.errors import ErrorCode, StorageError
 
 PRIVATE_FILE = 0o600
 PRIVATE_DIRECTORY = 0o700
+
+
+def storage_error(message: str, cause: OSError | sqlite3.Error) -> StorageError:
+    """Return the error of a disk that failed, with a code of its own if it only has no room."""
+    if isinstance(cause, OSError):
+        is_full = cause.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+    else:
+        is_full = getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+    return StorageError(f"{message}, got {cause}", ErrorCode.DISK_FULL if is_full else ErrorCode.STORAGE)
 
 
 def replace_file(path: Path, data: bytes, *, mode: int = PRIVATE_FILE) -> None:
@@ -25,7 +36,7 @@ def replace_file(path: Path, data: bytes, *, mode: int = PRIVATE_FILE) -> None:
     try:
         aside.replace(path)
     except OSError as error:
-        raise StorageError(f"{path}: expected to move a new version into place, got {error}") from error
+        raise storage_error(f"{path}: expected to move a new version into place", error) from error
     flush_directory(path.parent)
 
 
@@ -62,7 +73,7 @@ def flush_directory(path: Path) -> None:
         finally:
             os.close(descriptor)
     except OSError as error:
-        raise StorageError(f"{path}: expected the directory to be flushed, got {error}") from error
+        raise storage_error(f"{path}: expected the directory to be flushed", error) from error
 
 
 def _write_new(path: Path, data: bytes, mode: int) -> None:
@@ -82,4 +93,4 @@ def _write_new(path: Path, data: bytes, mode: int) -> None:
     except FileExistsError:
         raise
     except OSError as error:
-        raise StorageError(f"{path}: expected to write {len(data)} bytes, got {error}") from error
+        raise storage_error(f"{path}: expected to write {len(data)} bytes", error) from error

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Self, TypeVar
 
-from mpcnode.adapters.durable import create_file
+from mpcnode.adapters.durable import create_file, storage_error
 from mpcnode.errors import StorageError
 
 T = TypeVar("T")
@@ -59,7 +59,7 @@ class JournalFile:
                 self._open()
                 undo.pop_all()
         except sqlite3.Error as error:
-            raise StorageError(f"{path}: expected a journal of format {FORMAT}, got {error}") from error
+            raise storage_error(f"{path}: expected a journal of format {FORMAT}", error) from error
 
     def put_once(self, kind: str, key: bytes, value: bytes) -> bool:
         """Add an entry; return False, and change nothing, if (kind, key) has one already."""
@@ -104,7 +104,7 @@ class JournalFile:
         try:
             self._db.close()
         except sqlite3.Error as error:
-            raise StorageError(f"{self._path}: expected the journal to close, got {error}") from error
+            raise storage_error(f"{self._path}: expected the journal to close", error) from error
 
     def _open(self) -> None:
         self._db.execute("PRAGMA journal_mode = WAL")
@@ -118,11 +118,11 @@ class JournalFile:
     def _guarded(self, work: Callable[[], T]) -> T:
         """Do some work on the file; after a failure nothing is tried again: the disk may lose what it then confirms."""
         if self._failure is not None:
-            raise StorageError(str(self._failure))
+            raise StorageError(str(self._failure), self._failure.code)
         try:
             return work()
         except sqlite3.Error as error:
-            self._failure = StorageError(f"{self._path}: expected the journal to answer, got {error}")
+            self._failure = storage_error(f"{self._path}: expected the journal to answer", error)
             raise self._failure from error
 
 

@@ -90,6 +90,7 @@ class ErrorCode(StrEnum):
     STORAGE = "STORAGE"
     MODEL = "MODEL"
     RECORDS = "RECORDS"
+    DISK_FULL = "DISK_FULL"
     INTERNAL = "INTERNAL"
     # nobody
     UNAVAILABLE = "UNAVAILABLE"
@@ -127,6 +128,7 @@ class Exit(IntEnum):
     STORAGE = 34
     MODEL = 35
     RECORDS = 36
+    DISK_FULL = 37
     # 40-49 network
     UNAVAILABLE = 40
     BUSY = 41
@@ -272,6 +274,7 @@ CATALOGUE: Mapping[ErrorCode, Entry] = MappingProxyType(
         ErrorCode.STORAGE: _ours("The disk failed.", Exit.STORAGE),
         ErrorCode.MODEL: _ours("A model document is wrong.", Exit.MODEL),
         ErrorCode.RECORDS: _ours("The records cannot be read.", Exit.RECORDS),
+        ErrorCode.DISK_FULL: _ours("The disk is full; nothing that was confirmed is lost. Make room.", Exit.DISK_FULL),
         ErrorCode.INTERNAL: _ours("An error inside the daemon; its log knows more.", Exit.INTERNAL),
         ErrorCode.UNAVAILABLE: Entry("UNAVAILABLE", 503, Exit.UNAVAILABLE, "Not available now; try again later."),
         ErrorCode.BUSY: Entry("RESOURCE_EXHAUSTED", 429, Exit.BUSY, "Too much work at once; try again later."),

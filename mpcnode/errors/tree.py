@@ -206,6 +206,7 @@ _OF_THE_LEDGER: tuple[tuple[type[ledger.errors.LedgerError], ErrorCode], ...] = 
     (ledger.errors.DecodeError, ErrorCode.MALFORMED_MESSAGE),
     (ledger.errors.InvalidError, ErrorCode.LEDGER_INVALID),
     (ledger.errors.LockedError, ErrorCode.LOCKED),
+    (ledger.errors.DiskFullError, ErrorCode.DISK_FULL),
     (ledger.errors.StorageError, ErrorCode.STORAGE),
     (ledger.errors.ExpiredError, ErrorCode.TRANSACTION_EXPIRED),
     (ledger.errors.UnavailableError, ErrorCode.UNAVAILABLE),

@@ -7,7 +7,8 @@ import pytest
 from ledger.chain import Head
 from ledger.encoding import block_hash, decode_transaction, proposal_statement, transaction_id
 from ledger.errors import StorageError
-from ledger.ports import Decision, Place, Store
+from ledger.ports import Decision, Equivocation, Place, Store
+from ledger.store.evidence import EVIDENCE_PER_KEY_MAX
 from ledger.types import Block, BlockHash, FinalBlock, Height, Proposal, TxId, View, Vote, VoteKind
 from tests.support.chains import (
     CHAIN,
@@ -35,6 +36,15 @@ def vote(kind: VoteKind, height: int, view: int, voted: bytes = b"\x01" * 32, si
         block_hash=made.block_hash,
         signer=signer,
         signature=made.signatures[0],
+    )
+
+
+def equivocation(height: int, view: int, first: Vote | None = None, second: Vote | None = None, signer: int = 0):
+    """Proof against a validator, by default of two NOTARIZE."""
+    return Equivocation(
+        key=GENESIS.validators()[signer].key,
+        first=first or vote(VoteKind.NOTARIZE, height, view, b"\x01" * 32, signer),
+        second=second or vote(VoteKind.NOTARIZE, height, view, b"\x02" * 32, signer),
     )
 
 
@@ -226,3 +236,39 @@ class StoreSuite:
             store.rejoin(Height(9), b"grounds")
         with pytest.raises(StorageError, match=r"rejoin: expected a height above [59], got"):
             store.rejoin(Height(height), b"replayed")
+
+    def test_evidence_is_kept_once_whatever_the_order_of_its_votes(self, store):
+        assert store.evidence() == ()
+        finalized, nullified = vote(VoteKind.FINALIZE, 3, 1), vote(VoteKind.NULLIFY, 3, 1, bytes(32))
+        proofs = [equivocation(2, 9), equivocation(3, 1, nullified, finalized), equivocation(3, 1, signer=1)]
+        for proof in proofs:
+            assert store.accuse(proof)
+        assert not store.accuse(proofs[0])
+        assert not store.accuse(equivocation(2, 9, proofs[0].second, proofs[0].first))
+        assert not store.accuse(equivocation(3, 1, finalized, nullified))
+        assert store.accuse(equivocation(3, 1))
+        store.append([vote(VoteKind.NOTARIZE, 1, 1)])
+        found = self.reopened(store).evidence()
+        assert set(found) == {*proofs, equivocation(3, 1)}
+        assert [proof.first.height for proof in found] == [2, 3, 3, 3]
+
+    def test_evidence_against_one_key_has_a_limit(self, store):
+        kept = [view for view in range(1, 100) if store.accuse(equivocation(1, view))]
+        assert kept == list(range(1, EVIDENCE_PER_KEY_MAX + 1))
+        assert len(store.evidence()) == EVIDENCE_PER_KEY_MAX
+        assert store.accuse(equivocation(1, 1, signer=2))
+
+    @pytest.mark.parametrize(
+        "second",
+        [
+            vote(VoteKind.NOTARIZE, 1, 1),
+            vote(VoteKind.NOTARIZE, 1, 2, b"\x02" * 32),
+            vote(VoteKind.NOTARIZE, 2, 1, b"\x02" * 32),
+            vote(VoteKind.NOTARIZE, 1, 1, b"\x02" * 32, signer=1),
+            vote(VoteKind.NULLIFY, 1, 1, bytes(32)),
+            vote(VoteKind.FINALIZE, 1, 1),
+        ],
+    )
+    def test_votes_that_agree_are_no_evidence(self, store, second):
+        with pytest.raises(StorageError, match="evidence"):
+            store.accuse(equivocation(1, 1, vote(VoteKind.NOTARIZE, 1, 1), second))

@@ -4,9 +4,10 @@ import click
 
 from mpcnode.cli.ledger.blocks import export, head, show
 from mpcnode.cli.ledger.directory import new, verify
+from mpcnode.cli.ledger.evidence import evidence
 from mpcnode.cli.ledger.proofs import prove
 
-COMMANDS: tuple[click.Command, ...] = (new, verify, head, show, prove, export)
+COMMANDS: tuple[click.Command, ...] = (new, verify, head, show, prove, export, evidence)
 
 
 @click.group()

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from ledger.errors import LockedError, StorageError
+from ledger.errors import DiskFullError, LockedError, StorageError
 from ledger.store import SqliteStore, create_directory
 from ledger.types import Height, VoteKind
-from tests.ports.store_suite import Grower, StoreSuite, vote
+from tests.ports.store_suite import Grower, StoreSuite, equivocation, vote
 from tests.support.chains import transaction
 
 
@@ -61,11 +61,12 @@ def rows(path, query):
         other.execute(query)
 
 
-@pytest.mark.parametrize("table", ["blocks", "receipts", "txs", "logs", "votes"])
+@pytest.mark.parametrize("table", ["blocks", "receipts", "txs", "logs", "votes", "evidence"])
 @pytest.mark.parametrize("query", ["DELETE FROM {}", "UPDATE {} SET height = height + 1"])
 def test_the_file_itself_refuses_changes(store, path, table, query):
     Grower(store).grow(transaction(1))
     store.append([vote(VoteKind.NOTARIZE, 2, 1)])
+    store.accuse(equivocation(2, 1))
     with pytest.raises(sqlite3.IntegrityError, match="can only be added to"):
         rows(path, query.format(table))
 
@@ -122,19 +123,19 @@ def test_a_file_that_is_no_database_is_refused(path):
 def test_after_a_failure_nothing_is_tried_again(store, path):
     grower = Grower(store)
     decided, _ = grower.decision(transaction(1, args=bytes(14_000)))
-    store._sql.execute("PRAGMA max_page_count = 1")  # the disk is full
-    with pytest.raises(StorageError, match="full"):
+    store._db.run("PRAGMA max_page_count = 1")  # the disk is full
+    with pytest.raises(DiskFullError, match="full"):
         store.commit(decided)
-    store._sql.execute("PRAGMA max_page_count = 1000000")  # and has room again
+    store._db.run("PRAGMA max_page_count = 1000000")  # and has room again
     for call in (lambda: store.commit(decided), store.height, lambda: store.append([])):
-        with pytest.raises(StorageError, match="full"):
+        with pytest.raises(DiskFullError, match="full"):
             call()
 
 
 def test_a_failed_commit_leaves_nothing_behind(store, path):
     grower = Grower(store)
     decided, _ = grower.decision(transaction(1))
-    store._sql.execute("CREATE TEMP TRIGGER fail BEFORE INSERT ON nodes BEGIN SELECT RAISE(ABORT, 'no'); END")
+    store._db.run("CREATE TEMP TRIGGER fail BEFORE INSERT ON nodes BEGIN SELECT RAISE(ABORT, 'no'); END")
     with pytest.raises(StorageError):
         store.commit(decided)
     store.close()
@@ -176,6 +177,22 @@ def test_a_damaged_state_node_is_never_returned(path):
     store = SqliteStore(path)
     with pytest.raises(StorageError, match="keccak256"):
         store.read_node(next(iter(made.nodes)))
+    store.close()
+
+
+@pytest.mark.parametrize("change", ["height = 2", "second = first", "first_kind = 3", "key = x'00'", "first = x''"])
+def test_damaged_evidence_is_never_returned(path, change):
+    store = SqliteStore(path)
+    store.accuse(equivocation(1, 1))
+    store.close()
+    rows(path, "DROP TRIGGER evidence_no_update")
+    rows(path, f"UPDATE evidence SET {change}")  # noqa: S608 - the test's own words
+    store = SqliteStore(path)
+    if change == "key = x'00'":  # what it is found by is who it accuses; verification knows better
+        assert store.evidence()[0].key == b"\0"
+    else:
+        with pytest.raises(StorageError):
+            store.evidence()
     store.close()
 
 

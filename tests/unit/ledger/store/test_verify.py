@@ -8,7 +8,7 @@ import pytest
 from ledger.errors import StorageError
 from ledger.store import MemoryStore, SqliteStore, create_directory, verify_store
 from ledger.types import Height, VoteKind
-from tests.ports.store_suite import GENESIS, Grower, vote
+from tests.ports.store_suite import GENESIS, Grower, equivocation, vote
 from tests.support.chains import certificate, genesis_of, transaction, verify
 from tests.support.executors import CountingExecutor
 
@@ -21,6 +21,7 @@ def fill(store):
         store.append([vote(VoteKind.NOTARIZE, number, 1, signer=1), vote(VoteKind.FINALIZE, number, 1, signer=1)])
         grower.grow(transaction(number), transaction(number + 100, method="test.fail"), transaction(number + 200))
     store.append([certificate(GENESIS, VoteKind.NULLIFY, HEIGHTS + 1, 1, bytes(32))])
+    store.accuse(equivocation(4, 1, signer=2))
 
 
 def report_of(store, genesis=GENESIS):
@@ -38,7 +39,7 @@ def path(tmp_path):
 
 def damage(path, *queries):
     with closing(sqlite3.connect(path / "ledger.sqlite", isolation_level=None)) as other:
-        for table in ("blocks", "receipts", "txs", "logs", "votes"):
+        for table in ("blocks", "receipts", "txs", "logs", "votes", "evidence"):
             other.execute(f"DROP TRIGGER {table}_no_update")
             other.execute(f"DROP TRIGGER {table}_no_delete")
         for query in queries:
@@ -131,6 +132,9 @@ def test_a_changed_byte_is_found_with_its_height(path, table, column, places, he
         ("UPDATE blocks SET certificate = NULL WHERE height = 3", 3),
         ("UPDATE votes SET height = 90 WHERE height = 3", 90),
         ("UPDATE votes SET view = 7 WHERE height = 3 AND kind = 1", 3),
+        ("UPDATE evidence SET key = zeroblob(32)", 4),
+        ("UPDATE evidence SET first = CAST(substr(first, 1, 60) || x'0102' || substr(first, 63) AS BLOB)", 4),
+        ("UPDATE evidence SET second = CAST(substr(second, 1, 60) || x'0102' || substr(second, 63) AS BLOB)", 4),
         ("UPDATE records SET data = CAST(substr(data, 1, 60) || x'0102' || substr(data, 63) AS BLOB)", HEIGHTS + 1),
     ],
 )

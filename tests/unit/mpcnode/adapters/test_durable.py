@@ -50,8 +50,9 @@ def test_a_failing_disk_leaves_the_old_version(tmp_path, monkeypatch, failing):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(f"mpcnode.adapters.durable.os.{failing}", fail)
-    with pytest.raises(StorageError, match="No space left"):
+    with pytest.raises(StorageError, match="No space left") as failed:
         replace_file(path, b"new")
+    assert failed.value.code is ErrorCode.DISK_FULL
     assert path.read_bytes() == b"old"
 
 

@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from mpcnode.adapters.journal import Journal, JournalFile
-from mpcnode.errors import StorageError
+from mpcnode.errors import ErrorCode, StorageError
 
 
 @pytest.fixture
@@ -120,6 +120,15 @@ def test_a_failing_disk_is_told_to_everybody_who_waits(path):
     answers = run(path, work)
     assert len(answers) == 5
     assert all(isinstance(answer, StorageError) for answer in answers)
+
+
+def test_a_full_disk_has_a_code_of_its_own(path):
+    async def work(journal):
+        await asyncio.wrap_future(journal._worker.submit(journal._file._db.execute, "PRAGMA max_page_count = 1"))
+        puts = (journal.put_once("k", bytes([i]), bytes(9_000)) for i in range(2))
+        return await asyncio.gather(*puts, return_exceptions=True)
+
+    assert [answer.code for answer in run(path, work)] == [ErrorCode.DISK_FULL] * 2
 
 
 def test_after_a_failure_nothing_is_tried_again_and_the_daemon_hears_of_it(path):

@@ -9,8 +9,9 @@ import pytest
 from ledger import merkle
 from ledger.chain import quorum
 from ledger.encoding import block_hash, decode_certificate, decode_header
+from ledger.ports import Equivocation
 from ledger.store import SqliteStore
-from ledger.types import Certificate, Height, Signature, View, VoteKind
+from ledger.types import BlockHash, Certificate, Height, PublicKey, Signature, View, Vote, VoteKind
 from mpcnode.cli.main import main
 from mpcnode.config.node import load_node
 from tests.support.contracts import START, transaction
@@ -143,6 +144,37 @@ def test_an_export_has_every_block_or_every_transaction(run, node, world):
         ("4", "queries.expire", "MALFORMED_ARGUMENTS"),
     ]
     assert rows[1][3] == "bank-mpc"
+
+
+def test_evidence_names_who_voted_twice(run, shown, node, world):
+    assert run("ledger", "evidence", "--config", node) == (0, "bank-mpc: nobody is known to have voted twice\n", "")
+    accused = world.genesis.validators()[2]
+    votes = [
+        Vote(
+            kind=kind,
+            height=Height(3),
+            view=View(2),
+            block_hash=BlockHash(block),
+            signer=2,
+            signature=Signature(bytes(64)),
+        )
+        for kind, block in ((VoteKind.FINALIZE, b"\xab" * 32), (VoteKind.NULLIFY, bytes(32)))
+    ]
+    store = SqliteStore(load_node(node).ledger_dir)
+    store.accuse(Equivocation(key=accused.key, first=votes[0], second=votes[1]))
+    stranger = PublicKey(bytes(32))
+    store.accuse(Equivocation(key=stranger, first=votes[0], second=votes[1]))
+    store.close()
+    name = load_node(node).consortium.members[accused.replica].name
+    found = shown("ledger", "evidence", "--config", node)["evidence"]
+    assert {proof["key"]: proof["member"] for proof in found} == {accused.key.hex(): name, stranger.hex(): None}
+    assert [(proof["height"], proof["view"]) for proof in found] == [(3, 2)] * 2
+    assert [vote["kind"] for vote in found[0]["votes"]] == ["NULLIFY", "FINALIZE"]
+    assert found[0]["votes"][1] == {"kind": "FINALIZE", "block": "ab" * 32, "signature": "00" * 64}
+    code, out, _ = run("ledger", "evidence", "--config", node)
+    lines = sorted(out.splitlines()[1:])
+    assert (code, len(lines)) == (0, 2)
+    assert lines[1].split() == [name, "3", "2", "NULLIFY", "0" * 12, "FINALIZE", "ab" * 6]
 
 
 def test_before_the_first_block(run, shown, own_network, tmp_path):
