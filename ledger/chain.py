@@ -74,13 +74,31 @@ class Head:
     """Block hashes of heights 0 to this one."""
     validators: tuple[Validator, ...]
     """Set that decides the next height, sorted by key."""
+    handovers: tuple[Height, ...] = ()
+    """Heights of the blocks up to this one after which another set decides."""
 
     def follow(self, header: Header, validators: tuple[Validator, ...]) -> Self:
-        """Return the head after `header`, whose execution named the set of the height after it."""
+        """Return the head after `header`, whose execution named the set of the height after it.
+
+        Raises:
+            InvalidBlockError: the header names another set.
+        """
         decided = block_hash(header)
+        changed = hands_over(header)
+        if changed or validators != self.validators:
+            _equal("next validators hash", header.next_validators_hash, _keys_hash(validators))
         return type(self)(
-            header=header, block_hash=decided, history=self.history.append(decided), validators=validators
+            header=header,
+            block_hash=decided,
+            history=self.history.append(decided),
+            validators=validators,
+            handovers=(*self.handovers, header.height) if changed else self.handovers,
         )
+
+
+def hands_over(header: Header) -> bool:
+    """Whether another set decides the height after this block."""
+    return header.next_validators_hash != header.validators_hash
 
 
 def genesis_head(chain: ChainId, state_root: Digest, validators: tuple[Validator, ...]) -> Head:
@@ -236,14 +254,18 @@ def check_certificate(
     Raises:
         InvalidCertificateError: it is not.
     """
+    _check_votes(certificate, [validator.key for validator in validators], chain, verify)
+
+
+def _check_votes(certificate: Certificate, keys: Sequence[PublicKey], chain: ChainId, verify: Verify) -> None:
     signers = certificate.signers
-    if len(signers) < quorum(len(validators)) or len(signers) != len(certificate.signatures):
+    if len(signers) < quorum(len(keys)) or len(signers) != len(certificate.signatures):
         raise InvalidCertificateError(
-            f"certificate: expected a signature for each of at least {quorum(len(validators))} signers, "
+            f"certificate: expected a signature for each of at least {quorum(len(keys))} signers, "
             f"got {len(certificate.signatures)} for {len(signers)}"
         )
-    if list(signers) != sorted(set(signers)) or signers[0] < 0 or signers[-1] >= len(validators):
-        raise InvalidCertificateError(f"certificate: expected ascending signers below {len(validators)}, got {signers}")
+    if list(signers) != sorted(set(signers)) or signers[0] < 0 or signers[-1] >= len(keys):
+        raise InvalidCertificateError(f"certificate: expected ascending signers below {len(keys)}, got {signers}")
     if certificate.view < 1 or (certificate.kind is VoteKind.NULLIFY) != (certificate.block_hash == NO_BLOCK):
         raise InvalidCertificateError(
             f"certificate: expected a view from 1 and a block hash unless it nullifies, got {certificate.kind.name} "
@@ -251,7 +273,7 @@ def check_certificate(
         )
     voted = vote_statement(chain, certificate.kind, certificate.height, certificate.view, certificate.block_hash)
     for signer, signature in zip(signers, certificate.signatures, strict=True):
-        if not verify(validators[signer].key, voted, signature):
+        if not verify(keys[signer], voted, signature):
             raise InvalidCertificateError(f"certificate: expected a vote of signer {signer}, got another signature")
 
 
@@ -274,6 +296,15 @@ def check_finality(
     Raises:
         InvalidCertificateError: it does not.
     """
+    check_decided(certificate, header, [validator.key for validator in validators], verify)
+
+
+def check_decided(certificate: Certificate | None, header: Header, keys: Sequence[PublicKey], verify: Verify) -> None:
+    """Check that a certificate of the set with these vote keys, ascending, makes exactly this header final.
+
+    Raises:
+        InvalidCertificateError: it does not.
+    """
     decided = block_hash(header)
     if certificate is None or certificate.kind is not VoteKind.FINALIZE:
         found = "none" if certificate is None else certificate.kind.name
@@ -283,7 +314,7 @@ def check_finality(
             f"certificate: expected height {header.height} and block {decided.hex()}, "
             f"got {certificate.height} and {certificate.block_hash.hex()}"
         )
-    check_certificate(certificate, validators, header.chain, verify)
+    _check_votes(certificate, keys, header.chain, verify)
 
 
 def _keys_hash(validators: Sequence[Validator]) -> Digest:

@@ -31,10 +31,7 @@ def node_hash(left: bytes, right: bytes) -> Digest:
 
 def root(leaves: Sequence[bytes]) -> Digest:
     """Merkle tree hash of the leaves, in order."""
-    level = [leaf_hash(leaf) for leaf in leaves]
-    while len(level) > 1:
-        level = _parents(level)
-    return level[0] if level else EMPTY_ROOT
+    return _fold([leaf_hash(leaf) for leaf in leaves]) if leaves else EMPTY_ROOT
 
 
 def path(leaves: Sequence[bytes], index: int) -> tuple[Digest, ...]:
@@ -78,6 +75,79 @@ def verify_path(leaf: bytes, index: int, size: int, steps: Sequence[bytes], expe
         raise InvalidProofError(f"path: expected fewer steps for {size} leaves, got {len(steps)}")
     if current != expected:
         raise InvalidProofError(f"path: expected the root {expected.hex()}, got {current.hex()}")
+
+
+def consistency_path(leaves: Sequence[bytes], first: int) -> tuple[Digest, ...]:
+    """Proof that the tree of the first `first` leaves is a prefix of the tree of all (RFC 9162 section 2.1.4.1).
+
+    Empty if there is nothing to prove: no leaf, or all of them.
+
+    Raises:
+        IndexError: there are not so many leaves; a programming error.
+    """
+    if not 0 <= first <= len(leaves):
+        raise IndexError(f"expected at most {len(leaves)} leaves, got {first}")
+    return tuple(_subproof([leaf_hash(leaf) for leaf in leaves], first, known=True)) if first else ()
+
+
+def verify_consistency(first: int, second: int, first_root: bytes, second_root: bytes, steps: Sequence[bytes]) -> None:
+    """Check that a tree of `first` leaves is a prefix of one of `second` leaves (RFC 9162 section 2.1.4.2).
+
+    Raises:
+        InvalidProofError: it is not, or the path has the wrong length.
+    """
+    if not 0 <= first <= second or second >> PATH_MAX or any(len(step) != 32 for step in steps):
+        raise InvalidProofError(
+            f"consistency: expected 32-byte steps from a tree to a larger one, got {first}, {second}"
+        )
+    if first in {0, second}:
+        expected = EMPTY_ROOT if first < second else second_root
+        if steps or first_root != expected:
+            raise InvalidProofError(f"consistency: expected the root {expected.hex()} and no steps, got another")
+        return
+    older, newer, rest = _start(first, first_root, steps)
+    fn, sn = first - 1, second - 1
+    while fn & 1:
+        fn, sn = fn >> 1, sn >> 1
+    for step in rest:
+        if not sn:
+            raise InvalidProofError(f"consistency: expected fewer steps for {second} leaves, got {len(steps)}")
+        if fn & 1 or fn == sn:
+            older, newer = node_hash(step, older), node_hash(step, newer)
+            while fn and not fn & 1:
+                fn, sn = fn >> 1, sn >> 1
+        else:
+            newer = node_hash(newer, step)
+        fn, sn = fn >> 1, sn >> 1
+    if sn or older != first_root or newer != second_root:
+        raise InvalidProofError(f"consistency: expected a path between the roots of {first} and {second} leaves")
+
+
+def _start(first: int, first_root: bytes, steps: Sequence[bytes]) -> tuple[bytes, bytes, Sequence[bytes]]:
+    """Return the node that both trees begin with, twice, and the steps that are left."""
+    if first & (first - 1) == 0:  # a complete tree is a node of the larger one
+        return first_root, first_root, steps
+    if not steps:
+        raise InvalidProofError("consistency: expected a path, got no step")
+    return steps[0], steps[0], steps[1:]
+
+
+def _subproof(level: list[Digest], first: int, *, known: bool) -> list[Digest]:
+    """RFC 9162's SUBPROOF over leaf hashes; `known`: the verifier has the root of the first leaves itself."""
+    size = len(level)
+    if first == size:
+        return [] if known else [_fold(level)]
+    left = 1 << (size - 1).bit_length() - 1
+    if first <= left:
+        return [*_subproof(level[:left], first, known=known), _fold(level[left:])]
+    return [*_subproof(level[left:], first - left, known=False), _fold(level[:left])]
+
+
+def _fold(level: list[Digest]) -> Digest:
+    """Root over the hashes of leaves, at least one."""
+    while len(level) > 1:
+        level = _parents(level)
+    return level[0]
 
 
 def _parents(level: list[Digest]) -> list[Digest]:

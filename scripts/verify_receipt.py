@@ -1,9 +1,9 @@
-"""A second opinion on a receipt file, with no code of this package: docs/protocol.md 1 written again.
+"""A second opinion on a receipt or consistency file, with no code of this package: docs/protocol.md 1 written again.
 
-    python scripts/verify_receipt.py RECEIPT CONSORTIUM
+    python scripts/verify_receipt.py FILE CONSORTIUM [KNOWN]
 
-Needs Python and pynacl. Trusts only the consortium document: its SHA-256 is the chain, its vote keys the validators.
-Prints one line; exit code 0: every transaction in the file is final, 1: something is wrong.
+Needs Python and pynacl. Trusts the consortium document: its SHA-256 is the chain, its vote keys the first validators;
+for a consistency file, the block hash KNOWN instead of the keys. Prints one line; exit code 0: it is proven, 1: not.
 """
 
 import argparse
@@ -24,6 +24,9 @@ FILE_BYTES_MAX = 16 << 20
 FIELD_DIGITS_MAX = 4 << 20
 HEX = frozenset("0123456789abcdef")
 ENTRIES_MAX = 1024
+DECIDED = "header certificate"
+RECEIPT = "format chain handovers blocks transactions"
+CONSISTENCY = "format chain older handovers newer inclusion consistency"
 T = TypeVar("T")
 
 
@@ -44,13 +47,16 @@ class Proven(NamedTuple):
 
 
 class Block(NamedTuple):
-    """What a final header commits to."""
+    """What a header commits to."""
 
     height: int
     time_ms: int
     block_hash: bytes
     tx_root: bytes
     receipts_root: bytes
+    history_root: bytes
+    validators: bytes
+    next_validators: bytes
 
 
 class Cursor:
@@ -127,8 +133,24 @@ def root_from(leaf: bytes, index: int, size: int, path: Sequence[bytes]) -> byte
     return hashlib.sha256(b"\x01" + path[-1] + root_from(leaf, index - left, size - left, path[:-1])).digest()
 
 
+def roots_from(first: int, second: int, first_root: bytes | None, path: Sequence[bytes]) -> tuple[bytes, bytes]:
+    """Roots of the trees of `first` and `second` leaves by RFC 9162's SUBPROOF; the smaller one if it is not given."""
+    if first == second:
+        need(len(path) == (first_root is None), f"path: expected no more steps here, got {len(path)}")
+        root = path[0] if first_root is None else first_root
+        return root, root
+    need(0 < first < second and bool(path), f"path: expected steps from {first} to {second} leaves, got {len(path)}")
+    left = 1 << ((second - 1).bit_length() - 1)
+    if first <= left:
+        older, newer = roots_from(first, left, first_root, path[:-1])
+        return older, hashlib.sha256(b"\x01" + newer + path[-1]).digest()
+    both = roots_from(first - left, second - left, None, path[:-1])
+    older, newer = (hashlib.sha256(b"\x01" + path[-1] + root).digest() for root in both)
+    return older, newer
+
+
 def read_json(data: bytes) -> dict[str, Any]:
-    """Parse the file: every key once, no floating-point numbers."""
+    """Parse the file: an object, every key once, no floating-point numbers."""
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         need(len(dict(pairs)) == len(pairs), "file: expected every key once, got one twice")
@@ -142,7 +164,9 @@ def read_json(data: bytes) -> dict[str, Any]:
         found = json.loads(data.decode("utf-8"), object_pairs_hook=once, parse_float=refuse, parse_constant=refuse)
     except (ValueError, RecursionError) as error:
         raise WrongError(f"file: expected JSON, got {error}") from error
-    return keyed(found, "format chain blocks transactions")
+    if not isinstance(found, dict):
+        raise WrongError("file: expected an object, got another")
+    return found
 
 
 def keyed(found: object, names: str) -> dict[str, Any]:
@@ -167,31 +191,69 @@ def unhex(found: object, what: str, size: int | None = None) -> bytes:
     return bytes.fromhex(found)
 
 
-def check_block(found: object, chain: bytes, keys: list[bytes]) -> Block:
-    """Check that a quorum of the validators made this header final."""
-    entry = keyed(found, "header certificate validators")
-    stated = [unhex(key, "validators", 32) for key in listed(entry["validators"], "validators", 0, 128)]
-    need(stated == keys, f"validators: expected the {len(keys)} of the consortium, got another {len(stated)}")
-    header = unhex(entry["header"], "header", 12 * 32)
+def unhex_path(found: object, what: str) -> list[bytes]:
+    """A path in a Merkle tree."""
+    return [unhex(step, what, 32) for step in listed(found, what, 0, 64)]
+
+
+def read_header(found: object, chain: bytes, what: str) -> Block:
+    """Take a header of this chain apart."""
+    header = unhex(found, what, 12 * 32)
     word = [header[at : at + 32] for at in range(0, len(header), 32)]
-    need(word[0] == words("ledger/block/1"), "header: expected the domain ledger/block/1, got another")
-    need(word[1] == chain, f"header: expected the chain {chain.hex()}, got {word[1].hex()}")
+    need(word[0] == words("ledger/block/1"), f"{what}: expected the domain ledger/block/1, got another")
+    need(word[1] == chain, f"{what}: expected the chain {chain.hex()}, got {word[1].hex()}")
     height, time_ms = int.from_bytes(word[2], "big"), int.from_bytes(word[4], "big")
-    need(height >> 64 == 0 and time_ms >> 64 == 0, "header: expected height and time of 64 bits, got more")
-    need(word[10] == digest("ledger/validators/1", keys), "header: expected the hash of the validators, got another")
-    block_hash = hashlib.sha256(header).digest()
-    votes = Cursor(unhex(entry["certificate"], "certificate"), "certificate")
-    head = (votes.number(1), votes.number(8), votes.number(4), votes.take(32))
-    finalizes = head == (FINALIZE, height, head[2], block_hash) and head[2] > 0
-    need(finalizes, f"certificate: expected FINALIZE of block {block_hash.hex()}, got another vote")
-    signers = votes.many(128, lambda: votes.number(2, len(keys) - 1))
-    need(signers == sorted(set(signers)), f"certificate: expected ascending signers, got {signers}")
-    quorum = len(keys) - (len(keys) - 1) // 3
-    need(len(signers) >= quorum, f"certificate: expected at least {quorum} signers, got {len(signers)}")
-    for signer in signers:
-        check_signature(keys[signer], words("ledger/vote/1", chain, *head), votes.take(64), f"vote of {signer}")
-    votes.end()
-    return Block(height, time_ms, block_hash, word[6], word[7])
+    need(height >> 64 == 0 and time_ms >> 64 == 0, f"{what}: expected height and time of 64 bits, got more")
+    return Block(height, time_ms, hashlib.sha256(header).digest(), word[6], word[7], *word[9:12])
+
+
+def read_keys(found: object, expected: bytes, what: str) -> list[bytes]:
+    """Take the keys of the set with this hash."""
+    keys = [unhex(key, what, 32) for key in listed(found, what, 1, 128)]
+    need(keys == sorted(set(keys)), f"{what}: expected ascending keys, got others")
+    need(digest("ledger/validators/1", keys) == expected, f"{what}: expected the set {expected.hex()}, got another")
+    return keys
+
+
+class Sets:
+    """Who decides which height: a known set, and those that it and its successors handed over to."""
+
+    def __init__(self, chain: bytes, keys: list[bytes], since: int) -> None:
+        self.chain, self.keys, self.since = chain, keys, since
+        self.known = [(since, keys)]
+        self.final: dict[int, bytes] = {}
+
+    def follow(self, handovers: object) -> None:
+        """Follow every change of the set, in order."""
+        for at, found in enumerate(listed(handovers, "handovers", 0, ENTRIES_MAX)):
+            what = f"handovers[{at}]"
+            entry = keyed(found, f"{DECIDED} validators")
+            block = self.check_final({name: entry[name] for name in DECIDED.split()}, what)
+            need(block.height > self.known[-1][0], f"{what}: expected a later height, got {block.height}")
+            need(block.next_validators != block.validators, f"{what}: expected another set, got the same")
+            self.known.append((block.height, read_keys(entry["validators"], block.next_validators, what)))
+
+    def check_final(self, found: object, what: str) -> Block:
+        """Check that a quorum of the validators of its height made a header final."""
+        entry = keyed(found, DECIDED)
+        block = read_header(entry["header"], self.chain, what)
+        keys = next((keys for since, keys in reversed(self.known) if since < block.height), self.known[0][1])
+        need(block.validators == digest("ledger/validators/1", keys), f"{what}: expected the validators walked to")
+        votes = Cursor(unhex(entry["certificate"], what), what)
+        head = (votes.number(1), votes.number(8), votes.number(4), votes.take(32))
+        finalizes = head == (FINALIZE, block.height, head[2], block.block_hash) and head[2] > 0
+        need(finalizes, f"{what}: expected FINALIZE of block {block.block_hash.hex()}, got another vote")
+        signers = votes.many(128, lambda: votes.number(2, len(keys) - 1))
+        need(signers == sorted(set(signers)), f"{what}: expected ascending signers, got {signers}")
+        quorum = len(keys) - (len(keys) - 1) // 3
+        need(len(signers) >= quorum, f"{what}: expected at least {quorum} signers, got {len(signers)}")
+        for signer in signers:
+            signed = words("ledger/vote/1", self.chain, *head)
+            check_signature(keys[signer], signed, votes.take(64), f"{what}: vote of {signer}")
+        votes.end()
+        same = self.final.setdefault(block.height, block.block_hash) == block.block_hash
+        need(same, f"{what}: expected one final block at height {block.height}, got two")
+        return block
 
 
 def check_transaction(data: bytes, chain: bytes) -> tuple[bytes, str]:
@@ -236,11 +298,20 @@ def check_entry(found: object, blocks: list[Block], chain: bytes) -> Proven:
     block = blocks[place]
     data, executed = (unhex(entry[name], name) for name in ("transaction", "receipt"))
     for name, leaf, root in (("transaction", data, block.tx_root), ("receipt", executed, block.receipts_root)):
-        path = [unhex(step, "path", 32) for step in listed(entry[f"{name}_path"], "path", 0, 64)]
+        path = unhex_path(entry[f"{name}_path"], f"{name}_path")
         need(root_from(leaf, index, size, path) == root, f"{name}: expected a path to the header's root, got another")
     tx_id, method = check_transaction(data, chain)
     ok = check_executed(executed)
     return Proven(tx_id, method, block.height, block.time_ms, block.block_hash, ok, executed)
+
+
+def open_file(data: bytes, consortium: bytes, form: str, names: str) -> tuple[dict[str, Any], bytes]:
+    """Parse a file of a format; return it and the chain that it must be of."""
+    chain = hashlib.sha256(consortium).digest()
+    found = read_json(data)
+    need(found.get("format") == form, f"file: expected {form}, got {found.get('format')!r}")
+    need(unhex(keyed(found, names)["chain"], "chain", 32) == chain, f"file: expected the chain {chain.hex()}")
+    return found, chain
 
 
 def check(receipt: bytes, consortium: bytes) -> list[Proven]:
@@ -249,32 +320,66 @@ def check(receipt: bytes, consortium: bytes) -> list[Proven]:
     Raises:
         WrongError: whatever is wrong with it.
     """
-    chain = hashlib.sha256(consortium).digest()
     members = tomllib.loads(consortium.decode("utf-8"))["member"]
     keys = sorted(unhex(member["vote"], "vote key", 32) for member in members if "vote" in member)
-    document = read_json(receipt)
-    need(document["format"] == "ledger/receipt/1", f"file: expected ledger/receipt/1, got {document['format']!r}")
-    need(unhex(document["chain"], "chain", 32) == chain, f"file: expected the chain {chain.hex()}, got another")
-    blocks = [check_block(entry, chain, keys) for entry in listed(document["blocks"], "blocks", 1, ENTRIES_MAX)]
-    entries = listed(document["transactions"], "transactions", 1, ENTRIES_MAX)
+    file, chain = open_file(receipt, consortium, "ledger/receipt/2", RECEIPT)
+    sets = Sets(chain, keys, 0)
+    sets.follow(file["handovers"])
+    found = enumerate(listed(file["blocks"], "blocks", 1, ENTRIES_MAX))
+    blocks = [sets.check_final(entry, f"blocks[{at}]") for at, entry in found]
+    entries = listed(file["transactions"], "transactions", 1, ENTRIES_MAX)
     return [check_entry(entry, blocks, chain) for entry in entries]
+
+
+def check_consistency(data: bytes, consortium: bytes, known: bytes) -> tuple[Block, Block]:
+    """Check that an older block is in the history of a newer one; one of both is known by its hash.
+
+    Raises:
+        WrongError: whatever is wrong with it.
+    """
+    file, chain = open_file(data, consortium, "ledger/consistency/1", CONSISTENCY)
+    start = keyed(file["older"], "header validators")
+    older = read_header(start["header"], chain, "older")
+    sets = Sets(chain, read_keys(start["validators"], older.next_validators, "older"), older.height)
+    sets.follow(file["handovers"])
+    newer = sets.check_final(file["newer"], "newer")
+    need(older.height < newer.height, f"newer: expected a height after {older.height}, got {newer.height}")
+    need(known in {older.block_hash, newer.block_hash}, f"file: expected the block {known.hex()}, got others")
+    found = root_from(older.block_hash, older.height, newer.height, unhex_path(file["inclusion"], "inclusion"))
+    need(found == newer.history_root, "inclusion: expected a path to the newer history root, got another")
+    path = unhex_path(file["consistency"], "consistency")
+    if older.height == 0:
+        need(not path and older.history_root == hashlib.sha256().digest(), "consistency: expected an empty history")
+        return older, newer
+    roots = roots_from(older.height, newer.height, older.history_root, path)
+    need(roots == (older.history_root, newer.history_root), "consistency: expected both history roots, got others")
+    return older, newer
+
+
+def told(file: bytes, consortium: bytes, known: str | None) -> str:
+    """Check a file of either format and say what it proves."""
+    if known is not None:
+        older, newer = (
+            f"{b.height} ({b.block_hash.hex()})" for b in check_consistency(file, consortium, bytes.fromhex(known))
+        )
+        return f"block {older} is in the history of block {newer}"
+    proven = check(file, consortium)
+    each = ", ".join(f"{p.method} {'ok' if p.ok else 'reverted'} at height {p.height}" for p in proven)
+    return f"{len(proven)} final transactions: {each}"
 
 
 def main() -> int:
     """Run the check that the command line asks for."""
-    parser = argparse.ArgumentParser(
-        description="Check a receipt file offline; only the consortium document is trusted."
-    )
-    parser.add_argument("receipt", type=Path)
+    parser = argparse.ArgumentParser(description="Check a receipt, or with KNOWN a consistency file, offline.")
+    parser.add_argument("file", type=Path)
     parser.add_argument("consortium", type=Path)
+    parser.add_argument("known", nargs="?", help="hash of a block that you know to be final")
     asked = parser.parse_args()
     try:
-        proven = check(asked.receipt.read_bytes(), asked.consortium.read_bytes())
+        print("proven:", told(asked.file.read_bytes(), asked.consortium.read_bytes(), asked.known))
     except (OSError, KeyError, TypeError, ValueError) as error:
         print(f"wrong: {error}")
         return 1
-    told = ", ".join(f"{p.method} {'ok' if p.ok else 'reverted'} at height {p.height}" for p in proven)
-    print(f"proven: {len(proven)} final transactions: {told}")
     return 0
 
 

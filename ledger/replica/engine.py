@@ -279,7 +279,7 @@ class Engine:
         Raises:
             UnavailableError: there is no such transaction.
         """
-        return write_receipt(self._store, places)
+        return write_receipt(self._store, places, self.head.handovers)
 
     def newest_vote_of(self, key: PublicKey) -> Vote | None:
         """Return the newest vote of a validator among the certificates of the last blocks."""

@@ -45,9 +45,9 @@ def _followed(store: Store, head: Head, height: Height, verify: Verify, *, in_fu
         if in_full:
             final = store.final(height)
             check_finality(final.certificate if final else None, header, head.validators, verify)
+        return head.follow(header, store.validators(height))
     except InvalidError as error:
         raise StorageError(f"height {height}: {error}") from error
-    return head.follow(header, store.validators(height))
 
 
 def _genesis_decision(head: Head, execution: Execution) -> Decision:

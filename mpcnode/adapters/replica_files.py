@@ -19,7 +19,7 @@ from ledger.encoding import (
 )
 from ledger.errors import LockedError
 from ledger.ports import BlockStore, Place, Store
-from ledger.replica.proving import write_receipt
+from ledger.replica.proving import find_handovers, write_receipt
 from ledger.store import SqliteStore
 from ledger.types import FinalBlock, Header, Height, Log, Millis, PublicKey, Receipt
 from mpcnode.config.consortium import Consortium
@@ -102,7 +102,7 @@ def prove_query(store: BlockStore, query: bytes) -> tuple[bytes, int]:
     places = tuple(dict.fromkeys(Place(entry.height, entry.tx_index) for entry in found))
     if not places:
         raise RequestError(f"query {query.hex()}: not on the ledger", ErrorCode.UNKNOWN_QUERY)
-    return write_receipt(store, places), len(places)
+    return write_receipt(store, places, find_handovers(store)), len(places)
 
 
 def export_blocks(store: BlockStore, first: int, last: int | None) -> Iterator[str]:

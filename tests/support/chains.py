@@ -29,6 +29,7 @@ from ledger.types import (
     Receipt,
     Signature,
     Transaction,
+    Validator,
     View,
     VoteKind,
 )
@@ -126,9 +127,22 @@ def certificate(
     genesis: Genesis, kind: VoteKind, height: int, view: int, voted: bytes, *, signers: Sequence[int] | None = None
 ) -> Certificate:
     """A certificate of the genesis set, by default of its first quorum."""
-    validators = genesis.validators()
+    return certificate_of(genesis.chain, genesis.validators(), kind, height, view, voted, signers=signers)
+
+
+def certificate_of(  # noqa: PLR0917 - a vote's fields, in its order
+    chain: ChainId,
+    validators: Sequence[Validator],
+    kind: VoteKind,
+    height: int,
+    view: int,
+    voted: bytes,
+    *,
+    signers: Sequence[int] | None = None,
+) -> Certificate:
+    """A certificate of a set whose keys are `vote_key(replica)`, by default of its first quorum."""
     chosen = tuple(range(quorum(len(validators)))) if signers is None else tuple(signers)
-    stated = vote_statement(genesis.chain, kind, Height(height), View(view), BlockHash(voted))
+    stated = vote_statement(chain, kind, Height(height), View(view), BlockHash(voted))
     return Certificate(
         kind=kind,
         height=Height(height),

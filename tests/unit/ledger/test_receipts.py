@@ -9,9 +9,12 @@ from hypothesis import strategies as st
 
 from ledger.encoding import decode_transaction, transaction_id
 from ledger.errors import InvalidProofError
-from ledger.receipts import FILE_BYTES_MAX, encode_receipt_file, prove, verify_receipt
+from ledger.handovers import HANDOVERS_MAX
+from ledger.prooffile import FILE_BYTES_MAX
+from ledger.receipts import TRANSACTIONS_MAX, encode_receipt_file, prove, verify_receipt
 from ledger.types import FinalBlock
 from tests.support.chains import final_on, genesis_of, genesis_state, receipt, transaction, verify
+from tests.support.proofs import Chronicle, Consortium, decided, transactions, validator
 
 GENESIS = genesis_of(4)
 
@@ -30,7 +33,7 @@ def chain_of(*sizes):
 
 def file_of(*wanted, sizes=(1, 5, 3)):
     made = chain_of(*sizes)
-    proofs = [prove(made[block][0], made[block][1], GENESIS.validators(), index) for block, index in wanted]
+    proofs = [prove(made[block][0], made[block][1], index) for block, index in wanted]
     return encode_receipt_file(proofs)
 
 
@@ -63,9 +66,9 @@ def test_genesis_and_missing_transactions_cannot_be_proved():
     final, receipts = chain_of(2)[0]
     for wrong in (2, -1):
         with pytest.raises(ValueError, match="expected"):
-            prove(final, receipts, GENESIS.validators(), wrong)
+            prove(final, receipts, wrong)
     with pytest.raises(ValueError, match="expected"):
-        prove(FinalBlock(block=final.block, certificate=None), receipts, GENESIS.validators(), 0)
+        prove(FinalBlock(block=final.block, certificate=None), receipts, 0)
     with pytest.raises(ValueError, match="expected"):
         encode_receipt_file([])
 
@@ -134,7 +137,7 @@ def test_no_value_of_another_type_passes(junk):
                 verify_receipt(changed(at, lambda _: junk), GENESIS, verify)
 
 
-@pytest.mark.parametrize("name", ["format", "chain", "blocks", "transactions"])
+@pytest.mark.parametrize("name", ["format", "chain", "handovers", "blocks", "transactions"])
 def test_keys_are_exactly_these(name):
     document = json.loads(FILE)
     with pytest.raises(InvalidProofError):
@@ -175,3 +178,125 @@ def test_nothing_else_is_raised(place, junk):
     except InvalidProofError:
         return
     assert verified == verify_receipt(FILE, GENESIS, verify)  # only white space differs
+
+
+# ------------------------------------------------------------- validators that change
+
+
+SETS = [
+    tuple(sorted(map(validator, numbers))) for numbers in ((0, 1, 2, 3), (0, 1, 2, 3, 4), (1, 2, 3, 4), (0, 1, 2, 3))
+]
+POOL = transactions(GENESIS.chain, 20)
+
+
+def chronicle(*sets):
+    """A block of two transactions for each set, after which that set decides."""
+    made = Chronicle(Consortium(b"", GENESIS), POOL)
+    for validators in sets:
+        made.add(2, validators)
+    return made
+
+
+CHANGING = chronicle(SETS[0], SETS[1], SETS[1], SETS[2], SETS[2], SETS[3], SETS[3])
+"""Blocks 1 to 7; the set changes after 2, 4 and 6, and in the end is that of genesis again."""
+
+
+def refused(document, said):
+    with pytest.raises(InvalidProofError, match=said):
+        verify_receipt(json.dumps(document).encode(), GENESIS, verify)
+
+
+def test_receipts_of_every_set_verify_from_genesis():
+    for height in range(1, 8):
+        found = verify_receipt(CHANGING.receipt_file([(height, 1)]), GENESIS, verify).transactions[0]
+        assert (found.height, found.transaction.unique) == (height, CHANGING.blocks[height].txs[1][72:88])
+    file = CHANGING.receipt_file([(7, 0), (1, 0), (5, 1), (4, 0)])
+    assert [found.height for found in verify_receipt(file, GENESIS, verify).transactions] == [7, 1, 5, 4]
+
+
+@pytest.mark.parametrize(("height", "expected"), [(1, 0), (2, 0), (3, 1), (4, 1), (5, 2), (6, 2), (7, 3)])
+def test_a_file_holds_the_changes_before_its_newest_block_and_no_others(height, expected):
+    assert len(json.loads(CHANGING.receipt_file([(1, 0), (height, 0)]))["handovers"]) == expected
+
+
+@pytest.mark.parametrize(
+    ("at", "said"),
+    [
+        (0, r"handovers\[0\].header: expected the validators .*, which the handovers lead to"),
+        (1, r"handovers\[1\].header: expected the validators"),
+        (2, r"blocks\[0\].header: expected the validators"),
+    ],
+)
+def test_no_change_can_be_left_out(at, said):
+    document = json.loads(CHANGING.receipt_file([(7, 0)]))
+    if at == 2:
+        document = json.loads(CHANGING.receipt_file([(5, 0)]))
+        del document["handovers"][1]
+    else:
+        del document["handovers"][at]
+    refused(document, said)
+
+
+def test_a_removed_quorum_cannot_sign_for_a_later_height_beside_the_change_that_removed_it():
+    # blocks of height 5, by the set of genesis: member 0 was removed after block 4
+    document = json.loads(CHANGING.receipt_file([(5, 0)]))
+    claimed = replace(CHANGING.headers[5], validators_hash=CHANGING.headers[1].validators_hash)
+    document["blocks"] = [old_quorum(claimed)]
+    refused(document, r"blocks\[0\].header: expected the validators")
+    document["blocks"] = [old_quorum(CHANGING.headers[5])]
+    refused(document, r"blocks\[0\].certificate: certificate: expected a vote of signer")
+
+
+def old_quorum(header):
+    made = chronicle(*[SETS[0]] * 7)
+    return decided(header, made.certificate(header))
+
+
+def test_without_the_change_a_removed_quorum_can():
+    """Documented: from genesis alone nobody can tell; a remembered head can (ledger.consistency)."""
+    made = chronicle(*[SETS[0]] * 7)
+    assert verify_receipt(made.receipt_file([(5, 0)]), GENESIS, verify).transactions[0].height == 5
+
+
+def test_changes_that_cancel_each_other_may_be_left_out_only_together():
+    document = json.loads(CHANGING.receipt_file([(7, 0)]))
+    document["handovers"] = []
+    assert verify_receipt(json.dumps(document).encode(), GENESIS, verify).transactions[0].height == 7
+
+
+def test_a_change_must_change_something():
+    document = json.loads(CHANGING.receipt_file([(7, 0)]))
+    same = decided(CHANGING.headers[1], CHANGING.certificate(CHANGING.headers[1]))
+    document["handovers"].insert(0, same | {"validators": [key.hex() for key in CHANGING.keys(1)]})
+    refused(document, r"handovers\[0\].header: expected another set for the next height, got the same")
+
+
+def test_changes_are_in_order():
+    document = json.loads(CHANGING.receipt_file([(7, 0)]))
+    document["handovers"].append(document["handovers"][2])
+    refused(document, r"handovers\[3\].header")
+
+
+@pytest.mark.parametrize("change", [lambda keys: keys.reverse(), lambda keys: keys.append(keys[0]), list.clear])
+def test_the_keys_of_the_next_set_are_exactly_the_named_ones(change):
+    document = json.loads(CHANGING.receipt_file([(3, 0)]))
+    change(document["handovers"][0]["validators"])
+    refused(document, r"handovers\[0\].validators: expected the ascending keys of the set")
+
+
+def test_two_final_blocks_of_one_height_are_refused():
+    document = json.loads(CHANGING.receipt_file([(3, 0), (2, 0)]))
+    forked = replace(CHANGING.headers[2], state_root=CHANGING.headers[2].tx_root)
+    document["blocks"].append(decided(forked, CHANGING.certificate(forked)))
+    refused(document, r"blocks\[2\].header: expected one final block at height 2, got two")
+
+
+def test_lists_are_bounded():
+    document = json.loads(CHANGING.receipt_file([(7, 0)]))
+    refused(document | {"handovers": document["handovers"] * HANDOVERS_MAX}, "handovers: expected 0 to 1024 items")
+    refused(document | {"blocks": document["blocks"] * (TRANSACTIONS_MAX + 1)}, "blocks: expected 1 to 1024 items")
+    proof = prove(CHANGING.final(1), CHANGING.receipts[1], 0)
+    with pytest.raises(ValueError, match="expected 1 to 1024 proofs"):
+        encode_receipt_file([proof] * (TRANSACTIONS_MAX + 1), [])
+    with pytest.raises(ValueError, match="at most 1024 changes"):
+        encode_receipt_file([prove(CHANGING.final(7), CHANGING.receipts[7], 0)], CHANGING.handovers() * 400)

@@ -1,6 +1,7 @@
 """A validator that votes twice is written down by whoever hears both votes, once, and through restarts."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -92,7 +93,7 @@ def test_the_key_is_that_of_the_height_at_which_was_voted():
             assert parts is not None
             engine = parts.engine
             first, second = KINDS["two NOTARIZE"]
-            engine.head = engine.head.follow(engine.head.header, engine.head.validators[:1])
+            engine.head = replace(engine.head, validators=engine.head.validators[:1])
             engine.accuse(Evidence(first, second))
             return engine.evidence()
 
