@@ -42,6 +42,7 @@ from ledger.replica.inflow import Inflow
 from ledger.replica.items import encode_item
 from ledger.replica.mempool import Mempool
 from ledger.replica.outcomes import CommittedBlock
+from ledger.replica.turns import Turn
 from ledger.replica.worker import Worker
 from ledger.types import Block, Genesis, Height, Millis, PublicKey, ReplicaId, TxId, Vote
 
@@ -183,11 +184,13 @@ class Driver:
     async def _feed(self, events: list[Event]) -> None:
         """Step through events, then carry out all their effects: one flush at most."""
         effects: list[Effect] = []
+        turn = Turn()
         for event in events:
             if isinstance(event, Committed):
                 self._committing = False
                 self._records = [record for record in self._records if record.height > event.height]
             effects += self._machine.step(event, self._now())
+            await turn.share()
         self._records += [effect.record for effect in effects if isinstance(effect, Persist)]
         if self._records and any(isinstance(effect, Broadcast | Send) for effect in effects):
             records, self._records = self._records, []

@@ -17,6 +17,7 @@ from ledger.replica.items import gossip
 from ledger.replica.mempool import Mempool, Pooled
 from ledger.replica.outcomes import CommittedBlock, TxOutcome
 from ledger.replica.pace import Pace
+from ledger.replica.turns import Turn
 from ledger.types import Millis, ReplicaId, TxId
 
 _log = structlog.get_logger("ledger.replica")
@@ -40,6 +41,7 @@ class Intake:
         check: Callable[[bytes], Pooled],
         transport: Transport,
         clock: Clock,
+        pace: Pace,
         on_work: Callable[[], None],
     ) -> None:
         """Take what it works on.
@@ -49,6 +51,7 @@ class Intake:
             check: stateless check of a transaction.
             transport: to the other replicas.
             clock: wall clock.
+            pace: how many transactions of a peer are checked.
             on_work: called when a transaction has joined the mempool.
         """
         self.mempool = mempool
@@ -59,8 +62,10 @@ class Intake:
         self._awaited: dict[TxId, _Awaited] = {}
         self._own: dict[TxId, bytes] = {}
         self._unsent: list[bytes] = []
+        self._sent: frozenset[TxId] = frozenset()
+        """Own ones that were not final at the last repetition."""
         self._final: dict[TxId, None] = {}
-        self._pace = Pace(per_second=500, burst=2_000)
+        self._pace = pace
 
     def expect(self, pooled: Pooled) -> asyncio.Future[TxOutcome]:
         """Return the future of a transaction's outcome."""
@@ -95,9 +100,10 @@ class Intake:
         if is_new:
             self._on_work()
 
-    def take(self, sender: ReplicaId, txs: Sequence[bytes]) -> None:
+    async def take(self, sender: ReplicaId, txs: Sequence[bytes]) -> None:
         """Admit a peer's transactions; what cannot be admitted is dropped, the peer keeps it and sends it again."""
         added = 0
+        turn = Turn()
         for data in txs:
             if not self._pace.allows(sender, asyncio.get_running_loop().time()):
                 _log.debug("gossip.limited", peer=sender)
@@ -107,12 +113,19 @@ class Intake:
                 added += pooled.tx_id not in self._final and self.mempool.add(pooled, self._clock.now_ms())
             except LedgerError as error:
                 _log.debug("gossip.refused", peer=sender, reason=str(error))
+            await turn.share()
         if added:
             self._on_work()
 
     def items(self) -> list[bytes]:
         """Encode the own transactions that are not final."""
         return gossip(list(self._own.values()))
+
+    def overdue(self) -> list[bytes]:
+        """Encode the own transactions that were not final at the last call either: what is younger is on its way."""
+        waiting = [data for tx_id, data in self._own.items() if tx_id in self._sent]
+        self._sent = frozenset(self._own)
+        return gossip(waiting)
 
     def take_block(self, block: CommittedBlock) -> None:
         """Forget what is final now and tell who waits for it."""

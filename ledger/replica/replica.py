@@ -8,7 +8,16 @@ from dataclasses import dataclass
 import structlog
 
 from ledger.chain import Verify
-from ledger.consensus import MessageReceived, Signer, Timing, WorkArrived, WorkGone, encode_message
+from ledger.consensus import (
+    GetBlock,
+    MessageReceived,
+    Signer,
+    Status,
+    Timing,
+    WorkArrived,
+    WorkGone,
+    encode_message,
+)
 from ledger.errors import StorageError, UnavailableError
 from ledger.ports import Clock, Equivocation, Executor, Place, Store, Transport
 from ledger.replica.driver import NEVER, Driver, Identity
@@ -18,7 +27,7 @@ from ledger.replica.intake import Intake
 from ledger.replica.items import AskVotes, TellVotes, Transactions, decode_item, encode_item
 from ledger.replica.mempool import Mempool
 from ledger.replica.outcomes import CommittedBlock, ReplicaStatus, TxOutcome
-from ledger.replica.pace import Pace
+from ledger.replica.pace import Quota
 from ledger.replica.rejoining import Position, Rejoin, check_rejoin
 from ledger.replica.sightings import Sightings
 from ledger.replica.worker import Worker
@@ -80,7 +89,7 @@ class Replica:
         self._worker = Worker()
         self._sightings = Sightings(replica=replica, validators=genesis.validators())
         self._enlisting: Enlisting | None = None
-        self._answers = Pace(per_second=1, burst=3)
+        self._quota = Quota()
         self._parts: _Parts | None = None
         self._opened = asyncio.Event()
         self._stopped = False
@@ -246,21 +255,28 @@ class Replica:
             UnavailableError: the replica stops.
         """
         parts = await self._running()
+        now = asyncio.get_running_loop().time()
         for data in items:
             item = decode_item(data)
             match item:
                 case Transactions():
-                    parts.intake.take(sender, item.txs)
+                    await parts.intake.take(sender, item.txs)
                 case AskVotes() | TellVotes():
                     await self._take_question(sender, item, parts)
                 case _:
                     self._sightings.take(sender, item)
-                    await parts.driver.inflow.put(MessageReceived(sender=sender, message=item), len(data))
+                    if not isinstance(item, Status | GetBlock) or self._quota.questions.allows(sender, now):
+                        await parts.driver.inflow.put(MessageReceived(sender=sender, message=item), len(data))
+        wait_s = self._quota.wait_s(sender, now, len(items), sum(map(len, items)))
+        if wait_s:
+            await asyncio.sleep(wait_s)
 
     def connected(self, peer: ReplicaId) -> None:
         """Greet a peer that can be reached now: say where this replica is and what it waits for."""
         if self._parts is not None and self._opened.is_set() and not self._stopped:
-            self._transport.send(peer, [encode_message(self._parts.driver.status), *self._open_items(self._parts)])
+            self._transport.send(
+                peer, [encode_message(self._parts.driver.status), *self._open_questions(), *self._parts.intake.items()]
+            )
 
     async def _running(self) -> _Parts:
         await self._opened.wait()
@@ -296,6 +312,7 @@ class Replica:
             check=engine.check,
             transport=self._transport,
             clock=self._clock,
+            pace=self._quota.transactions,
             on_work=lambda: driver.inflow.post(WorkArrived()),
         )
         return _Parts(engine, intake, driver)
@@ -347,7 +364,7 @@ class Replica:
                 parts.driver.allow_votes(sign_from)
 
     async def _tell_votes(self, peer: ReplicaId, key: PublicKey, parts: _Parts) -> None:
-        if not self._answers.allows(peer, asyncio.get_running_loop().time()):
+        if not self._quota.votes.allows(peer, asyncio.get_running_loop().time()):
             return
         newest = await self._newest_vote(peer, key, parts)
         self._transport.send(peer, [encode_item(TellVotes(parts.driver.status.height, newest))])
@@ -368,9 +385,8 @@ class Replica:
         self._news.set()
         self._news = asyncio.Event()
 
-    def _open_items(self, parts: _Parts) -> list[bytes]:
-        asked = [encode_item(AskVotes(self._enlisting.key))] if self._enlisting is not None else []
-        return asked + parts.intake.items()
+    def _open_questions(self) -> list[bytes]:
+        return [encode_item(AskVotes(self._enlisting.key))] if self._enlisting is not None else []
 
     async def _keep_house(self, parts: _Parts) -> None:
         rounds = 0
@@ -384,7 +400,7 @@ class Replica:
 
     async def _repeat(self, parts: _Parts) -> None:
         """Say again what may have been lost; and if no block came since the last time, let the store tidy up."""
-        items = self._open_items(parts)
+        items = [*self._open_questions(), *parts.intake.overdue()]
         if items:
             self._transport.broadcast(items)
         if not self._busy:

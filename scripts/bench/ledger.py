@@ -17,10 +17,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import uvloop
+
 from ledger.types import Millis
 from mpcnode.adapters.clock import SystemClock
 from scripts.bench.registry import Measurement, Parameter, benchmark
 from scripts.bench.replicas.consortium import TXS_PER_QUERY, Call, Consortium
+from scripts.bench.replicas.delay import measure_delays
 from scripts.bench.replicas.fleet import Child, Fleet, make_certificates, running
 from scripts.bench.replicas.stores import make_store
 
@@ -40,6 +43,7 @@ class Extent:
     """Queries under way, each a closed loop."""
     blocks: int = 10_000
     catch_up_s: float = 10.0
+    dearest_blocks: int = 20
 
 
 @benchmark("ledger")
@@ -54,6 +58,7 @@ def measure(extent: Extent, root: Path) -> list[Measurement]:
     figures: list[Measurement] = []
     for validators in extent.validators:
         figures += asyncio.run(_finality(extent, root / f"finality-{validators}", Consortium(validators)))
+    figures.append(_loop_delay(extent))
     figures += asyncio.run(_load(extent, root / "load", Consortium(min(extent.validators))))
     consortium = Consortium(4)
     base = root / "chain"
@@ -146,6 +151,17 @@ async def _load(extent: Extent, base: Path, consortium: Consortium) -> list[Meas
         Measurement("cpu_ms_per_tx_replica", cpu / txs, "ms", params),
         Measurement("bytes_per_tx", sent / txs, "bytes", {**params, "of": "TCP payload sent by one replica"}),
     ]
+
+
+def _loop_delay(extent: Extent) -> Measurement:
+    late, block_s = uvloop.run(measure_delays(extent.dearest_blocks))
+    params: dict[str, Parameter] = {
+        "p50_ms": statistics.median(late),
+        "p99_ms": late[int(0.99 * (len(late) - 1))],
+        "block_ms": block_s * 1000,
+        **_machine(),
+    }
+    return Measurement("loop_delay_max_ms", late[-1], "ms", params)
 
 
 async def _all_queries(children: Sequence[Child], queries: Iterable[tuple[Call, ...]], at_once: int) -> None:

@@ -4,7 +4,16 @@ import math
 
 from scripts.bench.ledger import Extent, measure
 
-SMALL = Extent(validators=(4,), warm_up_queries=0, queries=1, load_queries=4, at_once=2, blocks=24, catch_up_s=20.0)
+SMALL = Extent(
+    validators=(4,),
+    warm_up_queries=0,
+    queries=1,
+    load_queries=4,
+    at_once=2,
+    blocks=24,
+    catch_up_s=20.0,
+    dearest_blocks=1,
+)
 NAMES = {
     "finality_p50_ms",
     "finality_p95_ms",
@@ -16,6 +25,7 @@ NAMES = {
     "restart_10000_blocks_s",
     "rss_10000_blocks_mb",
     "catch_up_blocks_per_s",
+    "loop_delay_max_ms",
 }
 
 

@@ -6,6 +6,7 @@ line, on standard input and output, until the input ends.
 
 import argparse
 import asyncio
+import gc
 import hashlib
 import json
 import logging
@@ -142,6 +143,8 @@ class _Process:
             running = [tasks.create_task(network.run(inbox)), tasks.create_task(node.run())]
             while len(network.peers()) < len(told["ports"]) - 1 or (told["ready"] and not node.is_ready()):  # noqa: ASYNC110
                 await asyncio.sleep(_POLL_S)
+            gc.collect()
+            gc.freeze()  # as a daemon does when it is ready
             _say({"ready": True})
             while line := await lines.readline():
                 tasks.create_task(self._answer(node, json.loads(line)))

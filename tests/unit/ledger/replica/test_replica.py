@@ -400,7 +400,7 @@ def test_a_flood_of_gossip_is_limited(cluster):
             intake._check = check
             intake._pace.per_second = 0
             for _ in range(300):
-                intake.take(ReplicaId(1), junk.txs)
+                await intake.take(ReplicaId(1), junk.txs)
             assert 1_990 <= len(checked) <= 2_000
 
     asyncio.run(run())
