@@ -19,7 +19,7 @@ from ledger.encoding import (
 )
 from ledger.errors import LockedError
 from ledger.ports import BlockStore, Place, Store
-from ledger.replica.proving import find_handovers, write_receipt
+from ledger.replica.proving import find_handovers, write_consistency, write_receipt
 from ledger.store import SqliteStore
 from ledger.types import FinalBlock, Header, Height, Log, Millis, PublicKey, Receipt
 from mpcnode.config.consortium import Consortium
@@ -103,6 +103,24 @@ def prove_query(store: BlockStore, query: bytes) -> tuple[bytes, int]:
     if not places:
         raise RequestError(f"query {query.hex()}: not on the ledger", ErrorCode.UNKNOWN_QUERY)
     return write_receipt(store, places, find_handovers(store)), len(places)
+
+
+def prove_history(store: BlockStore, since: int, until: int | None) -> tuple[bytes, dict[str, Any], dict[str, Any]]:
+    """Return the consistency file of two blocks, and height and hash of both.
+
+    Raises:
+        RequestError: there are no such two blocks.
+    """
+    newest = store.height() or 0
+    last = newest if until is None else until
+    if not since < last <= newest:
+        raise RequestError(f"expected heights below and up to {newest}, got {since} and {last}", ErrorCode.REQUEST_FORM)
+    older, newer = (
+        {"height": height, "hash": block_hash(header).hex()}
+        for height in (since, last)
+        if (header := store.header(Height(height))) is not None
+    )
+    return write_consistency(store, Height(since), Height(last)), older, newer
 
 
 def export_blocks(store: BlockStore, first: int, last: int | None) -> Iterator[str]:

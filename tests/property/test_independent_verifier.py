@@ -6,17 +6,19 @@ import random
 import subprocess
 import sys
 from collections import Counter
+from contextlib import suppress
 
 import pytest
 
-from ledger.encoding import encode_receipt
+from ledger.consistency import verify_consistency
+from ledger.encoding import block_hash, encode_receipt
 from ledger.errors import InvalidProofError
 from ledger.receipts import verify_receipt
 from mpcnode.sealing.keys import verify
-from scripts.verify_receipt import WrongError, check
-from tests.support.mutations import bytes_of
+from scripts.verify_receipt import WrongError, check, check_consistency
+from tests.support.mutations import Document, broken_json, bytes_of, damage, flip, not_hex
 from tests.support.proofs import Consortium
-from tests.support.receipt_cases import MUTATIONS, ON_HANDOVERS, OTHERS, VALID, chain_of, valid, valid_text
+from tests.support.receipt_cases import HEIGHT, MUTATIONS, ON_HANDOVERS, OTHERS, VALID, chain_of, valid, valid_text
 from tests.support.tools import ROOT
 
 SCRIPT = ROOT / "scripts" / "verify_receipt.py"
@@ -73,6 +75,82 @@ def test_chains_have_all_sizes_and_changes():
     assert min(changes[count] for count in range(4)) >= 5
 
 
+# ------------------------------------------------------------- consistency files
+
+
+def two_heights(rng: random.Random) -> tuple[int, int]:
+    newer = rng.randint(1, HEIGHT)
+    return rng.randrange(newer), newer
+
+
+def bent(document: Document, rng: random.Random) -> None:
+    path = document[rng.choice(("inclusion", "consistency"))]
+    step = rng.choice(path) if path else bytes(32).hex()
+    rng.choice((path.reverse, path.clear, lambda: path.extend([step]), lambda: path.insert(0, step)))()
+
+
+def other_part(document: Document, rng: random.Random) -> None:
+    """A part of the proof of two other blocks, of this chain or another."""
+    other = json.loads(chain_of(rng.randrange(20)).consistency_file(*two_heights(rng)))
+    for name in rng.sample(sorted(other), rng.randint(1, 2)):
+        document[name] = other[name]
+
+
+def other_part_of_this(document: Document, rng: random.Random) -> None:
+    made = next(chain_of(number) for number in range(4) if chain_of(number).side.chain.hex() == document["chain"])
+    other = json.loads(made.consistency_file(*two_heights(rng)))
+    for name in rng.sample(sorted(other), rng.randint(1, 2)):
+        document[name] = other[name]
+
+
+def keys_of_object(document: Document, rng: random.Random) -> None:
+    target = rng.choice([document, document["older"], document["newer"], *document["handovers"]])
+    if rng.random() < 0.5:
+        del target[rng.choice(sorted(target))]
+    else:
+        target["more"] = rng.choice((1, "", []))
+
+
+def nothing(document: Document, rng: random.Random) -> None:
+    """The valid document itself."""
+
+
+@pytest.mark.parametrize(
+    ("mutate", "count", "expected"),
+    [
+        (nothing, 200, {True}),
+        (flip, 400, {False}),
+        (damage, 200, {False}),
+        (not_hex, 100, {False}),
+        (bent, 150, {True, False}),
+        (other_part, 200, {True, False}),
+        (other_part_of_this, 250, {True, False}),
+        (keys_of_object, 60, {False}),
+        (broken_json, 60, {True, False}),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_both_say_the_same_of_consistency_files(mutate, count, expected):
+    said: Counter[bool] = Counter()
+    for seed in range(count):
+        rng = random.Random(f"{mutate.__name__} {seed}")
+        made = chain_of(seed % 20)
+        older, newer = two_heights(rng)
+        known = block_hash(made.headers[rng.choice((older, newer))])
+        document = json.loads(made.consistency_file(older, newer))
+        data = mutate(document, rng) or bytes_of(document, rng)
+        first = second = None
+        with suppress(InvalidProofError):
+            found = verify_consistency(data, made.side.chain, known, verify)
+            first = [(header.height, block_hash(header)) for header in (found.older, found.newer)]
+        with suppress(WrongError):
+            blocks = check_consistency(data, made.side.document, known)
+            second = [(block.height, block.block_hash) for block in blocks]
+        assert second == first, f"{mutate.__name__}, seed {seed}"
+        said[first is not None] += 1
+    assert set(said) == expected, said
+
+
 def test_thousands_of_files_are_compared():
     assert sum(count for _, count, _ in MUTATIONS) >= 5000
 
@@ -84,10 +162,10 @@ def test_second_verifier_shares_no_code_with_the_first():
     assert {name.split(".")[0] for name in names} <= {*sys.stdlib_module_names, "nacl"}
 
 
-def run(tmp_path, receipt_file: bytes, document: bytes) -> tuple[int, str]:
-    (tmp_path / "a.receipt").write_bytes(receipt_file)
+def run(tmp_path, file: bytes, document: bytes, *known: str) -> tuple[int, str]:
+    (tmp_path / "a.receipt").write_bytes(file)
     (tmp_path / "consortium.toml").write_bytes(document)
-    command = [sys.executable, str(SCRIPT), str(tmp_path / "a.receipt"), str(tmp_path / "consortium.toml")]
+    command = [sys.executable, str(SCRIPT), str(tmp_path / "a.receipt"), str(tmp_path / "consortium.toml"), *known]
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ran.stderr == ""
     assert ran.stdout.count("\n") == 1
@@ -107,4 +185,11 @@ def test_command_tells_in_one_line_and_by_its_exit_code(tmp_path):
         (data, b'member = ["a"]'),
     ):
         code, told = run(tmp_path, wrong, consortium_document)
+        assert (code, told.split(":")[0]) == (1, "wrong")
+    made = chain_of(1)
+    proof, known = made.consistency_file(2, 7), block_hash(made.headers[2]).hex()
+    code, told = run(tmp_path, proof, made.side.document, known)
+    assert (code, told.split(" (")[0]) == (0, "proven: block 2")
+    for wrong, *block in ((proof,), (proof, "00" * 32), (proof, "zz"), (data, known)):
+        code, told = run(tmp_path, wrong, made.side.document, *block)
         assert (code, told.split(":")[0]) == (1, "wrong")

@@ -1,6 +1,7 @@
 """Reading a replica's files: head, show, prove and export on a chain that is put there, and what they refuse."""
 
 import json
+import random
 import sys
 from dataclasses import replace
 
@@ -13,11 +14,15 @@ from ledger.ports import Equivocation
 from ledger.store import SqliteStore
 from ledger.types import BlockHash, Certificate, Height, PublicKey, Signature, View, Vote, VoteKind
 from mpcnode.cli.main import main
+from mpcnode.config.consortium import load_consortium
 from mpcnode.config.node import load_node
+from tests.support.chains import CHAIN, genesis_of
 from tests.support.contracts import START, transaction
+from tests.support.proofs import Consortium, chronicle, transactions
 from tests.support.stored_world import BLOCK_MS, QUERY, stored_world
 
 UNKNOWN = "ab" * 32
+POOL = transactions(CHAIN, 20)
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +133,60 @@ def test_what_cannot_be_proven(run, node, tmp_path):
     assert (code, out, err) == (12, "", f"mpcnode: UNKNOWN_QUERY: query {UNKNOWN}: not on the ledger\n")
     assert run("ledger", "prove", "xyz", *words)[0] == 2
     assert not (tmp_path / "r").exists()
+
+
+def test_a_proof_that_a_block_is_in_the_history_of_another(run, shown, node, world, tmp_path):
+    file = tmp_path / "history.json"
+    words = ("ledger", "prove", "--since", 1, "--until", 3, "--output", file, "--config", node)
+    hashes = [block_hash(world.store.header(Height(height))).hex() for height in range(5)]
+    expected = {"older": {"height": 1, "hash": hashes[1]}, "newer": {"height": 3, "hash": hashes[3]}}
+    assert shown(*words) == {"file": str(file), **expected}
+    proof = json.loads(file.read_bytes())
+    headers = [decode_header(bytes.fromhex(proof[name]["header"])) for name in ("older", "newer")]
+    assert [header.height for header in headers] == [1, 3]
+    inclusion, consistency = (tuple(map(bytes.fromhex, proof[name])) for name in ("inclusion", "consistency"))
+    merkle.verify_path(bytes.fromhex(hashes[1]), 1, 3, inclusion, headers[1].history_root)
+    merkle.verify_consistency(1, 3, headers[0].history_root, headers[1].history_root, consistency)
+    assert run(*words)[0] == 1
+    newest = tmp_path / "newest.json"
+    code, out, _ = run("ledger", "prove", "--since", 0, "--output", newest, "--config", node)
+    assert (code, out) == (0, f"{newest}: block 0 is in the history of block 4\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        ((), 2),
+        ((UNKNOWN, "--since", 1), 2),
+        (("--until", 3), 2),
+        ((UNKNOWN, "--until", 3), 2),
+        (("--since", 4), 10),
+        (("--since", 1, "--until", 5), 10),
+        (("--since", 3, "--until", 3), 10),
+    ],
+    ids=range(7),
+)
+def test_what_is_no_proof_of_history(run, node, tmp_path, words, code):
+    assert run("ledger", "prove", *words, "--output", tmp_path / "h", "--config", node)[0] == code
+    assert not (tmp_path / "h").exists()
+
+
+def test_a_consistency_file_is_checked_offline(run, shown, network, tmp_path):
+    document = network.consortium
+    made = chronicle(
+        Consortium(b"", replace(genesis_of(5), chain=load_consortium(document).chain)), random.Random(3), POOL, 2, 6
+    )
+    (tmp_path / "history").write_bytes(made.consistency_file(2, 6))
+    older, newer = (block_hash(made.headers[height]).hex() for height in (2, 6))
+    words = ("receipt", "consistency", tmp_path / "history", "--consortium", document, "--known")
+    found = shown(*words, older)
+    assert [(found[name]["height"], found[name]["hash"]) for name in ("older", "newer")] == [(2, older), (6, newer)]
+    code, out, _ = run(*words, newer)
+    assert (code, out) == (0, f"block 2 ({older})\nis in the history of block 6 ({newer})\n")
+    code, out, err = run(*words, UNKNOWN)
+    assert (code, out) == (21, "")
+    assert f"expected the known block {UNKNOWN}" in err
+    assert run(*words, "zz")[0] == 2
 
 
 def test_an_export_has_every_block_or_every_transaction(run, node, world):
