@@ -32,11 +32,13 @@ from mpcnode.config.node import NodeConfig
 from mpcnode.daemon.network import make_listeners, open_channels, peer_addresses, peer_directory
 from mpcnode.daemon.roles import build_context, build_role
 from mpcnode.daemon.state import NodeReporter
+from mpcnode.daemon.voice import MemberVoice
 from mpcnode.errors import Exit
 from mpcnode.query.view import QueryView
 from mpcnode.roles.operator import Operator
 from mpcnode.roles.timekeeper import Timekeeper
 from mpcnode.rpc.control import NodeState, serve_control
+from mpcnode.rpc.governance import GovernanceServicer, add_governance_service
 from mpcnode.rpc.inquiry import InquiryServicer, add_inquiry_service
 from mpcnode.rpc.peers import Peers, PeerServicer, add_peer_service, make_stubs
 from mpcnode.rpc.rounds import Rounds
@@ -94,6 +96,7 @@ class _Daemon:
             clock=SystemClock(),
             random=random_bytes,
         )
+        self.voice = MemberVoice(consortium=consortium, me=self._me, key=keys.identity, replica=self._replica)
         self.channels = open_channels(config, keys)
         self._stubs = make_stubs(self.channels)
         self._rounds = self._make_rounds(keys) if self._me.roles & Role.MPC else None
@@ -265,5 +268,7 @@ async def _run(config: NodeConfig, keys: Keystore) -> None:
         daemon = _Daemon(config, keys, journal)
         for channel in daemon.channels.values():
             stack.push_async_callback(channel.close, None)
-        await stack.enter_async_context(serve_control(config.control, daemon.reporter.status, daemon.reporter.health))
+        governance = GovernanceServicer(daemon.voice)
+        reporter, beside = daemon.reporter, [lambda server: add_governance_service(server, governance)]
+        await stack.enter_async_context(serve_control(config.control, reporter.status, reporter.health, beside))
         await daemon.run(stop)

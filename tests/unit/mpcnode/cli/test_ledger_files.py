@@ -2,7 +2,6 @@
 
 import json
 import random
-import sys
 from dataclasses import replace
 
 import pytest
@@ -13,7 +12,6 @@ from ledger.encoding import block_hash, decode_certificate, decode_header
 from ledger.ports import Equivocation
 from ledger.store import SqliteStore
 from ledger.types import BlockHash, Certificate, Height, PublicKey, Signature, View, Vote, VoteKind
-from mpcnode.cli.main import main
 from mpcnode.config.consortium import load_consortium
 from mpcnode.config.node import load_node
 from tests.support.chains import CHAIN, genesis_of
@@ -53,30 +51,6 @@ def node(own_network, world):
         store.commit(replace(decision, final=final))
     store.close()
     return path
-
-
-@pytest.fixture
-def run(capsys, monkeypatch):
-    """Run a command in this process, as a shell sees it."""
-    monkeypatch.setenv("GRPC_VERBOSITY", "NONE")
-
-    def run(*words):
-        monkeypatch.setattr(sys, "argv", ["mpcnode", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return ended.value.code, *capsys.readouterr()
-
-    return run
-
-
-@pytest.fixture
-def shown(run):
-    def shown(*words):
-        code, out, err = run(*words, "--json")
-        assert (code, err) == (0, "")
-        return json.loads(out)
-
-    return shown
 
 
 def test_the_head_is_the_newest_block(run, shown, node, world):
