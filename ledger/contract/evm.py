@@ -131,6 +131,12 @@ class ContractHost:
         """
         return _view(self._machine_at(root, height, timestamp_ms), method, *args)
 
+    def children(self, node: bytes) -> tuple[bytes, ...]:
+        """Return the keys of the nodes that a node of the state refers to."""
+        from ledger.contract.trie import references  # noqa: PLC0415 - py-evm takes a second to import
+
+        return references(node)
+
     @property
     def evm_chain_id(self) -> int:
         """What CHAINID answers: the first 52 bits of the chain (docs/protocol.md 1.3)."""

@@ -395,6 +395,7 @@ class Replica:
             rounds += 1
             if parts.intake.expire(parts.driver.head_ms):
                 parts.driver.inflow.post(WorkGone())
+            await self._worker.run(parts.engine.compact)
             if rounds % _REPEAT_ROUNDS == 0:
                 await self._repeat(parts)
 

@@ -18,7 +18,7 @@ from ledger.encoding import (
     transaction_id,
 )
 from ledger.errors import LockedError
-from ledger.ports import BlockStore, Place, Store
+from ledger.ports import BlockStore, Place
 from ledger.replica.proving import find_handovers, write_consistency, write_receipt
 from ledger.store import SqliteStore
 from ledger.types import FinalBlock, Header, Height, Log, Millis, PublicKey, Receipt
@@ -30,7 +30,7 @@ _STRIDE = 256
 
 
 @contextmanager
-def open_replica(config: NodeConfig) -> Iterator[Store]:
+def open_replica(config: NodeConfig) -> Iterator[SqliteStore]:
     """Open the store of a daemon that does not run; nothing in it is changed.
 
     Raises:

@@ -67,6 +67,9 @@ class CountingExecutor:
     def call(self, root: Digest, height: Height, timestamp_ms: Millis, tx: Transaction) -> Receipt:
         return self.execute(root, height, timestamp_ms, [tx]).receipts[0]
 
+    def children(self, node: bytes) -> tuple[bytes, ...]:
+        return ()
+
     def _count(self, root: Digest) -> int:
         node = self.read_node(root)
         if node is None:

@@ -3,13 +3,14 @@
 import click
 
 from mpcnode.cli.ledger.blocks import export, head, show
+from mpcnode.cli.ledger.compaction import compact
 from mpcnode.cli.ledger.directory import new, verify
 from mpcnode.cli.ledger.evidence import evidence
 from mpcnode.cli.ledger.members import members
 from mpcnode.cli.ledger.proofs import prove
 from mpcnode.cli.ledger.rejoin import rejoin
 
-COMMANDS: tuple[click.Command, ...] = (new, verify, head, show, prove, export, evidence, members, rejoin)
+COMMANDS: tuple[click.Command, ...] = (new, verify, head, show, prove, export, evidence, compact, members, rejoin)
 
 
 @click.group()

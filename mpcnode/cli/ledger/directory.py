@@ -48,9 +48,19 @@ def verify(config: Path, as_json: bool) -> int:
     failure = report.failure
     if as_json:
         wrong = None if failure is None else {"height": failure.height, "reason": failure.reason}
-        show_json({"name": node.member.name, "ok": failure is None, "verified": report.verified, "failure": wrong})
+        show_json(
+            {
+                "name": node.member.name,
+                "ok": failure is None,
+                "verified": report.verified,
+                "states_from": report.states_from,
+                "failure": wrong,
+            }
+        )
     elif failure is None:
         verified = "no block yet" if report.verified is None else f"right from genesis to height {report.verified}"
+        if report.states_from:
+            verified += f"; states before height {report.states_from} were removed, and computed again to check"
         click.echo(f"{node.member.name}: {verified}")
     else:
         place = "outside any block" if failure.height is None else f"at height {failure.height}"

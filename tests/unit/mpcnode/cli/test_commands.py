@@ -71,7 +71,7 @@ def test_a_new_replica_verifies_and_damage_is_code_20(own_network):
     assert run("ledger", "verify", "--config", config) == (0, "bank-mpc: no block yet\n", "")
     code, out, err = run("ledger", "verify", "--config", config, "--json")
     assert (code, err) == (0, "")
-    assert json.loads(out) == {"name": "bank-mpc", "ok": True, "verified": None, "failure": None}
+    assert json.loads(out) == {"name": "bank-mpc", "ok": True, "verified": None, "states_from": 0, "failure": None}
     store = sqlite3.connect(own_network.node("bank-mpc").data / "ledger" / "ledger.sqlite")
     store.execute("INSERT INTO nodes (key, value) VALUES (?, ?)", (bytes(32), b"planted"))
     store.commit()
