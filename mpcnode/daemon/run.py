@@ -31,9 +31,12 @@ from mpcnode.adapters.randomness import random_bytes
 from mpcnode.config.node import NodeConfig
 from mpcnode.daemon.network import make_listeners, open_channels, peer_addresses, peer_directory
 from mpcnode.daemon.roles import build_context, build_role
+from mpcnode.daemon.roster import RosterKeeper
 from mpcnode.daemon.state import NodeReporter
 from mpcnode.daemon.voice import MemberVoice
 from mpcnode.errors import Exit
+from mpcnode.governance.roster import Roster
+from mpcnode.governance.standing import Names
 from mpcnode.query.view import QueryView
 from mpcnode.roles.operator import Operator
 from mpcnode.roles.timekeeper import Timekeeper
@@ -96,14 +99,17 @@ class _Daemon:
             clock=SystemClock(),
             random=random_bytes,
         )
-        self.voice = MemberVoice(consortium=consortium, me=self._me, key=keys.identity, replica=self._replica)
+        names = Names([member.name for member in consortium.members], consortium.companies)
+        roster = Roster(consortium.members)
+        self._keeper = RosterKeeper(roster, names, self._replica)
+        self.voice = MemberVoice(names=names, me=self._me, key=keys.identity, replica=self._replica)
         self.channels = open_channels(config, keys)
         self._stubs = make_stubs(self.channels)
         self._rounds = self._make_rounds(keys) if self._me.roles & Role.MPC else None
         peers = Peers(
             chain=consortium.chain, me=self._me.index, key=keys.identity, stubs=self._stubs, rounds=self._rounds
         )
-        self._context = build_context(config, keys, ledger=self._link, peers=peers, journal=journal)
+        self._context = build_context(config, keys, members=roster, ledger=self._link, peers=peers, journal=journal)
         self._role = build_role(config, keys, self._context)
         self._listeners = make_listeners(config, keys)
         self._inquiry: InquiryServicer | None = None
@@ -180,6 +186,8 @@ class _Daemon:
         self.reporter.detail = "catching up with the other replicas"
         await _poll(self._replica.is_ready)
         await self._link.reach((await self._replica.head()).height)
+        await self._keeper.refresh()
+        tasks.create_task(_beside_replica(self._keeper.run()), name="roster")
         tasks.create_task(self._role.run(), name="role")
         validators = tuple(m.index for m in self._config.consortium.members if m.vote_key is not None)
         if self._me.index in validators:

@@ -6,7 +6,6 @@ from ledger.errors import InvalidError
 from ledger.replica import Replica
 from ledger.replica.rejoining import Rejoin
 from ledger.types import PublicKey, Signature
-from mpcnode.config.consortium import Consortium
 from mpcnode.errors import ErrorCode, NotAllowedError, RequestError
 from mpcnode.governance.standing import Members, Names, read_members
 from mpcnode.sealing.keys import SigningKey
@@ -18,9 +17,9 @@ _log = structlog.get_logger(__name__)
 class MemberVoice:
     """`rpc.governance.Voice` of one daemon."""
 
-    def __init__(self, *, consortium: Consortium, me: Member, key: SigningKey, replica: Replica) -> None:
-        """Take who speaks, its identity key, and the own replica."""
-        self._names = Names([member.name for member in consortium.members], consortium.companies)
+    def __init__(self, *, names: Names, me: Member, key: SigningKey, replica: Replica) -> None:
+        """Take what people call members, who speaks, its identity key, and the own replica."""
+        self._names = names
         self._me = me
         self._key = key
         self._replica = replica

@@ -186,7 +186,7 @@ CATALOGUE: Mapping[ErrorCode, Entry] = MappingProxyType(
             "DEADLINE_EXCEEDED", 408, Exit.QUERY_EXPIRED, "The request's time is over; ask again with a new one."
         ),
         ErrorCode.PANEL_STALE: _conflict(
-            "The participants have changed; fetch the consortium document and build the request again.",
+            "The companies have suspended or readmitted a participant; build the request again.",
             Exit.QUERY_OUTDATED,
         ),
         ErrorCode.EPOCH_STALE: _conflict(

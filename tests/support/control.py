@@ -16,6 +16,7 @@ from ledger.replica.rejoining import Position, Rejoin, check_rejoin
 from ledger.types import Height, Millis, ReplicaId, Vote
 from mpcnode.adapters.clock import SystemClock
 from mpcnode.adapters.keystore import load_key
+from mpcnode.adapters.replica_standing import names_of
 from mpcnode.config.node import NodeConfig
 from mpcnode.daemon.voice import MemberVoice
 from mpcnode.rpc.control import NodeHealth, NodeState, NodeStatus, serve_control
@@ -55,7 +56,7 @@ class ReadingReplica:
 def voice_of(node: NodeConfig, replica: Any) -> MemberVoice:
     """The member's voice, with its real identity key."""
     key = SigningKey(load_key(node.keys_dir / "identity.key", KeyKind.IDENTITY, None).secret)
-    return MemberVoice(consortium=node.consortium, me=node.member, key=key, replica=cast("Replica", replica))
+    return MemberVoice(names=names_of(node.consortium), me=node.member, key=key, replica=cast("Replica", replica))
 
 
 @contextmanager
