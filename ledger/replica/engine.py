@@ -226,6 +226,7 @@ class Engine:
             tx_ids=tx_ids,
             txs=executed.txs,
             receipts=decision.receipts,
+            validators=decision.validators,
         )
 
     def decided_from(self, height: Height) -> list[bytes]:
@@ -259,6 +260,7 @@ class Engine:
             tx_ids=tuple(map(transaction_id, txs)),
             txs=txs,
             receipts=self._store.receipts(height),
+            validators=self._store.validators(height),
         )
 
     def outcome(self, tx_id: TxId) -> TxOutcome | None:
