@@ -224,6 +224,11 @@ class Replica:
             may_vote=is_validator(self._identity.replica, self._key, head.validators) and parts.driver.may_vote,
         )
 
+    @property
+    def validators(self) -> tuple[Validator, ...]:
+        """Set that decides the next height; empty before the store is open."""
+        return self._validators
+
     def is_ready(self) -> bool:
         """Whether it follows: a quorum of the validators is connected, and it is where they are."""
         if self._parts is None or self._stopped or self._enlisting is not None:

@@ -18,7 +18,7 @@ import uvloop
 from ledger.consensus import Timing
 from ledger.contract import ContractHost
 from ledger.errors import UnavailableError
-from ledger.replica import Replica
+from ledger.replica import Replica, registered_key
 from ledger.rpc import Backoff, PeerNetwork
 from ledger.store import SqliteStore
 from ledger.types import ReplicaId
@@ -91,6 +91,7 @@ class _Daemon:
             backoff=Backoff(spread=random.SystemRandom().random),
         )
         self._replica = make_replica(config, keys, self._network)
+        self._vote_key = None if keys.vote is None else keys.vote.public
         self._link = LedgerLink(
             replica=self._replica,
             chain=consortium.chain,
@@ -178,6 +179,8 @@ class _Daemon:
             self.reporter.see_block(head.header, head.block_hash)
             self.reporter.connected = frozenset(MemberIndex(peer) for peer in self._network.peers())
             self.reporter.follows = self._replica.is_ready()
+            registered = registered_key(ReplicaId(self._me.index), self._replica.validators)
+            self.reporter.vote_key_wanted = None if registered == self._vote_key else registered
             self.reporter.counters = {"open_queries": len(self._link.view.open())}
             await asyncio.sleep(_POLL_S)
 
@@ -189,9 +192,7 @@ class _Daemon:
         await self._keeper.refresh()
         tasks.create_task(_beside_replica(self._keeper.run()), name="roster")
         tasks.create_task(self._role.run(), name="role")
-        validators = tuple(m.index for m in self._config.consortium.members if m.vote_key is not None)
-        if self._me.index in validators:
-            tasks.create_task(Timekeeper(self._context, validators).run(), name="timekeeper")
+        tasks.create_task(Timekeeper(self._context, self._validators).run(), name="timekeeper")
         if self._listeners.inquiry is not None:
             await self._listeners.inquiry.start()
         gc.collect()
@@ -199,6 +200,9 @@ class _Daemon:
         self.reporter.state, self.reporter.detail = NodeState.READY, ""
         self._notifier.ready(f"{self._me.name} follows the ledger")
         _log.info("daemon.ready", member=self._me.name)
+
+    def _validators(self) -> tuple[MemberIndex, ...]:
+        return tuple(MemberIndex(validator.replica) for validator in self._replica.validators)
 
     async def _drain(self) -> None:
         """Take no more questions, and give the queries under way a little time to end; answers can still be fetched."""
