@@ -25,12 +25,10 @@ from eth_typing import BlockNumber, Hash32
 from trie.exceptions import MissingTrieNode
 
 from ledger.contract.abi import decode_revert
-from ledger.contract.accounts import Accounts
 from ledger.contract.artefacts import load_artefacts
 from ledger.contract.interpreter import OPCODES, interpret, take_apart
 from ledger.contract.nodes import NodeOverlay
 from ledger.contract.recursion import restore_recursion_limit
-from ledger.contract.storage import Nodes
 from ledger.encoding import BLOCK_GAS_MAX
 from ledger.encoding.limits import REASON_BYTES_MAX
 from ledger.errors import StorageError
@@ -60,7 +58,6 @@ class Machine:
         read_node: Callable[[bytes], bytes | None],
         root: Digest | None,
         *,
-        nodes: Nodes,
         chain_id: int,
         height: Height,
         timestamp_ms: Millis,
@@ -77,7 +74,7 @@ class Machine:
             base_fee_per_gas=0,
             excess_blob_gas=0,
         )
-        self._overlay = NodeOverlay(read_node, nodes)
+        self._overlay = NodeOverlay(read_node)
         with _missing_is_ours():
             self._state = _State(self._overlay, context, BLANK_ROOT_HASH if root is None else Hash32(root))
 
@@ -173,7 +170,6 @@ class _State(CancunState):
     """Three accounts that hold code and storage and no money."""
 
     computation_class = _Computation
-    account_db_class = Accounts
 
     def set_system_contracts(self) -> None:
         """Nothing: there is no beacon chain."""

@@ -2,6 +2,5 @@
 
 from ledger.replica.outcomes import CommittedBlock, ReplicaStatus, TxOutcome
 from ledger.replica.replica import Replica
-from ledger.replica.standing import registered_key
 
-__all__ = ["CommittedBlock", "Replica", "ReplicaStatus", "TxOutcome", "registered_key"]
+__all__ = ["CommittedBlock", "Replica", "ReplicaStatus", "TxOutcome"]

@@ -9,7 +9,6 @@ _TABLES = """
 CREATE TABLE blocks (
     height INTEGER PRIMARY KEY,
     hash BLOB NOT NULL,
-    written INTEGER NOT NULL,
     header BLOB NOT NULL,
     body BLOB NOT NULL,
     certificate BLOB,
@@ -28,12 +27,6 @@ CREATE TABLE logs (
 ) WITHOUT ROWID;
 CREATE INDEX logs_by_topic ON logs (address, topic, height);
 CREATE TABLE nodes (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
-CREATE TABLE compactions (
-    seq INTEGER PRIMARY KEY,
-    height INTEGER NOT NULL,
-    states_from INTEGER NOT NULL,
-    kept INTEGER NOT NULL
-);
 CREATE TABLE votes (
     height INTEGER NOT NULL,
     view INTEGER NOT NULL,
@@ -56,7 +49,7 @@ CREATE TABLE evidence (
 ) WITHOUT ROWID;
 """
 
-_APPEND_ONLY = ("blocks", "receipts", "txs", "logs", "votes", "rejoins", "evidence", "compactions")
+_APPEND_ONLY = ("blocks", "receipts", "txs", "logs", "votes", "rejoins", "evidence")
 
 
 def statements() -> Iterable[str]:

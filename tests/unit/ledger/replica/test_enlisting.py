@@ -37,12 +37,12 @@ def test_alone_there_is_nobody_to_ask():
 @pytest.mark.parametrize(
     ("named", "heights", "log", "sign_from"),
     [
-        ([None, None], [3, 3], [], 4),  # the log is empty though this replica is not new: it was lost
+        ([None, None], [3, 3], [], 5),  # the log is empty though this replica is not new: it may have voted at 4
         ([None, None], [3, 9], [OLDER], 0),  # nobody remembers more than the log does
         ([MINE, None], [8, 8], [OLDER, MINE], 0),
         ([MINE, OLDER], [8, 8], [OLDER, MINE], 0),
-        ([MINE, None], [8, 8], [OLDER], 9),  # the log was restored: someone remembers more
-        ([MINE, None], [8, 6], [], 9),
+        ([MINE, None], [8, 8], [OLDER], 10),  # the log was restored: someone remembers more
+        ([MINE, None], [8, 6], [], 10),
         ([MINE, None], [4, 4], [OLDER], 8),  # never at the height of a forgotten vote, whoever claims to be lower
     ],
 )
@@ -59,8 +59,8 @@ def test_what_the_answers_mean(named, heights, log, sign_from):
         ([None, None], [], 8, 8),  # the companies vouch for an empty log
         ([MINE, OLDER], [], 8, 8),  # what was lost lies below the height
         ([MINE, None], [OLDER], 8, 8),
-        ([MINE, None], [], 7, 9),  # it was used before: somebody remembers a vote from there on
-        ([MINE, None], [OLDER], 6, 9),
+        ([MINE, None], [], 7, 10),  # it was used before: somebody remembers a vote from there on
+        ([MINE, None], [OLDER], 6, 10),
         ([MINE, None], [MINE], 6, 6),
     ],
 )
