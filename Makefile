@@ -8,7 +8,6 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 WORKERS ?= 2
-FUZZER := build/fuzz/fuzz.lock
 
 .PHONY: help
 help: #? list the targets
@@ -41,25 +40,16 @@ test-system: setup #? tests that need another tool: skipped where it is missing,
 	$(PYTEST) -m system $(ARGS) || { code=$$?; test $$code -eq 5 && echo "no system test was selected"; }
 
 .PHONY: system-deps
-system-deps: $(FUZZER) #? install the tools of test-system with apt and npm
+system-deps: #? install the tools of test-system with apt and npm
 	@bash scripts/system_deps.sh
 
 .PHONY: sim
-sim: setup #? simulate the consensus: SEED=n replays a seed, else COUNT=n of them run (200)
-	$(BIN)/python -m tests.sim $(if $(SEED),$(SEED),--count $(or $(COUNT),200))
+sim: setup #? simulate the consensus until stopped (COUNT=n seeds, from 0); SEED=n replays one
+	$(BIN)/python -m tests.sim $(if $(SEED),$(SEED),--workers $(WORKERS) $(if $(COUNT),--count $(COUNT)))
 
 .PHONY: sim-mutants
-sim-mutants: setup #? plant bugs in the consensus and see the simulator find them (ONLY=name)
-	$(BIN)/python -m tests.sim.mutants $(ONLY)
-
-.PHONY: fuzz
-fuzz: setup $(FUZZER) #? fuzz every decoder for SECONDS each (20): ONLY=target one of them, with INPUT=file a replay
-	$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),20) $(if $(ONLY),--only $(ONLY)) $(if $(INPUT),--input $(INPUT))
-
-$(FUZZER): configs/fuzz.lock | setup
-	rm -rf build/fuzz
-	$(BIN)/python -m pip install --quiet --require-hashes --only-binary :all: --target build/fuzz -r configs/fuzz.lock
-	cp configs/fuzz.lock $@
+sim-mutants: setup #? plant bugs in the consensus and see the simulator find them (ONLY=name, ROTATE=commit for three)
+	$(BIN)/python -m tests.sim.mutants $(ONLY) $(if $(ROTATE),--rotate $(ROTATE))
 
 .PHONY: bench
 bench: setup #? run the benchmarks into build/bench (ONLY=name runs one)

@@ -2,25 +2,31 @@
 
 - silent: says nothing.
 - selective: an honest core whose messages reach whom it likes, and which goes mute for a while.
+- fading: an honest core until the long outage of the run, then silent.
+- pest: an honest core that asks every peer for the same old blocks and views, forty times at once.
 - amnesiac: an honest core that forgets its votes in frequent restarts.
 - twins: two honest cores with one key, each talking to half of the network.
 - chaos: signs every kind of vote for whatever it hears of, to random subsets; proposes blocks that conflict or are
-  stale, on bases that are false or lack their certificates; completes certificates and shows them late, to one replica.
+  stale, on bases that are false or lack their certificates; completes certificates and shows them late, to one replica;
+  shows forged final blocks to whoever is behind, and misleads those that ask for their own votes.
 - splitter: proposes two well-justified blocks to two halves, votes for each before each, nullifies before the rest.
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ledger.consensus import Message, Persist, Status, encode_message
+from ledger.consensus import Decided, Message, Record, Status
 from ledger.consensus.committee import Committee
 from ledger.consensus.votes import Tally
 from ledger.encoding import block_hash, proposal_statement
+from ledger.replica.items import AskVotes, Item, TellVotes, encode_item
 from ledger.types import (
     NO_BLOCK,
     Block,
     BlockHash,
     Certificate,
     Height,
+    Millis,
     Proposal,
     ReplicaId,
     Signature,
@@ -28,11 +34,13 @@ from ledger.types import (
     Vote,
     VoteKind,
 )
-from tests.sim.replica import Replica
-from tests.sim.world import CHAIN, TXS_PER_BLOCK_MAX, Key, make_block, verify
+from tests.sim.replica import TXS_PER_BLOCK_MAX, Replica
 
 if TYPE_CHECKING:
     from tests.sim.cluster import Cluster
+
+
+QUESTIONS = 40
 
 
 def make(cluster: "Cluster", replica: ReplicaId, strategy: str) -> list["Replica | Chaos"]:
@@ -41,6 +49,10 @@ def make(cluster: "Cluster", replica: ReplicaId, strategy: str) -> list["Replica
             return []
         case "selective":
             return [Selective(cluster, replica, votes=True)]
+        case "fading":
+            return [Fading(cluster, replica, votes=True)]
+        case "pest":
+            return [Pest(cluster, replica, votes=True)]
         case "amnesiac":
             return [Amnesiac(cluster, replica, votes=True)]
         case "twins":
@@ -63,19 +75,43 @@ class Selective(Replica):
             super().transmit(peer, data)
 
 
+class Fading(Replica):
+    honest = False
+
+    def transmit(self, peer: ReplicaId, data: bytes) -> None:
+        if not self.cluster.faulty.fades():
+            super().transmit(peer, data)
+
+
+class Pest(Replica):
+    honest = False
+
+    def start(self) -> None:
+        super().start()
+        self._pester()
+
+    def _pester(self) -> None:
+        """Until the network settles."""
+        peer = self.cluster.random.choice(self.cluster.peers)
+        question = self.cluster.random.choice((Status(height=Height(1), view=View(1)), self.machine.status))
+        if peer != self.id:
+            for _ in range(QUESTIONS):
+                self.transmit(peer, encode_item(question))
+        if not self.cluster.is_settled():
+            self.cluster.later(100, self._pester)
+
+
 class Amnesiac(Replica):
     honest = False
 
-    def persist(self, effect: Persist) -> None:
-        if self.cluster.random.random() < 0.3:
-            super().persist(effect)
+    def persist(self, records: Sequence[Record]) -> None:
+        super().persist([record for record in records if self.cluster.random.random() < 0.3])
 
-    def hear(self, sender: ReplicaId, message: Message) -> None:
-        if self.up and self.cluster.random.random() < 0.01:
-            self.up = False
-            self.life += 1
-            self.cluster.later(20, self.restart)
-        super().hear(sender, message)
+    def hear(self, sender: ReplicaId, item: Item) -> None:
+        if self.cluster.random.random() < 0.01:
+            self.crash()
+        else:
+            super().hear(sender, item)
 
 
 class Twin(Replica):
@@ -97,7 +133,7 @@ class Chaos:
     honest = False
 
     def __init__(self, cluster: "Cluster", replica: ReplicaId) -> None:
-        self.cluster, self.id, self.key = cluster, replica, Key(replica)
+        self.cluster, self.id, self.key = cluster, replica, cluster.world.signer(replica)
         self.proposals: dict[tuple[int, int], list[Proposal]] = {}
         self.certificates: dict[tuple[VoteKind, int, int], Certificate] = {}
         self.tallies: dict[int, Tally] = {}
@@ -110,21 +146,57 @@ class Chaos:
     def submit(self, tx: bytes) -> None:
         """It sees all transactions anyhow."""
 
-    def expire(self, tx: bytes) -> None:
-        """It has no mempool."""
-
-    def hear(self, sender: ReplicaId, message: Message) -> None:
+    def receive(self, sender: ReplicaId, item: Item) -> None:
+        """Take what the network brings."""
         if self.cluster.now > self.mute_at or sender in self.cluster.byzantine:
             return
+        if isinstance(item, AskVotes):
+            self.lie(sender)
+        if isinstance(item, Vote | Proposal | Certificate | Status) and item.view:
+            committee = self.committee(item.height)
+            index = None if committee is None else committee.index(self.key.key)
+            if committee is not None and index is not None:
+                self.answer(sender, item, committee, index)
+
+    def answer(
+        self,
+        sender: ReplicaId,
+        message: Vote | Proposal | Certificate | Status,
+        committee: Committee,
+        index: int,
+    ) -> None:
+        """Do harm."""
         self.note(message)
-        if isinstance(message, Vote | Proposal | Certificate | Status) and message.view:
-            committee = self.committee(message.height)
-            index = committee.index(self.key.key)
-            if index is not None:
-                if isinstance(message, Vote):
-                    self.hoard(committee, index, message)
-                self.vote(committee, index, message)
-                self.lead(committee, index, message)
+        if isinstance(message, Vote):
+            self.hoard(committee, index, message)
+        if isinstance(message, Status):
+            self.forge(sender, committee)
+        self.vote(committee, index, message)
+        self.lead(committee, index, message)
+
+    def lie(self, sender: ReplicaId) -> None:
+        """Name a height to a replica that asks for its newest vote, and never the vote."""
+        named = self.cluster.checker.reference.head.header.height + self.cluster.random.choice((0, 0, 1, 2, 1_000))
+        self.tell(sender, TellVotes(Height(named), None))
+
+    def forge(self, sender: ReplicaId, committee: Committee) -> None:
+        """Show a block as final that is not: too few signed it, or others did."""
+        r = self.cluster.random
+        block = self.any_block(committee.height) if r.random() < 0.2 else None
+        if block is None:
+            return
+        hashed = block_hash(block.header)
+        stated = committee.vote_statement(VoteKind.FINALIZE, View(1), hashed)
+        count = r.choice((1, committee.quorum - 1, committee.quorum))
+        certificate = Certificate(
+            kind=VoteKind.FINALIZE,
+            height=committee.height,
+            view=View(1),
+            block_hash=hashed,
+            signers=tuple(range(count)),
+            signatures=(self.key.sign(stated),) * count,
+        )
+        self.tell(sender, Decided(block=block, certificate=certificate))
 
     def note(self, message: Message) -> None:
         if isinstance(message, Certificate):
@@ -134,9 +206,12 @@ class Chaos:
             for certificate in message.justification:
                 self.note(certificate)
 
-    def committee(self, height: Height) -> Committee:
-        validators = self.cluster.committees.at(height)
-        return Committee(chain=CHAIN, height=height, validators=validators, verify=verify)
+    def committee(self, height: Height) -> Committee | None:
+        """The set of a height, once the block before it is final."""
+        head, world = self.cluster.checker.heads.get(height - 1), self.cluster.world
+        if head is None:
+            return None
+        return Committee(chain=world.genesis.chain, height=height, validators=head.validators, verify=world.verify)
 
     def sign(self, committee: Committee, index: int, kind: VoteKind, view: View, voted: BlockHash) -> Vote:
         return Vote(
@@ -190,19 +265,19 @@ class Chaos:
         return r.choice(old) if old and r.random() < 0.5 else self.new_block(height)
 
     def new_block(self, height: Height) -> Block | None:
-        """Build a valid block of some transactions, if the block before it is known."""
-        r, checker = self.cluster.random, self.cluster.checker
-        head = checker.heads.get(height - 1)
-        open_txs = [tx for tx in self.cluster.submitted if tx not in checker.decided_txs]
-        txs = tuple(tx for tx in open_txs if r.random() < 0.6)[:TXS_PER_BLOCK_MAX]
-        if head is None or not txs:
+        """Build a valid block of some transactions, if the one before it is the newest."""
+        r, reference = self.cluster.random, self.cluster.checker.reference
+        if reference.head.header.height != height - 1:
             return None
-        return make_block(head, self.cluster.committees, txs, self.key.key, self.cluster.now + r.randrange(5))
+        now = Millis(self.cluster.now + r.randrange(5))
+        txs = [self.cluster.checker.check(tx) for tx in self.cluster.undecided()]
+        chosen = [pooled for pooled in txs if now <= pooled.tx.expiry_ms and r.random() < 0.6][:TXS_PER_BLOCK_MAX]
+        return reference.build(chosen, self.key.key, now)[0]
 
     def propose(self, committee: Committee, view: View, block: Block, base: View) -> Proposal:
         known = [self.certificates.get((VoteKind.NOTARIZE, committee.height, base))] if base else []
         known += [self.certificates.get((VoteKind.NULLIFY, committee.height, w)) for w in range(base + 1, view)]
-        stated = proposal_statement(CHAIN, committee.height, view, block_hash(block.header), base)
+        stated = proposal_statement(committee.chain, committee.height, view, block_hash(block.header), base)
         return Proposal(
             height=committee.height,
             view=view,
@@ -218,8 +293,8 @@ class Chaos:
             if peer != self.id and self.cluster.random.random() < 0.6:
                 self.tell(peer, message)
 
-    def tell(self, peer: ReplicaId, message: Message) -> None:
-        self.cluster.transmit(self.id, peer, encode_message(message))
+    def tell(self, peer: ReplicaId, message: Item) -> None:
+        self.cluster.transmit(self.id, peer, encode_item(message))
 
 
 class Splitter(Chaos):

@@ -1,22 +1,41 @@
 """Bugs planted in the core, to know that the simulator finds them: `python -m tests.sim.mutants [NAME]`.
 
-Each is a patch for the time of a run; the core itself has no switch for any of them.
+Each is a patch for the time of a run; the core itself has no switch for any of them. `--rotate COMMIT` runs three that
+a commit's hash chooses, so that every bug's turn comes without any run taking long.
 """
 
 import argparse
 import contextlib
 import sys
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from unittest import mock
 
 from ledger import chain
-from ledger.consensus import BuildBlock, Effect, Persist, committee, effects, height, proposing, voting
+from ledger.consensus import (
+    BuildBlock,
+    Effect,
+    Persist,
+    ValidateBlock,
+    committee,
+    effects,
+    height,
+    machine,
+    proposing,
+    repair,
+    timing,
+    voting,
+)
 from ledger.consensus.state import HeightState
+from ledger.encoding import block_hash
+from ledger.errors import LedgerError
 from ledger.types import Block, Certificate, Millis, Proposal, View, Vote, VoteKind
+from tests.sim.campaign import be_quiet
 from tests.sim.cluster import Cluster, Violation
 
 SEEDS = 500
+ROTATED = 3
 
 Patch = Callable[[], contextlib.AbstractContextManager[object]]
 Rule = Callable[[HeightState, Millis], bool]
@@ -28,7 +47,19 @@ class Mutant:
 
     name: str
     breaks: str
+    """The rule, as docs/ledger.md names it."""
     patch: Patch
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """How a planted bug came to light."""
+
+    seeds: int
+    """How many it took, the last one included."""
+    by: str
+    """Number of the invariant; `-` if the core itself stopped."""
+    said: str
 
 
 def with_rule(original: Rule, mutated: Rule) -> contextlib.AbstractContextManager[object]:
@@ -37,22 +68,34 @@ def with_rule(original: Rule, mutated: Rule) -> contextlib.AbstractContextManage
 
 
 @contextlib.contextmanager
-def small_quorum() -> Iterator[None]:
-    def two_f(validators: int) -> int:
-        return 2 * ((validators - 1) // 3)
-
-    with mock.patch.object(committee, "quorum", two_f), mock.patch.object(chain, "quorum", two_f):
+def quorum_of(size: Callable[[int], int]) -> Iterator[None]:
+    with mock.patch.object(committee, "quorum", size), mock.patch.object(chain, "quorum", size):
         yield
 
 
-def forgetting(*kinds: type) -> contextlib.AbstractContextManager[object]:
+def forgetting(what: Callable[[object], bool]) -> contextlib.AbstractContextManager[object]:
     put = effects.Outbox.put
 
     def put_some(self: effects.Outbox, effect: Effect) -> None:
-        if not (isinstance(effect, Persist) and isinstance(effect.record, kinds)):
+        if not (isinstance(effect, Persist) and what(effect.record)):
             put(self, effect)
 
     return mock.patch.object(effects.Outbox, "put", put_some)
+
+
+def without_bodies() -> contextlib.AbstractContextManager[object]:
+    """Keep own proposals, and none of those that are voted for."""
+    notarize, put = proposing.notarize, effects.Outbox.put
+
+    def forgetful(state: HeightState, now: Millis) -> bool:
+        def put_some(self: effects.Outbox, effect: Effect) -> None:
+            if not (isinstance(effect, Persist) and isinstance(effect.record, Proposal)):
+                put(self, effect)
+
+        with mock.patch.object(effects.Outbox, "put", put_some):
+            return notarize(state, now)
+
+    return with_rule(notarize, forgetful)
 
 
 def finalize_anyway(state: HeightState, _now: Millis) -> bool:
@@ -60,6 +103,15 @@ def finalize_anyway(state: HeightState, _now: Millis) -> bool:
         return False
     view = state.unanswered.pop()
     voting.cast(state, VoteKind.FINALIZE, view, state.certificates.notarized[view].block_hash)
+    return True
+
+
+def finalize_early(state: HeightState, now: Millis) -> bool:
+    """Cast FINALIZE with the own NOTARIZE, before there is a certificate."""
+    own = state.own.get((VoteKind.NOTARIZE, state.view))
+    if own is None or state.voted(VoteKind.NULLIFY, state.view) or state.voted(VoteKind.FINALIZE, state.view):
+        return voting.finalize(state, now)
+    voting.cast(state, VoteKind.FINALIZE, state.view, own.block_hash)
     return True
 
 
@@ -113,57 +165,141 @@ def no_notarize_after_nullify(state: HeightState, now: Millis) -> bool:
     return not state.voted(VoteKind.NULLIFY, state.view) and proposing.notarize(state, now)
 
 
+def always_fresh() -> contextlib.AbstractContextManager[object]:
+    """Look at the age of a block that is proposed again, too."""
+
+    def is_valid(self: HeightState, block, *, fresh: bool) -> bool | None:
+        return self.verdicts.get((block, True))
+
+    def validate(state: HeightState, _now: Millis) -> bool:
+        if state.proposal is None or state.me is None or state.voted(VoteKind.NOTARIZE, state.view):
+            return False
+        key = (block_hash(state.proposal.block.header), True)
+        if key in state.verdicts:
+            return False
+        state.verdicts[key] = None
+        state.put(ValidateBlock(state.proposal.block, fresh=True))
+        return True
+
+    stack = contextlib.ExitStack()
+    stack.enter_context(mock.patch.object(HeightState, "is_valid", is_valid))
+    stack.enter_context(with_rule(proposing.validate, validate))
+    return stack
+
+
+def believe_final_blocks() -> contextlib.AbstractContextManager[object]:
+    def take_decided(self: height.Instance, message) -> None:
+        voting.learn(self.state, message.certificate)
+        self.state.keep_body(message.block)
+
+    return mock.patch.object(height.Instance, "_take_decided", take_decided)
+
+
+def set_before() -> contextlib.AbstractContextManager[object]:
+    """Decide a height with the set of the one before."""
+    begin = machine.Machine._begin
+
+    def late(self, number, parent, validators, records):
+        before = getattr(self, "_instance", None)
+        return begin(self, number, parent, before.state.committee.validators if before else validators, records)
+
+    return mock.patch.object(machine.Machine, "_begin", late)
+
+
+def send_first() -> contextlib.AbstractContextManager[object]:
+    def take(self: effects.Outbox) -> list[Effect]:
+        taken, self._records, self._others = self._others + self._records, [], []
+        return taken
+
+    return mock.patch.object(effects.Outbox, "take", take)
+
+
+def uncapped() -> contextlib.AbstractContextManager[object]:
+    def view_timeout(self: timing.Timing, view: View, *, absent: bool = False) -> int:
+        return int(self.view_ms * 1.5 ** (view - 1)) // (4 if absent else 1)
+
+    return mock.patch.object(timing.Timing, "view_timeout", view_timeout)
+
+
+def answer_everything() -> contextlib.AbstractContextManager[object]:
+    """Answer every question, and ask back each time."""
+    return mock.patch.object(repair.Limiter, "allows", return_value=True)
+
+
 def never(_state: HeightState, _now: Millis) -> bool:
     return False
 
 
-REQUIRED = (
-    Mutant("quorum-2f", "q = n - f", small_quorum),
-    Mutant("votes-forgotten", "H5", lambda: forgetting(Vote)),
-    Mutant("finalize-after-nullify", "H2", lambda: with_rule(voting.finalize, finalize_anyway)),
-    Mutant("justification-unchecked", "H3", lambda: mock.patch.object(proposing, "is_justified", return_value=True)),
-    Mutant("base-ignored", "the leader's rule", fresh_blocks_only),
-    Mutant("nullify-after-finalize", "H2", nullify_anyway),
+MUTANTS = (
+    Mutant("quorum-half", "q = n - f", lambda: quorum_of(lambda n: n // 2)),
+    Mutant("quorum-2f", "q = n - f", lambda: quorum_of(lambda n: 2 * chain.faults_tolerated(n))),
+    Mutant("votes-forgotten", "H5", lambda: forgetting(lambda record: isinstance(record, Vote))),
+    Mutant("proposals-forgotten", "H5", lambda: forgetting(lambda record: isinstance(record, Proposal))),
+    Mutant("bodies-forgotten", "H5", without_bodies),
+    Mutant("certificates-forgotten", "H5", lambda: forgetting(lambda record: isinstance(record, Certificate))),
+    Mutant("sent-before-flush", "H5", send_first),
     Mutant("notarize-twice", "H1", notarize_twice),
-    Mutant("proposals-forgotten", "H5", lambda: forgetting(Proposal)),
+    Mutant("finalize-after-nullify", "H2", lambda: with_rule(voting.finalize, finalize_anyway)),
+    Mutant("nullify-after-finalize", "H2", nullify_anyway),
+    Mutant("justification-unchecked", "H3", lambda: mock.patch.object(proposing, "is_justified", return_value=True)),
+    Mutant("finalize-early", "H4", lambda: with_rule(voting.finalize, finalize_early)),
+    Mutant("final-blocks-believed", "synchronisation", believe_final_blocks),
+    Mutant("set-of-height-before", "validators", set_before),
+    Mutant("base-ignored", "leaders", fresh_blocks_only),
+    Mutant("no-notarize-after-nullify", "progress", lambda: with_rule(proposing.notarize, no_notarize_after_nullify)),
+    Mutant("no-amplification", "progress", lambda: with_rule(voting.amplify, never)),
+    Mutant("old-blocks-refused", "progress", always_fresh),
+    Mutant("timeouts-uncapped", "progress", uncapped),
+    Mutant("answers-unlimited", "rate limits", answer_everything),
 )
-"""Each must be found within `SEEDS` seeds."""
-
-MASKED = (
-    Mutant("certificates-forgotten", "H5", lambda: forgetting(Certificate)),
-    Mutant("no-amplification", "amplification", lambda: with_rule(voting.amplify, never)),
-    Mutant(
-        "no-notarize-after-nullify",
-        "H3's permission",
-        lambda: with_rule(proposing.notarize, no_notarize_after_nullify),
-    ),
-)
-"""Other rules may make up for these; found or not, the table says so."""
 
 
-def hunt(mutant: Mutant, seeds: int = SEEDS) -> tuple[int, str] | None:
-    """Return the first seed that finds a mutant and what it broke; None if none does."""
+def hunt(mutant: Mutant, seeds: int = SEEDS, *, inside: bool = True) -> Found | None:
+    """Run seeds until one finds a planted bug; None if none does. Without `inside` nobody looks into replicas."""
     with mutant.patch():
         for seed in range(seeds):
             try:
-                Cluster(seed).run()
-            except (Violation, ValueError) as found:
-                return seed, str(found)
+                Cluster(seed, inside=inside).run()
+            except Violation as violation:
+                return Found(seed + 1, str(violation.number), str(violation))
+            except (ValueError, LedgerError) as error:
+                return Found(seed + 1, "-", f"the core stops: {error}")
     return None
+
+
+def rotated(commit: str) -> Sequence[Mutant]:
+    """Choose by the hash of a commit."""
+    first = int(commit, 16)
+    step = len(MUTANTS) // ROTATED
+    return [MUTANTS[(first + number * step) % len(MUTANTS)] for number in range(ROTATED)]
+
+
+def told(found: Found | None, seeds: int) -> str:
+    """Seeds and invariant in short."""
+    return f"> {seeds}" if found is None else f"{found.seeds} ({found.by})"
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.sim.mutants", description=__doc__)
-    parser.add_argument("name", nargs="?", choices=[mutant.name for mutant in REQUIRED + MASKED])
+    parser.add_argument("name", nargs="?", choices=[mutant.name for mutant in MUTANTS])
+    parser.add_argument("--rotate", metavar="COMMIT", help="three, chosen by this hash")
     parser.add_argument("--seeds", type=int, default=SEEDS)
     options = parser.parse_args()
+    be_quiet()
+    chosen = rotated(options.rotate) if options.rotate else MUTANTS
     escaped = 0
-    for mutant in REQUIRED + MASKED:
-        if options.name in (None, mutant.name):
-            found = hunt(mutant, options.seeds)
-            escaped += found is None and mutant in REQUIRED
-            said = "not found" if found is None else f"seed {found[0]:3d}: {found[1][:90]}"
-            print(f"{mutant.name:26s} {mutant.breaks:18s} {said}", flush=True)
+    print("| planted bug | breaks | seeds | invariant | from outside alone | seconds |\n|---|---|--:|--:|--:|--:|")
+    for mutant in chosen:
+        if options.name not in (None, mutant.name):
+            continue
+        began = time.monotonic()
+        found = hunt(mutant, options.seeds)
+        escaped += found is None
+        seeds, by = (f"> {options.seeds}", "none") if found is None else (str(found.seeds), found.by)
+        outside = "" if options.rotate else told(hunt(mutant, options.seeds, inside=False), options.seeds)
+        took = time.monotonic() - began
+        print(f"| {mutant.name} | {mutant.breaks} | {seeds} | {by} | {outside} | {took:.1f} |", flush=True)
+        print(f"  {found.said[:150] if found else 'escaped'}", file=sys.stderr)
     return 1 if escaped else 0
 
 

@@ -79,7 +79,8 @@ class Daemon:
             tasks.create_task(self.link.run())
             await self.link.reach((await self.replica.head()).height)
             tasks.create_task(self.role.run())
-            tasks.create_task(Timekeeper(self.context, lambda: validators).run())
+            if self.context.me.index in validators:
+                tasks.create_task(Timekeeper(self.context, validators).run())
 
 
 class Flow:

@@ -3,19 +3,16 @@
 import click
 
 from mpcnode.cli.ledger.blocks import export, head, show
-from mpcnode.cli.ledger.compaction import compact
 from mpcnode.cli.ledger.directory import new, verify
 from mpcnode.cli.ledger.evidence import evidence
-from mpcnode.cli.ledger.members import members
 from mpcnode.cli.ledger.proofs import prove
-from mpcnode.cli.ledger.rejoin import rejoin
 
-COMMANDS: tuple[click.Command, ...] = (new, verify, head, show, prove, export, evidence, compact, members, rejoin)
+COMMANDS: tuple[click.Command, ...] = (new, verify, head, show, prove, export, evidence)
 
 
 @click.group()
 def ledger() -> None:
-    """A replica's files, and what the companies decide."""
+    """Set up, check or read a replica's files."""
 
 
 for _command in COMMANDS:

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable
 
-from ledger.chain import quorum
+from ledger import merkle
+from ledger.chain import Head, build_header, genesis_head, quorum
 from ledger.consensus import (
     BlockBuilt,
     BlockValidated,
@@ -38,7 +39,7 @@ from ledger.types import (
     Vote,
     VoteKind,
 )
-from tests.sim.world import CHAIN, Committees, Key, make_block, next_head, verify
+from tests.sim.world import CHAIN, Key, validators_of, verify
 
 N, X, F = VoteKind.NOTARIZE, VoteKind.NULLIFY, VoteKind.FINALIZE
 
@@ -57,9 +58,8 @@ class Lab:
         start: bool = True,
     ):
         self.n, self.me = n, me
-        self.committees = Committees(n)
-        self.head = self.committees.genesis()
-        self.validators = self.head.validators
+        self.validators = validators_of(range(n))
+        self.head = genesis_head(CHAIN, merkle.EMPTY_ROOT, self.validators)
         self.timing = timing or Timing()
         self.now = 1_000_000
         self.verified = 0
@@ -109,7 +109,7 @@ class Lab:
         return effects
 
     def block(self, *txs: bytes, by: int = 2) -> Block:
-        return make_block(self.head, self.committees, txs or (b"tx",), self.validators[by].key, self.now)
+        return block_on(self.head, *(txs or (b"tx",)), by=self.validators[by].key, timestamp_ms=self.now)
 
     def sign(self, index: int, statement: bytes) -> Signature:
         return Key(self.replica(index)).sign(statement)
@@ -178,10 +178,24 @@ class Lab:
         return self.step(BlockBuilt(height=Height(1), view=View(view), block=block))
 
     def committed(self, block: Block) -> list[Effect]:
-        self.head = next_head(self.head, block, self.committees)
+        self.head = self.head.follow(block.header, self.validators)
         return self.step(
             Committed(height=block.header.height, block_hash=self.head.block_hash, validators=self.head.validators)
         )
+
+
+def block_on(head: Head, *txs: bytes, by: PublicKey, timestamp_ms: int) -> Block:
+    """A block that the core takes for whole; what transactions are is nothing to it."""
+    header = build_header(
+        head,
+        timestamp_ms=Millis(max(timestamp_ms, head.header.timestamp_ms + 1)),
+        proposer=by,
+        txs=txs,
+        state_root=merkle.root(txs),
+        receipts=(),
+        validators=head.validators,
+    )
+    return Block(header=header, txs=txs)
 
 
 def said(effects: Iterable[Effect], kind: type = object) -> list[Message]:

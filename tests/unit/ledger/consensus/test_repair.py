@@ -21,8 +21,7 @@ from ledger.consensus import (
 )
 from ledger.consensus.inbox import DECIDED_KEPT_MAX, VOTES_KEPT_MAX, Inbox
 from ledger.types import Block, Certificate, Height, Proposal, ReplicaId, View, Vote
-from tests.sim.world import make_block, next_head
-from tests.unit.ledger.consensus.lab import F, Lab, N, X, cast, hash_of, said
+from tests.unit.ledger.consensus.lab import F, Lab, N, X, block_on, cast, hash_of, said
 
 
 def status(height: int = 1, view: int = 1) -> Status:
@@ -130,8 +129,8 @@ def chain(lab: Lab, length: int) -> list[Decided]:
     """Final blocks of heights 1 to `length`."""
     head, blocks = lab.head, []
     for number in range(1, length + 1):
-        block = make_block(head, lab.committees, (b"tx %d" % number,), lab.validators[0].key, lab.now)
-        head = next_head(head, block, lab.committees)
+        block = block_on(head, b"tx %d" % number, by=lab.validators[0].key, timestamp_ms=lab.now)
+        head = head.follow(block.header, lab.validators)
         votes = [lab.vote(index, F, 1, block, number) for index in (0, 1, 2)]
         certificate = Certificate(
             kind=F,

@@ -7,7 +7,7 @@ from ledger.consensus.absence import TURNS_MISSED, Absences
 from ledger.consensus.committee import Committee
 from ledger.consensus.votes import Certificates
 from ledger.types import Height, ReplicaId, View
-from tests.sim.world import CHAIN, Committees, verify
+from tests.sim.world import CHAIN, validators_of, verify
 from tests.unit.ledger.consensus.lab import F, Lab, N, X, cast
 
 
@@ -27,7 +27,7 @@ def test_replicas_do_not_repeat_in_chorus():
 
 
 def committee(height: int) -> Committee:
-    return Committee(chain=CHAIN, height=Height(height), validators=Committees(4).at(height), verify=verify)
+    return Committee(chain=CHAIN, height=Height(height), validators=validators_of(range(4)), verify=verify)
 
 
 def test_a_leader_that_missed_its_last_turns_is_absent_until_it_leads_again():
