@@ -8,6 +8,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 WORKERS ?= 2
+FUZZER := build/fuzz/fuzz.lock
 
 .PHONY: help
 help: #? list the targets
@@ -40,7 +41,7 @@ test-system: setup #? tests that need another tool: skipped where it is missing,
 	$(PYTEST) -m system $(ARGS) || { code=$$?; test $$code -eq 5 && echo "no system test was selected"; }
 
 .PHONY: system-deps
-system-deps: #? install the tools of test-system with apt and npm
+system-deps: $(FUZZER) #? install the tools of test-system with apt and npm
 	@bash scripts/system_deps.sh
 
 .PHONY: sim
@@ -50,6 +51,15 @@ sim: setup #? simulate the consensus until stopped (COUNT=n seeds, from 0); SEED
 .PHONY: sim-mutants
 sim-mutants: setup #? plant bugs in the consensus and see the simulator find them (ONLY=name, ROTATE=commit for three)
 	$(BIN)/python -m tests.sim.mutants $(ONLY) $(if $(ROTATE),--rotate $(ROTATE))
+
+.PHONY: fuzz
+fuzz: setup $(FUZZER) #? fuzz every decoder for SECONDS each (20): ONLY=target one of them, with INPUT=file a replay
+	$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),20) $(if $(ONLY),--only $(ONLY)) $(if $(INPUT),--input $(INPUT))
+
+$(FUZZER): configs/fuzz.lock | setup
+	rm -rf build/fuzz
+	$(BIN)/python -m pip install --quiet --require-hashes --only-binary :all: --target build/fuzz -r configs/fuzz.lock
+	cp configs/fuzz.lock $@
 
 .PHONY: bench
 bench: setup #? run the benchmarks into build/bench (ONLY=name runs one)

@@ -4,7 +4,7 @@
 the event loop.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -27,6 +27,12 @@ from ledger.types import (
     Validator,
     Vote,
 )
+
+STATES_KEPT = 1_000
+"""Newest blocks whose states a compaction keeps; older ones can be computed again from the blocks."""
+
+Children = Callable[[bytes], Iterable[bytes]]
+"""The keys of the nodes that a node of the state refers to."""
 
 
 class Execution(Protocol):
@@ -72,6 +78,9 @@ class Executor(Protocol):
     def call(self, root: Digest, height: Height, timestamp_ms: Millis, tx: Transaction) -> Receipt:
         """What a transaction would do in a block on this state; nothing is kept."""
 
+    def children(self, node: bytes) -> Iterable[bytes]:
+        """Keys of the nodes that a node of the state refers to; what `Execution.nodes` leaves out was there before."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
@@ -116,6 +125,16 @@ class Equivocation:
     second: Vote
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compaction:
+    """How far the removal of old state is."""
+
+    kept: int
+    """Nodes that were marked so far; blocks that were committed meanwhile are not counted."""
+    removed: int
+    done: bool
+
+
 class BlockStore(Protocol):
     """Final blocks, their receipts and the contract's state; append-only.
 
@@ -154,6 +173,26 @@ class BlockStore(Protocol):
 
     def commit(self, decision: Decision) -> None:
         """Make a block durable with everything of it, and forget the records of its height, in one flush."""
+
+
+class StateStore(Protocol):
+    """Which states are there, beside those of the newest blocks."""
+
+    def states_from(self) -> Height:
+        """Lowest height from which on every block's state is there; below it nodes may be missing."""
+
+    def compact(self, children: Children, states: int) -> Compaction:
+        """Go on for a moment with removing what the states of the newest `states` blocks do not reach.
+
+        The first call, and the first after one was done, begins a new compaction. Blocks may be committed between two
+        calls. One that is never finished leaves a store as whole as before.
+
+        Raises:
+            StorageError: a node of a state that is kept is missing.
+        """
+
+    def wants_compaction(self, states: int) -> bool:
+        """Whether one is under way, or so much was written since the last that the next would pay."""
 
 
 class VoteLog(Protocol):
@@ -203,7 +242,7 @@ class EvidenceLog(Protocol):
         """Every proof, by height, view and key."""
 
 
-class Store(BlockStore, VoteLog, EvidenceLog, Protocol):
+class Store(BlockStore, StateStore, VoteLog, EvidenceLog, Protocol):
     """All in one place, so that nothing can be restored without the rest."""
 
     def maintain(self) -> None:

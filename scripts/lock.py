@@ -1,9 +1,9 @@
 """Pin every package that the project uses, with hashes, for Python 3.11 to 3.13: `python -m scripts.lock`.
 
 Writes configs/requirements.lock, whose names come from setup.cfg (what it needs to run, and its `dev` extra),
-configs/vyper.lock, the compiler of the contracts, and configs/web3.lock, an Ethereum client for tests. The resolver is
-uv, because pip's own cannot resolve for several Python versions at once; only wheels are admitted, so installing needs
-no compiler.
+configs/vyper.lock, the compiler of the contracts, configs/web3.lock, an Ethereum client for tests, and
+configs/fuzz.lock, the fuzzer. The resolver is uv, because pip's own cannot resolve for several Python versions at once;
+only wheels are admitted, so installing needs no compiler.
 """
 
 import argparse
@@ -17,6 +17,8 @@ ROOT = Path(__file__).resolve().parent.parent
 LOCK = ROOT / "configs" / "requirements.lock"
 CLIENT_LOCK = ROOT / "configs" / "web3.lock"
 WEB3_VERSION = "8.0.0"
+FUZZ_LOCK = ROOT / "configs" / "fuzz.lock"
+ATHERIS_VERSION = "3.0.0"
 HEADER = """\
 # {what}, pinned with its hashes, for Python 3.11 to 3.13 (`make lock` writes this file).
 # pip installs it with --require-hashes: anything else is refused.
@@ -52,6 +54,7 @@ def main() -> None:
         (LOCK, "Every package of the environment", wanted()),
         (COMPILER_LOCK, "The compiler of the contracts and what it needs", f"vyper=={VYPER_VERSION}\n"),
         (CLIENT_LOCK, "An Ethereum client for `make test-system` and what it needs", f"web3=={WEB3_VERSION}\n"),
+        (FUZZ_LOCK, "The fuzzer of `make fuzz`", f"atheris=={ATHERIS_VERSION}\n"),
     ):
         pinned = resolve(args.uv, requirements, lock, upgrade=args.upgrade)
         lock.write_text(HEADER.format(what=what) + "".join(f"{line}\n" for line in pinned))

@@ -57,7 +57,8 @@ class Machine:
             parent: hash of the newest block.
             validators: set that decides `height`, sorted by key.
             verify: checks an Ed25519 signature.
-            signer: this daemon's vote key; None for an observer. A key outside the set observes as well.
+            signer: this daemon's vote key; None for an observer. A key that the set does not have for this very daemon
+                observes as well.
             timing: waits; the default is for daemons in one data centre or region.
             records: what was made durable for `height`, in any order.
             sign_from: lowest height at which to sign. A daemon whose database may be older than its votes observes
@@ -121,6 +122,8 @@ class Machine:
         committee = Committee(chain=self._chain, height=height, validators=validators, verify=self._verify)
         signer = self._signer if height >= self._sign_from else None
         me = None if signer is None else committee.index(signer.key)
+        if me is not None and committee.replica(me) != self._replica:
+            me = None  # the key is another daemon's now; two that sign with it would contradict each other
         state = HeightState(
             committee=committee,
             parent=parent,

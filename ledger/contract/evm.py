@@ -19,6 +19,7 @@ from ledger.contract.abi import (
 )
 from ledger.contract.artefacts import ADDRESSES, Function, load_artefacts
 from ledger.contract.genesis import genesis_calls
+from ledger.contract.storage import Nodes
 from ledger.encoding import BLOCK_GAS_MAX, TX_GAS_MAX
 from ledger.errors import InvalidError
 from ledger.types import (
@@ -72,6 +73,7 @@ class ContractHost:
     def __init__(self, chain: ChainId, read_node: Callable[[bytes], bytes | None]) -> None:
         self._chain = chain
         self._read_node = read_node
+        self._nodes = Nodes()
         self._sets: OrderedDict[int, tuple[Validator, ...]] = OrderedDict()
 
     def genesis(self, genesis: Genesis) -> Execution:
@@ -131,6 +133,12 @@ class ContractHost:
         """
         return _view(self._machine_at(root, height, timestamp_ms), method, *args)
 
+    def children(self, node: bytes) -> tuple[bytes, ...]:
+        """Return the keys of the nodes that a node of the state refers to."""
+        from ledger.contract.trie import references  # noqa: PLC0415 - py-evm takes a second to import
+
+        return references(node)
+
     @property
     def evm_chain_id(self) -> int:
         """What CHAINID answers: the first 52 bits of the chain (docs/protocol.md 1.3)."""
@@ -164,7 +172,14 @@ class ContractHost:
     def _machine_at(self, root: Digest | None, height: Height, timestamp_ms: Millis) -> "Machine":
         from ledger.contract.machine import Machine  # noqa: PLC0415 - py-evm takes a second to import
 
-        return Machine(self._read_node, root, chain_id=self.evm_chain_id, height=height, timestamp_ms=timestamp_ms)
+        return Machine(
+            self._read_node,
+            root,
+            nodes=self._nodes,
+            chain_id=self.evm_chain_id,
+            height=height,
+            timestamp_ms=timestamp_ms,
+        )
 
     def _finish(self, machine: "Machine", receipts: tuple[Receipt, ...]) -> Execution:
         validators = self._validators(machine)

@@ -25,10 +25,12 @@ from eth_typing import BlockNumber, Hash32
 from trie.exceptions import MissingTrieNode
 
 from ledger.contract.abi import decode_revert
+from ledger.contract.accounts import Accounts
 from ledger.contract.artefacts import load_artefacts
 from ledger.contract.interpreter import OPCODES, interpret, take_apart
 from ledger.contract.nodes import NodeOverlay
 from ledger.contract.recursion import restore_recursion_limit
+from ledger.contract.storage import Nodes
 from ledger.encoding import BLOCK_GAS_MAX
 from ledger.encoding.limits import REASON_BYTES_MAX
 from ledger.errors import StorageError
@@ -58,6 +60,7 @@ class Machine:
         read_node: Callable[[bytes], bytes | None],
         root: Digest | None,
         *,
+        nodes: Nodes,
         chain_id: int,
         height: Height,
         timestamp_ms: Millis,
@@ -74,7 +77,7 @@ class Machine:
             base_fee_per_gas=0,
             excess_blob_gas=0,
         )
-        self._overlay = NodeOverlay(read_node)
+        self._overlay = NodeOverlay(read_node, nodes)
         with _missing_is_ours():
             self._state = _State(self._overlay, context, BLANK_ROOT_HASH if root is None else Hash32(root))
 
@@ -170,6 +173,7 @@ class _State(CancunState):
     """Three accounts that hold code and storage and no money."""
 
     computation_class = _Computation
+    account_db_class = Accounts
 
     def set_system_contracts(self) -> None:
         """Nothing: there is no beacon chain."""

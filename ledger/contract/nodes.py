@@ -7,20 +7,26 @@ from eth.abc import AtomicWriteBatchAPI
 from eth.db.atomic import AtomicDBWriteBatch
 from eth.db.backends.base import BaseAtomicDB
 
+from ledger.contract.storage import Nodes
 from ledger.errors import StorageError
 
 
 class NodeOverlay(BaseAtomicDB):
     """The database that py-evm sees. Nodes are named by their keccak256, so nothing is ever overwritten or deleted."""
 
-    def __init__(self, read_node: Callable[[bytes], bytes | None]) -> None:
+    def __init__(self, read_node: Callable[[bytes], bytes | None], nodes: Nodes) -> None:
         self._read_node = read_node
+        self.nodes = nodes
+        """Of storage tries, taken apart."""
         self.new: dict[bytes, bytes] = {}
 
-    def __getitem__(self, key: bytes) -> bytes:
+    def read(self, key: bytes) -> bytes | None:
+        """Return a node; None if there is none."""
         value = self.new.get(key)
-        if value is None:
-            value = self._read_node(key)
+        return self._read_node(key) if value is None else value
+
+    def __getitem__(self, key: bytes) -> bytes:
+        value = self.read(key)
         if value is None:
             raise KeyError(key)  # py-evm asks for nodes that need not exist, too
         return value

@@ -2,5 +2,6 @@
 
 from ledger.replica.outcomes import CommittedBlock, ReplicaStatus, TxOutcome
 from ledger.replica.replica import Replica
+from ledger.replica.standing import registered_key
 
-__all__ = ["CommittedBlock", "Replica", "ReplicaStatus", "TxOutcome"]
+__all__ = ["CommittedBlock", "Replica", "ReplicaStatus", "TxOutcome", "registered_key"]

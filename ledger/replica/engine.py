@@ -21,7 +21,7 @@ from ledger.consensus import Decided, Evidence, Record, encode_message
 from ledger.consensus.inbox import DECIDED_KEPT_MAX
 from ledger.encoding import BATCH_BYTES_MAX, BLOCK_BYTES_MAX, block_hash, decode_transaction, transaction_id
 from ledger.errors import InvalidError, StorageError, UnavailableError
-from ledger.ports import Decision, Equivocation, Execution, Executor, Place, Store
+from ledger.ports import STATES_KEPT, Decision, Equivocation, Execution, Executor, Place, Store
 from ledger.replica.mempool import Pooled
 from ledger.replica.opening import open_chain
 from ledger.replica.outcomes import CommittedBlock, TxOutcome
@@ -226,6 +226,7 @@ class Engine:
             tx_ids=tx_ids,
             txs=executed.txs,
             receipts=decision.receipts,
+            validators=decision.validators,
         )
 
     def decided_from(self, height: Height) -> list[bytes]:
@@ -259,6 +260,7 @@ class Engine:
             tx_ids=tuple(map(transaction_id, txs)),
             txs=txs,
             receipts=self._store.receipts(height),
+            validators=self._store.validators(height),
         )
 
     def outcome(self, tx_id: TxId) -> TxOutcome | None:
@@ -314,6 +316,15 @@ class Engine:
         return self._executor.call(
             header.state_root, Height(header.height + 1), Millis(max(now, header.timestamp_ms + 1)), tx
         )
+
+    def compact(self) -> None:
+        """Go on for a moment with removing old state, if there is enough of it."""
+        if self._store.wants_compaction(STATES_KEPT):
+            done = self._store.compact(self._executor.children, STATES_KEPT)
+            if done.done:
+                _log.info(
+                    "state.compacted", kept=done.kept, removed=done.removed, states_from=self._store.states_from()
+                )
 
     def maintain(self) -> None:
         """Let the store do what can wait."""

@@ -20,20 +20,24 @@ from ledger.types import ChainId, Height, PublicKey, ReplicaId, Validator, Vote
 
 @dataclass(slots=True, kw_only=True)
 class Enlisting:
-    """Collects the answers of the other validators."""
+    """Collects peers' answers; those of the validators count.
+
+    Who is a validator is a matter of the own head: a replica that was away follows the chain meanwhile, and the sets
+    that it meets there have the say. Whoever left them is believed a vote that this key signed, and nothing else.
+    """
 
     chain: ChainId
     key: PublicKey
     """Own vote key."""
     replica: ReplicaId
     validators: tuple[Validator, ...]
+    """Set that decides the next height; replaced when it changes."""
     verify: Verify
     _answers: dict[ReplicaId, TellVotes] = field(default_factory=dict)
 
     def take(self, sender: ReplicaId, answer: TellVotes) -> None:
-        """Take the first answer of another validator; a vote in it that this key did not sign is left out."""
-        others = {validator.replica for validator in self.validators} - {self.replica}
-        if sender in others and sender not in self._answers:
+        """Take the first answer of a peer; a vote in it that this key did not sign is left out."""
+        if sender != self.replica and sender not in self._answers:
             newest = answer.newest if answer.newest is not None and self._is_own(answer.newest) else None
             self._answers[sender] = TellVotes(answer.height, newest)
 
@@ -42,8 +46,8 @@ class Enlisting:
         return sorted(peers - self._answers.keys())
 
     def is_complete(self) -> bool:
-        """Whether q - 1 others have answered."""
-        return len(self._answers) >= quorum(len(self.validators)) - 1
+        """Whether q - 1 other validators have answered."""
+        return len(self._of_validators()) >= quorum(len(self.validators)) - 1
 
     def sign_from(self, newest: Vote | None, knows: Callable[[Vote], bool], whole_from: Height = Height(0)) -> Height:
         """Return the lowest height at which to sign.
@@ -56,8 +60,12 @@ class Enlisting:
         named = [answer.newest for answer in self._answers.values() if answer.newest is not None]
         if (newest is not None or whole_from) and all(vote.height < whole_from or knows(vote) for vote in named):
             return whole_from
-        lost_at_most = [answer.height + 1 for answer in self._answers.values()] + [vote.height for vote in named]
+        lost_at_most = [answer.height + 1 for answer in self._of_validators()] + [vote.height for vote in named]
         return Height(max(lost_at_most, default=0) + 1)
+
+    def _of_validators(self) -> list[TellVotes]:
+        others = {validator.replica for validator in self.validators}
+        return [answer for sender, answer in self._answers.items() if sender in others]
 
     def _is_own(self, vote: Vote) -> bool:
         stated = vote_statement(self.chain, vote.kind, vote.height, vote.view, vote.block_hash)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from ledger.types import BlockHash, Header, Height, Receipt, Transaction, TxId, View
+from ledger.types import BlockHash, Header, Height, Receipt, Transaction, TxId, Validator, View
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +26,8 @@ class CommittedBlock:
     tx_ids: tuple[TxId, ...]
     txs: tuple[Transaction, ...] = field(repr=False)
     receipts: tuple[Receipt, ...] = field(repr=False)
+    validators: tuple[Validator, ...] = field(repr=False)
+    """Set that decides the next height."""
 
     @property
     def height(self) -> Height:
@@ -49,4 +51,4 @@ class ReplicaStatus:
     ready: bool
     """Whether it follows: as far as a quorum of its peers, and sure of its own votes."""
     may_vote: bool
-    """Whether it votes at this height, as far as its log allows; False for an observer."""
+    """Whether it votes at this height: its key is in the set, and its log allows it."""

@@ -5,7 +5,7 @@ and nobody inside the protocol can help. So people outside it say from which hei
 two thirds of the companies sign one statement for one vote key.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from ledger.chain import Verify
@@ -82,26 +82,45 @@ def check_rejoin(rejoin: Rejoin, position: Position, now: Millis) -> None:
         )
 
 
-def check_carried(
-    rejoin: Rejoin, signatures: Mapping[PublicKey, Signature], delegates: Mapping[PublicKey, int], verify: Verify
-) -> None:
-    """Check that more than two thirds of the companies signed a statement.
+def check_signatures(
+    rejoin: Rejoin,
+    signatures: Mapping[PublicKey, Signature],
+    company_of: Callable[[PublicKey], int | None],
+    verify: Verify,
+) -> int:
+    """Check every signature of a statement; return how many companies signed it.
 
     Args:
         rejoin: the statement.
         signatures: of it, by identity key.
-        delegates: company of each delegate's identity key; one delegate for each company that counts.
+        company_of: the company whose delegate has an identity key; None if nobody's delegate has it.
         verify: checks an Ed25519 signature.
 
     Raises:
-        InvalidError: a signature is wrong or nobody's who counts; or there are too few.
+        InvalidError: a signature is wrong, or of somebody who does not speak for a company.
     """
     stated = rejoin.statement()
+    companies = set()
     for key, signature in signatures.items():
-        if key not in delegates:
+        company = company_of(key)
+        if company is None:
             raise InvalidError(f"rejoin: expected signatures of companies' delegates, got one of {key.hex()}")
         if not verify(key, stated, signature):
             raise InvalidError(f"rejoin: expected a signature of this statement by {key.hex()}, got another")
-    signed, companies = len({delegates[key] for key in signatures}), len(set(delegates.values()))
-    if not 3 * signed > 2 * companies:
+        companies.add(company)
+    return len(companies)
+
+
+def check_carried(signed: int, companies: int) -> None:
+    """Check that more than two thirds of the companies signed.
+
+    Raises:
+        InvalidError: fewer did.
+    """
+    if not is_carried(signed, companies):
         raise InvalidError(f"rejoin: expected more than two thirds of {companies} companies, got {signed}")
+
+
+def is_carried(signed: int, companies: int) -> bool:
+    """Whether so many companies are more than two thirds of all."""
+    return 3 * signed > 2 * companies

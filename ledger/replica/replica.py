@@ -18,6 +18,7 @@ from ledger.consensus import (
     WorkGone,
     encode_message,
 )
+from ledger.encoding import vote_statement
 from ledger.errors import StorageError, UnavailableError
 from ledger.ports import Clock, Equivocation, Executor, Place, Store, Transport
 from ledger.replica.driver import NEVER, Driver, Identity
@@ -30,8 +31,9 @@ from ledger.replica.outcomes import CommittedBlock, ReplicaStatus, TxOutcome
 from ledger.replica.pace import Quota
 from ledger.replica.rejoining import Position, Rejoin, check_rejoin
 from ledger.replica.sightings import Sightings
+from ledger.replica.standing import is_validator, registered_key
 from ledger.replica.worker import Worker
-from ledger.types import Genesis, Height, PublicKey, Receipt, ReplicaId, Transaction, TxId, Vote
+from ledger.types import Genesis, Height, PublicKey, Receipt, ReplicaId, Transaction, TxId, Validator, Vote
 
 _RECENT_BLOCKS = 32
 _HOUSEKEEPING_S = 0.25
@@ -87,7 +89,9 @@ class Replica:
         self._transport = transport
         self._clock = clock
         self._worker = Worker()
-        self._sightings = Sightings(replica=replica, validators=genesis.validators())
+        self._key = None if signer is None else signer.key
+        self._validators: tuple[Validator, ...] = ()
+        self._sightings = Sightings(replica=replica, key=self._key, validators=())
         self._enlisting: Enlisting | None = None
         self._quota = Quota()
         self._parts: _Parts | None = None
@@ -107,6 +111,7 @@ class Replica:
         try:
             engine = await self._worker.run(self._open)
             self._height = engine.head.header.height
+            self._follow_validators(engine.head.validators)
             self._parts = parts = await self._assemble(engine)
             self._opened.set()
             _log.info("replica.started", height=self._height, asks=self._enlisting is not None)
@@ -216,8 +221,13 @@ class Replica:
             peers=len(self._transport.peers()),
             mempool=len(parts.intake.mempool),
             ready=self.is_ready(),
-            may_vote=self._identity.signer is not None and parts.driver.may_vote,
+            may_vote=is_validator(self._identity.replica, self._key, head.validators) and parts.driver.may_vote,
         )
+
+    @property
+    def validators(self) -> tuple[Validator, ...]:
+        """Set that decides the next height; empty before the store is open."""
+        return self._validators
 
     def is_ready(self) -> bool:
         """Whether it follows: a quorum of the validators is connected, and it is where they are."""
@@ -328,7 +338,7 @@ class Replica:
             chain=genesis.chain,
             key=signer.key,
             replica=self._identity.replica,
-            validators=genesis.validators(),
+            validators=engine.head.validators,
             verify=self._identity.verify,
         )
         sign_from = await self._enlisted(engine)
@@ -359,9 +369,13 @@ class Replica:
     async def _take_answer(self, sender: ReplicaId, answer: TellVotes, parts: _Parts) -> None:
         if self._enlisting is not None:
             self._enlisting.take(sender, answer)
-            sign_from = await self._enlisted(parts.engine)
-            if sign_from is not None:
-                parts.driver.allow_votes(sign_from)
+            await self._try_to_enlist(parts)
+
+    async def _try_to_enlist(self, parts: _Parts) -> None:
+        """Vote from now on if those who must have answered; who must changes with the validators."""
+        sign_from = await self._enlisted(parts.engine)
+        if sign_from is not None:
+            parts.driver.allow_votes(sign_from)
 
     async def _tell_votes(self, peer: ReplicaId, key: PublicKey, parts: _Parts) -> None:
         if not self._quota.votes.allows(peer, asyncio.get_running_loop().time()):
@@ -371,8 +385,16 @@ class Replica:
 
     async def _newest_vote(self, replica: ReplicaId, key: PublicKey, parts: _Parts) -> Vote | None:
         certified = await self._worker.run(parts.engine.newest_vote_of, key)
-        known = (certified, self._sightings.newest_vote(replica), parts.driver.newest_vote(key))
+        sent = self._sightings.newest_vote(replica)
+        if sent is not None and not self._signed(sent, key):
+            sent = None  # with another key than this one, or by nobody: what peers send is not verified
+        known = (certified, sent, parts.driver.newest_vote(key))
         return max((vote for vote in known if vote is not None), key=_place, default=None)
+
+    def _signed(self, vote: Vote, key: PublicKey) -> bool:
+        chain = self._identity.genesis.chain
+        stated = vote_statement(chain, vote.kind, vote.height, vote.view, vote.block_hash)
+        return self._identity.verify(key, stated, vote.signature)
 
     def _take_block(self, block: CommittedBlock) -> None:
         self._height = block.height
@@ -382,8 +404,27 @@ class Replica:
             self._recent.popitem(last=False)
         if self._parts is not None:
             self._parts.intake.take_block(block)
+        self._follow_validators(block.validators)
         self._news.set()
         self._news = asyncio.Event()
+
+    def _follow_validators(self, validators: tuple[Validator, ...]) -> None:
+        """Take the set that decides the next height."""
+        if validators == self._validators:
+            return
+        self._validators = self._sightings.validators = validators
+        if self._enlisting is not None:
+            self._enlisting.validators = validators
+        registered = registered_key(self._identity.replica, validators)
+        votes = registered is not None and registered == self._key
+        _log.info("replica.validators", after=self._height, validators=len(validators), votes=votes)
+        if registered is not None and not votes:
+            _log.warning(
+                "replica.vote_key_differs",
+                registered=registered.hex(),
+                held="none" if self._key is None else self._key.hex(),
+                hint="this replica observes: start its daemon with the registered vote key, or register the one it has",
+            )
 
     def _open_questions(self) -> list[bytes]:
         return [encode_item(AskVotes(self._enlisting.key))] if self._enlisting is not None else []
@@ -395,6 +436,8 @@ class Replica:
             rounds += 1
             if parts.intake.expire(parts.driver.head_ms):
                 parts.driver.inflow.post(WorkGone())
+            await self._worker.run(parts.engine.compact)
+            await self._try_to_enlist(parts)
             if rounds % _REPEAT_ROUNDS == 0:
                 await self._repeat(parts)
 

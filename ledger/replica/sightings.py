@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 
 from ledger.chain import faults_tolerated, quorum
 from ledger.consensus import Message, Status
-from ledger.types import Height, Proposal, ReplicaId, Validator, Vote
+from ledger.replica.standing import is_validator
+from ledger.types import Height, Proposal, PublicKey, ReplicaId, Validator, Vote
 
 _LAG_MAX = 1
 """Heights that a replica may be behind and still follow: a block that is just being decided."""
@@ -15,7 +16,10 @@ class Sightings:
     """Peers' own words; nothing here is verified, and nothing unsafe follows from it."""
 
     replica: ReplicaId
+    key: PublicKey | None
+    """Own vote key."""
     validators: tuple[Validator, ...]
+    """Set that decides the next height; replaced when it changes."""
     _heights: dict[ReplicaId, Height] = field(default_factory=dict)
     _votes: dict[ReplicaId, Vote] = field(default_factory=dict)
 
@@ -46,11 +50,13 @@ class Sightings:
         Of the connected validators, q - 1 (q for an observer) must have said where they are; of what they say, the f
         highest may be invented.
         """
-        replicas = {validator.replica for validator in self.validators}
+        replicas = {validator.replica for validator in self.validators} - {self.replica}
+        votes = is_validator(self.replica, self.key, self.validators)
+        size = len(self.validators)
         heights = sorted((self._heights[peer] for peer in replicas & connected & self._heights.keys()), reverse=True)
-        if len(heights) < quorum(len(replicas)) - (self.replica in replicas):
+        if len(heights) < quorum(size) - votes:
             return False
-        believed = heights[min(faults_tolerated(len(replicas)), len(heights) - 1) :]
+        believed = heights[min(faults_tolerated(size), len(heights) - 1) :]
         return not believed or height + _LAG_MAX >= believed[0]
 
 

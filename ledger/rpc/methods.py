@@ -98,8 +98,10 @@ class Methods:
         header = self._header(block)
         if target is None or not self._contracts.code(target):
             return "0x"
-        if self._reader.read_node(header.state_root) is None:
-            raise RefusedError(SERVER_ERROR, f"the state of block {header.height} is not kept here")
+        kept_from = self._reader.states_from()
+        if header.height < kept_from:
+            told = f"the state of block {header.height} was removed; states are kept from block {kept_from} on"
+            raise RefusedError(SERVER_ERROR, told)
         done = self._contracts.static_call(header, sender, target, calldata)
         if done.ok:
             return data(done.output)

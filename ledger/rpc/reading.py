@@ -46,8 +46,8 @@ class ChainReader(Protocol):
     ) -> tuple[FoundLog, ...]:
         """Events of blocks `first` to `last`, in order."""
 
-    def read_node(self, key: bytes) -> bytes | None:
-        """A node of the state."""
+    def states_from(self) -> Height:
+        """Lowest height from which on every block's state is there."""
 
 
 class Answer(Protocol):

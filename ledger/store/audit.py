@@ -5,15 +5,18 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ledger.ports import Store
+from ledger.store.scratch import Scratch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
-    """Rows of the tables that only point into the chain: an extra row there would go unnoticed otherwise."""
+    """What only verification adds up: an extra row in an index would go unnoticed otherwise."""
 
     blocks: int
     txs: int
     logs: int
+    written: int
+    """State nodes that all blocks wrote, each as often as it was written."""
 
 
 class AuditableStore(Store, Protocol):
@@ -27,6 +30,9 @@ class AuditableStore(Store, Protocol):
 
     def scan_votes(self) -> Iterator[tuple[tuple[int, int, int], bytes]]:
         """Every own vote, unchecked: height, view and kind by which it is found, and its encoding."""
+
+    def scratch(self) -> Scratch:
+        """Room for what verification must remember; the caller closes it."""
 
     def check_structure(self) -> None:
         """Check the file itself.

@@ -18,6 +18,7 @@ Value = int | bytes | None
 Row = tuple[object, ...]
 
 _SETTINGS = (
+    "auto_vacuum = INCREMENTAL",
     "journal_mode = WAL",
     "synchronous = FULL",
     "wal_autocheckpoint = 0",
@@ -26,6 +27,7 @@ _SETTINGS = (
     "trusted_schema = OFF",
     "cell_size_check = ON",
 )
+_PAGES_AT_ONCE = 4_096
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
@@ -130,6 +132,12 @@ class Database:
         busy = self.row("PRAGMA wal_checkpoint(TRUNCATE)")
         if busy is None or busy[0]:
             raise StorageError("store: expected a checkpoint, got a database in use")
+
+    def shrink(self) -> None:
+        """Give pages that nothing uses back to the file system, a few at a time; the file is whole after each."""
+        while self.one("PRAGMA freelist_count"):
+            self.rows(f"PRAGMA incremental_vacuum({_PAGES_AT_ONCE})")
+            self.checkpoint()
 
     def check_structure(self) -> None:
         """Run SQLite's own check of the whole file.

@@ -11,20 +11,23 @@ _LOCK = "lock"
 _MARKER = "never-voted"
 
 
-def create_directory(path: Path) -> None:
-    """Make the data directory of a replica that is new to the world.
+def create_directory(path: Path, *, never_voted: bool = True) -> None:
+    """Make the data directory of a replica; one that exists is refused.
 
-    Only such a replica may vote without asking its peers what it voted before; so this writes the marker that says it,
-    and refuses a directory that exists.
+    Args:
+        path: where.
+        never_voted: the replica is new to the world. Only such a replica may vote without asking its peers what it
+            voted before, so this writes the marker that says it. False: what it had was lost.
 
     Raises:
         StorageError: it exists, or cannot be made.
     """
     try:
         path.mkdir(mode=0o700)
-        marker = os.open(path / _MARKER, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-        os.fsync(marker)
-        os.close(marker)
+        if never_voted:
+            marker = os.open(path / _MARKER, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+            os.fsync(marker)
+            os.close(marker)
         _flush(path)
         _flush(path.parent)
     except OSError as error:

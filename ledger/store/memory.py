@@ -6,10 +6,12 @@ from dataclasses import dataclass, field
 from ledger.consensus.messages import Record
 from ledger.encoding import block_hash, encode_vote
 from ledger.errors import StorageError
-from ledger.ports import Decision, Equivocation, FoundLog, Place
+from ledger.ports import Children, Compaction, Decision, Equivocation, FoundLog, Place
 from ledger.store.audit import Counts
+from ledger.store.compaction import reach
 from ledger.store.evidence import EVIDENCE_PER_KEY_MAX, EvidenceKey, evidence_key, ordered
 from ledger.store.rows import check_node
+from ledger.store.scratch import Scratch
 from ledger.store.votes import check_above, check_consistent
 from ledger.types import Address, BlockHash, FinalBlock, Header, Height, Receipt, TxId, Validator, Vote, VoteKind
 
@@ -23,6 +25,7 @@ class MemoryStore:
     _decisions: list[Decision] = field(default_factory=list)
     _places: dict[TxId, Place] = field(default_factory=dict)
     _nodes: dict[bytes, bytes] = field(default_factory=dict)
+    _states_from: Height = Height(0)
     _records: list[Record] = field(default_factory=list)
     _votes: dict[tuple[int, int, VoteKind], Vote] = field(default_factory=dict)
     _rejoins: dict[Height, bytes] = field(default_factory=dict)
@@ -94,6 +97,26 @@ class MemoryStore:
         self._nodes |= decision.nodes
         self._records = [record for record in self._records if record.height > header.height]
 
+    def states_from(self) -> Height:
+        """Lowest height from which on every block's state is there."""
+        return self._states_from
+
+    def compact(self, children: Children, states: int) -> Compaction:
+        """Remove what the newest states do not reach, all at once."""
+        states_from = max(self._states_from, len(self._decisions) - states)
+        roots = [decision.final.block.header.state_root for decision in self._decisions[states_from:]]
+        kept: set[bytes] = set()
+        for key in reach(roots, self.read_node, children, lambda key: key not in kept):
+            kept.add(key)
+        removed = len(self._nodes) - len(kept)
+        self._nodes = {key: self._nodes[key] for key in kept}
+        self._states_from = Height(states_from)
+        return Compaction(kept=len(kept), removed=removed, done=True)
+
+    def wants_compaction(self, states: int) -> bool:  # noqa: ARG002
+        """Memory ends with its process."""
+        return False
+
     def append(self, records: Sequence[Record]) -> None:
         """Keep records."""
         for record in records:
@@ -148,7 +171,8 @@ class MemoryStore:
     def counts(self) -> Counts:
         """Count what verification compares."""
         logs = sum(len(receipt.logs) for decision in self._decisions for receipt in decision.receipts)
-        return Counts(blocks=len(self._decisions), txs=len(self._places), logs=logs)
+        written = sum(len(decision.nodes) for decision in self._decisions)
+        return Counts(blocks=len(self._decisions), txs=len(self._places), logs=logs, written=written)
 
     def scan_nodes(self) -> Iterator[tuple[bytes, bytes]]:
         """Every node of the state."""
@@ -157,6 +181,10 @@ class MemoryStore:
     def scan_votes(self) -> Iterator[tuple[tuple[int, int, int], bytes]]:
         """Every own vote, in order."""
         yield from ((place, encode_vote(vote)) for place, vote in sorted(self._votes.items()))
+
+    def scratch(self) -> Scratch:
+        """Room in memory."""
+        return Scratch(None)
 
     def check_structure(self) -> None:
         """Nothing that could break."""

@@ -9,6 +9,7 @@ _TABLES = """
 CREATE TABLE blocks (
     height INTEGER PRIMARY KEY,
     hash BLOB NOT NULL,
+    written INTEGER NOT NULL,
     header BLOB NOT NULL,
     body BLOB NOT NULL,
     certificate BLOB,
@@ -27,6 +28,12 @@ CREATE TABLE logs (
 ) WITHOUT ROWID;
 CREATE INDEX logs_by_topic ON logs (address, topic, height);
 CREATE TABLE nodes (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE compactions (
+    seq INTEGER PRIMARY KEY,
+    height INTEGER NOT NULL,
+    states_from INTEGER NOT NULL,
+    kept INTEGER NOT NULL
+);
 CREATE TABLE votes (
     height INTEGER NOT NULL,
     view INTEGER NOT NULL,
@@ -49,7 +56,7 @@ CREATE TABLE evidence (
 ) WITHOUT ROWID;
 """
 
-_APPEND_ONLY = ("blocks", "receipts", "txs", "logs", "votes", "rejoins", "evidence")
+_APPEND_ONLY = ("blocks", "receipts", "txs", "logs", "votes", "rejoins", "evidence", "compactions")
 
 
 def statements() -> Iterable[str]:

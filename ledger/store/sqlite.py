@@ -10,8 +10,9 @@ from pathlib import Path
 from ledger.consensus.messages import Record, decode_message, encode_message
 from ledger.encoding import block_hash, decode_vote, encode_certificate, encode_header, encode_vote
 from ledger.errors import DecodeError, StorageError
-from ledger.ports import Decision, Equivocation, FoundLog, Place
+from ledger.ports import Children, Compaction, Decision, Equivocation, FoundLog, Place
 from ledger.store.audit import Counts
+from ledger.store.compaction import Sweep
 from ledger.store.database import Database, Row, Value
 from ledger.store.directory import Directory
 from ledger.store.evidence import EVIDENCE_PER_KEY_MAX, evidence_key, ordered
@@ -28,6 +29,7 @@ from ledger.store.rows import (
     read_receipts,
     read_validators,
 )
+from ledger.store.scratch import Scratch
 from ledger.store.votes import VoteKey, check_above, check_consistent
 from ledger.types import (
     Address,
@@ -44,7 +46,12 @@ from ledger.types import (
     Vote,
 )
 
-_COUNTS = ("SELECT count(*) FROM blocks", "SELECT count(*) FROM txs", "SELECT count(*) FROM logs")
+_COUNTS = (
+    "SELECT count(*) FROM blocks",
+    "SELECT count(*) FROM txs",
+    "SELECT count(*) FROM logs",
+    "SELECT ifnull(max(written), 0) FROM blocks",
+)
 _WAL_BYTES_IDLE = 1 << 20
 """Size of the log above which `maintain` moves it into the database."""
 _WAL_BYTES_MAX = 64 << 20
@@ -63,6 +70,7 @@ class SqliteStore:
         """
         self._directory = Directory(path)
         self._cache = NodeCache()
+        self._sweep: Sweep | None = None
         with ExitStack() as undo:
             undo.callback(self._directory.close)
             self._db = Database(self._directory.database)
@@ -156,14 +164,49 @@ class SqliteStore:
         """Append a block with everything of it in one flush."""
         with self._db.guarded("commit"):
             header = decision.final.block.header
-            self._check_next(header)
+            written = self._check_next(header) + len(decision.nodes)
             with self._db.transaction():
-                self._insert_block(decision)
+                self._insert_block(decision, written)
                 self._db.run("DELETE FROM records WHERE height <= ?", header.height)
+            if self._sweep is not None:
+                self._sweep.keep(decision.nodes)
             for key, value in decision.nodes.items():
                 self._cache.put(key, value)
             if self._db.wal_bytes() > _WAL_BYTES_MAX:
                 self._db.checkpoint()
+
+    def states_from(self) -> Height:
+        """Lowest height from which on every block's state is there."""
+        with self._db.guarded("states"):
+            return Height(integer(self._db.one("SELECT ifnull(max(states_from), 0) FROM compactions")))
+
+    def compact(self, children: Children, states: int) -> Compaction:
+        """Go on for a moment with removing what the newest states do not reach (`ledger.store.compaction`)."""
+        with self._db.guarded("compaction"):
+            if self._sweep is None:
+                self._sweep = self._new_sweep(children, states)
+            done = self._sweep.slice()
+            if done.done:
+                self._end_sweep()
+            if self._db.wal_bytes() > _WAL_BYTES_MAX:
+                self._db.checkpoint()
+            return done
+
+    def shrink(self) -> None:
+        """Give the room that a compaction freed back to the file system; without it, later blocks use that room."""
+        with self._db.guarded("shrinking"):
+            self._db.shrink()
+
+    def wants_compaction(self, states: int) -> bool:
+        """Whether one is under way, or as many nodes were written since the last as that kept."""
+        if self._sweep is not None:
+            return True
+        with self._db.guarded("states"):
+            newest = self._db.row("SELECT height, written FROM blocks ORDER BY height DESC LIMIT 1")
+            query = "SELECT height, written, kept FROM compactions JOIN blocks USING (height) ORDER BY seq DESC LIMIT 1"
+            height, written = map(integer, newest or (0, 0))
+            last_height, last_written, kept = map(integer, self._db.row(query) or (states, 0, 0))
+            return height >= last_height + states and written >= last_written + kept
 
     def append(self, records: Sequence[Record]) -> None:
         """Make records durable in one flush; the first vote removes the marker before this returns."""
@@ -232,6 +275,7 @@ class SqliteStore:
 
     def close(self) -> None:
         """Close the file and release the directory."""
+        self._end_sweep()
         try:
             self._db.close()
         finally:
@@ -240,8 +284,8 @@ class SqliteStore:
     def counts(self) -> Counts:
         """Count what verification compares."""
         with self._db.guarded("counts"):
-            blocks, txs, logs = (integer(self._db.one(query)) for query in _COUNTS)
-            return Counts(blocks=blocks, txs=txs, logs=logs)
+            blocks, txs, logs, written = (integer(self._db.one(query)) for query in _COUNTS)
+            return Counts(blocks=blocks, txs=txs, logs=logs, written=written)
 
     def scan_nodes(self) -> Iterator[tuple[bytes, bytes]]:
         """Every node of the state with its key, unchecked."""
@@ -255,26 +299,52 @@ class SqliteStore:
                 height, view, kind = map(integer, place)
                 yield (height, view, kind), blob(data)
 
+    def scratch(self) -> Scratch:
+        """Room for a calculation, on the disk of the store."""
+        return Scratch(self._directory.path / "scratch")
+
     def check_structure(self) -> None:
         """Run SQLite's own check of the whole file."""
         with self._db.guarded("structure"):
             self._db.check_structure()
 
-    def _check_next(self, header: Header) -> None:
-        newest = self._db.row("SELECT height, hash FROM blocks ORDER BY height DESC LIMIT 1")
-        height, parent = (integer(newest[0]) + 1, blob(newest[1])) if newest else (0, header.previous)
+    def _new_sweep(self, children: Children, states: int) -> Sweep:
+        newest = integer(self._db.one("SELECT ifnull(max(height), 0) FROM blocks"))
+        states_from = max(self.states_from(), newest + 1 - states)
+        headers = (self.header(Height(height)) for height in range(states_from, newest + 1))
+        return Sweep(
+            db=self._db,
+            marks=self.scratch(),
+            newest=Height(newest),
+            states_from=Height(states_from),
+            roots=[header.state_root for header in headers if header is not None],
+            children=children,
+        )
+
+    def _end_sweep(self) -> None:
+        if self._sweep is not None:
+            self._sweep.marks.close()
+            self._sweep = None
+
+    def _check_next(self, header: Header) -> int:
+        """Check that a block follows the newest; return how many nodes that and those before it wrote."""
+        newest = self._db.row("SELECT height, hash, written FROM blocks ORDER BY height DESC LIMIT 1")
+        row = (-1, header.previous, 0) if newest is None else newest
+        height, parent, written = integer(row[0]) + 1 if newest else 0, blob(row[1]), integer(row[2])
         if (header.height, header.previous) != (height, parent):
             raise StorageError(
                 f"commit: expected height {height} on {parent.hex()}, got {header.height} on {header.previous.hex()}"
             )
+        return written
 
-    def _insert_block(self, decision: Decision) -> None:
+    def _insert_block(self, decision: Decision, written: int) -> None:
         block, height = decision.final.block, decision.final.block.header.height
         certificate = decision.final.certificate
         self._db.run(
-            "INSERT INTO blocks VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT INTO blocks VALUES (?, ?, ?, ?, ?, ?, ?)",
             height,
             block_hash(block.header),
+            written,
             encode_header(block.header),
             encode_body(block),
             None if certificate is None else encode_certificate(certificate),

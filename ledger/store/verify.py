@@ -2,10 +2,11 @@
 
 Trusts the genesis, the contract host and the signatures' verifier; reads every block, certificate, receipt, state node,
 index entry, own vote and proof against a validator. Each block is executed again and what that gives is compared with
-what is stored.
+what is stored. That needs the states of old blocks too: what a compaction removed is computed again and kept aside.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
 from ledger import merkle
@@ -23,7 +24,9 @@ from ledger.encoding import block_hash, decode_vote, proposal_statement, transac
 from ledger.errors import InvalidError, StorageError
 from ledger.ports import Execution, Executor
 from ledger.store.audit import AuditableStore, Counts
+from ledger.store.compaction import reach
 from ledger.store.rows import blob, check_node
+from ledger.store.scratch import Scratch
 from ledger.types import (
     Certificate,
     FinalBlock,
@@ -35,6 +38,8 @@ from ledger.types import (
     TxId,
     Vote,
 )
+
+ReadNode = Callable[[bytes], bytes | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,12 +57,14 @@ class Report:
 
     verified: Height | None
     """Newest height up to which everything is right; None: not even genesis."""
+    states_from: Height
+    """Height from which on every state is stored whole; above 0 after a compaction."""
     failure: Failure | None
 
 
 def verify_store(
     store: AuditableStore,
-    executor: Executor,
+    make_executor: Callable[[ReadNode], Executor],
     genesis: Genesis,
     verify: Verify,
     progress: Callable[[Height], None] | None = None,
@@ -66,42 +73,62 @@ def verify_store(
 
     Args:
         store: of a replica that does not run.
-        executor: its state nodes come from `store`, which checks each against its key.
+        make_executor: makes the executor that reads state nodes so.
         genesis: the consortium document.
         verify: checks a signature.
         progress: told each height that is right.
     """
-    walk = _Walk(store, executor, genesis, verify)
-    verified: Height | None = None
-    try:
-        newest = store.height()
-        for number in range(0 if newest is None else newest + 1):
-            walk.check_block(Height(number))
-            verified = Height(number)
-            if progress is not None:
-                progress(verified)
-        walk.check_votes()
-        walk.check_evidence()
-        walk.check_records()
-        walk.check_rest()
-    except (InvalidError, StorageError) as error:
-        return Report(verified=verified, failure=Failure(height=walk.height, reason=str(error)))
-    return Report(verified=verified, failure=None)
+    with closing(store.scratch()) as removed:
+        walk = _Walk(store, make_executor, removed, genesis, verify)
+        verified: Height | None = None
+        try:
+            newest = store.height()
+            walk.check_kept(newest)
+            for number in range(0 if newest is None else newest + 1):
+                walk.check_block(Height(number))
+                verified = Height(number)
+                if progress is not None:
+                    progress(verified)
+            walk.check_states()
+            walk.check_votes()
+            walk.check_evidence()
+            walk.check_records()
+            walk.check_rest()
+        except (InvalidError, StorageError) as error:
+            failure = Failure(height=walk.height, reason=str(error))
+            return Report(verified=verified, states_from=walk.states_from, failure=failure)
+        return Report(verified=verified, states_from=walk.states_from, failure=None)
 
 
 class _Walk:
     """Follows the chain; `height` is where it stands when something is wrong."""
 
-    def __init__(self, store: AuditableStore, executor: Executor, genesis: Genesis, verify: Verify) -> None:
+    def __init__(
+        self,
+        store: AuditableStore,
+        make_executor: Callable[[ReadNode], Executor],
+        removed: Scratch,
+        genesis: Genesis,
+        verify: Verify,
+    ) -> None:
         self.height: Height | None = None
+        self.states_from = Height(0)
         self._store = store
-        self._executor = executor
+        self._executor = make_executor(self._read_node)
+        self._removed = removed
         self._genesis = genesis
         self._verify = verify
         self._head: Head | None = None
         self._sets = [genesis.validators()]
         self._txs = 0
         self._logs = 0
+        self._written = 0
+
+    def check_kept(self, newest: Height | None) -> None:
+        """Check that the store says of a height that it has that its states are whole from there on."""
+        self.states_from = self._store.states_from()
+        if self.states_from > (newest or 0):
+            raise StorageError(f"states: expected those of a block up to {newest}, got from {self.states_from} on")
 
     def check_block(self, height: Height) -> None:
         """Check one block on those before it."""
@@ -121,11 +148,23 @@ class _Walk:
         if self._store.validators(height) != tuple(execution.validators):
             raise StorageError(f"height {height}: expected the validators of its execution, got others")
         for key, value in execution.nodes.items():
-            if self._store.read_node(key) != value:
-                raise StorageError(f"height {height}: expected the state node {key.hex()}, got none")
+            self._check_node(key, value)
         self._check_indices(final, height)
         self._head = head
         self._sets.append(tuple(execution.validators))
+
+    def check_states(self) -> None:
+        """Check that the states that a compaction kept are whole; without one each block's nodes were seen."""
+        if self.states_from == 0:
+            return
+        with closing(self._store.scratch()) as met:
+            for number in range(self.states_from, len(self._sets) - 1):
+                self.height = Height(number)
+                header = self._store.header(self.height)
+                if header is None:
+                    raise StorageError(f"height {number}: expected a block, got none")
+                for _ in reach([header.state_root], self._store.read_node, self._executor.children, met.add):
+                    pass
 
     def check_votes(self) -> None:
         """Check the signature of every own vote."""
@@ -161,13 +200,26 @@ class _Walk:
     def check_rest(self) -> None:
         """Check what belongs to no height: surplus index entries, state nodes, the file's structure."""
         self.height = None
-        expected = Counts(blocks=len(self._sets) - 1, txs=self._txs, logs=self._logs)
+        expected = Counts(blocks=len(self._sets) - 1, txs=self._txs, logs=self._logs, written=self._written)
         found = self._store.counts()
         if found != expected:
             raise StorageError(f"index: expected {expected}, got {found}")
         for key, value in self._store.scan_nodes():
             check_node(key, value)
         self._store.check_structure()
+
+    def _read_node(self, key: bytes) -> bytes | None:
+        stored = self._store.read_node(key)
+        return self._removed.get(key) if stored is None else stored
+
+    def _check_node(self, key: bytes, value: bytes) -> None:
+        """Check that a node that a block wrote is stored, or keep it aside if a compaction may have removed it."""
+        self._written += 1
+        stored = self._store.read_node(key)
+        if stored is None and self.states_from > 0:
+            self._removed.add(key, value)
+        elif stored != value:
+            raise StorageError(f"height {self.height}: expected the state node {key.hex()}, got none")
 
     def _genesis_head(self, final: FinalBlock, execution: Execution) -> Head:
         head = genesis_head(self._genesis.chain, execution.state_root, tuple(execution.validators))

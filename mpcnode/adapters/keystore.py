@@ -39,7 +39,7 @@ class Keystore:
     sealing: OpeningKey
     tls: TlsPair
     vote: SigningKey | None
-    """Set for the company's validator."""
+    """Set if there is a vote key; the ledger says whether it is the registered one, and validators change."""
     audit: OpeningKey | None
     """Set for the supervisor: opens envelopes of the current epoch."""
     dealer_master: bytes | None = field(repr=False)
@@ -70,6 +70,8 @@ def kinds_of(roles: Role, *, validator: bool) -> tuple[KeyKind, ...]:
 def load_keystore(directory: Path, consortium: Consortium, member: Member, passphrase: bytes | None = None) -> Keystore:
     """Load a member's keys and check that they are those of the consortium document.
 
+    The vote key need not be: the ledger may have another one by now, or one for a member that had none.
+
     Args:
         directory: the member's keys_dir.
         consortium: the document that lists the public halves.
@@ -78,7 +80,8 @@ def load_keystore(directory: Path, consortium: Consortium, member: Member, passp
 
     Raises:
         LocalError: a file or the directory can be reached by others; the message has the line to run.
-        KeyFileError: a file is missing, damaged, or not the key that the document lists.
+        KeyFileError: a file is missing (a vote key only of a member for which the document lists one), damaged, or not
+            the key that the document lists.
     """
     check_private_directory(directory)
     loader = _Loader(directory, passphrase)
@@ -88,7 +91,7 @@ def load_keystore(directory: Path, consortium: Consortium, member: Member, passp
         identity=loader.signing(KeyKind.IDENTITY, member.identity),
         sealing=loader.opening(KeyKind.SEALING, member.sealing),
         tls=loader.tls(certificate),
-        vote=None if member.vote_key is None else loader.signing(KeyKind.VOTE, member.vote_key),
+        vote=loader.vote(required=member.vote_key is not None),
         audit=loader.opening(KeyKind.AUDIT, consortium.epoch.audit) if KeyKind.AUDIT in kinds else None,
         dealer_master=loader.secret(KeyKind.DEALER) if KeyKind.DEALER in kinds else None,
         subject_key=loader.secret(KeyKind.SUBJECT) if KeyKind.SUBJECT in kinds else None,
@@ -144,6 +147,11 @@ class _Loader:
         key = SigningKey(self.secret(kind))
         self._check(kind, key.public, listed)
         return key
+
+    def vote(self, *, required: bool) -> SigningKey | None:
+        if not required and not key_path(self._directory, KeyKind.VOTE).exists():
+            return None
+        return SigningKey(self.secret(KeyKind.VOTE))
 
     def opening(self, kind: KeyKind, listed: bytes) -> OpeningKey:
         key = OpeningKey(self.secret(kind))

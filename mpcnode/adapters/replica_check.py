@@ -1,6 +1,7 @@
 """Checking a replica's files offline, from genesis, as a stranger would."""
 
 from collections.abc import Callable
+from functools import partial
 
 from ledger.contract import ContractHost
 from ledger.store import Report, SqliteStore, verify_store
@@ -23,6 +24,6 @@ def verify_replica(config: NodeConfig, progress: Callable[[Height], None] | None
     genesis = config.consortium.genesis()
     store = SqliteStore(config.ledger_dir)
     try:
-        return verify_store(store, ContractHost(genesis.chain, store.read_node), genesis, verify, progress)
+        return verify_store(store, partial(ContractHost, genesis.chain), genesis, verify, progress)
     finally:
         store.close()

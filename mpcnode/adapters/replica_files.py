@@ -18,7 +18,7 @@ from ledger.encoding import (
     transaction_id,
 )
 from ledger.errors import LockedError
-from ledger.ports import BlockStore, Place, Store
+from ledger.ports import BlockStore, Place
 from ledger.replica.proving import find_handovers, write_consistency, write_receipt
 from ledger.store import SqliteStore
 from ledger.types import FinalBlock, Header, Height, Log, Millis, PublicKey, Receipt
@@ -30,7 +30,7 @@ _STRIDE = 256
 
 
 @contextmanager
-def open_replica(config: NodeConfig) -> Iterator[Store]:
+def open_replica(config: NodeConfig) -> Iterator[SqliteStore]:
     """Open the store of a daemon that does not run; nothing in it is changed.
 
     Raises:
@@ -66,7 +66,7 @@ def describe_block(store: BlockStore, consortium: Consortium, height: Height) ->
     if final is None:
         raise RequestError(f"expected a height of at most {store.height()}, got {height}", ErrorCode.REQUEST_FORM)
     validators = store.validators(Height(height - 1)) if height else ()
-    names = {validator.key: consortium.members[validator.replica].name for validator in validators}
+    names = {validator.key: _member(consortium, validator.replica) for validator in validators}
     signers = () if final.certificate is None else final.certificate.signers
     return {
         **_describe_header(final.block.header),
@@ -173,6 +173,11 @@ def _describe_header(header: Header) -> dict[str, Any]:
 
 def _is_of(log: Log, query: bytes) -> bool:
     return len(log.topics) > 1 and log.topics[1] == query
+
+
+def _member(consortium: Consortium, index: int) -> str:
+    """Name of a member, or its index: the companies may have added one that the document does not list."""
+    return consortium.members[index].name if index < len(consortium.members) else f"member {index}"
 
 
 def _name(consortium: Consortium, key: PublicKey) -> str:

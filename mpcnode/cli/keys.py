@@ -1,4 +1,4 @@
-"""`mpcnode keys`: a new member's keys."""
+"""`mpcnode keys`: a new member's keys, and a validator's next one."""
 
 import sys
 from pathlib import Path
@@ -16,6 +16,9 @@ def keys() -> None:
     """Make a member's keys."""
 
 
+_unprotected = click.option("--unprotected", is_flag=True, help="No passphrase: for development networks only.")
+
+
 @keys.command()
 @click.option("--name", required=True, help="The member's name: lower-case letters, digits, hyphens.")
 @click.option("--company", required=True, help="Its company's name in the consortium document.")
@@ -24,7 +27,7 @@ def keys() -> None:
 @click.option("--class", "classes", multiple=True, help="Data class that a participant supplies; may be repeated.")
 @click.option("--keys-dir", type=click.Path(path_type=Path), required=True, help="Where the private keys go, 0700.")
 @click.option("--subject-key", type=click.Path(path_type=Path), help="The consortium's subject key file, if agreed.")
-@click.option("--unprotected", is_flag=True, help="No passphrase: for development networks only.")
+@_unprotected
 @json_option
 def new(  # noqa: PLR0917 - one argument for each option
     name: str,
@@ -56,6 +59,30 @@ def new(  # noqa: PLR0917 - one argument for each option
     click.echo(entry, nl=False)
     if audit is not None:
         click.echo(f'\n# for [supervisor]\naudit_key = "{audit}"')
+
+
+@keys.command()
+@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), required=True, help="The key file to write.")
+@_unprotected
+@json_option
+def vote(output: Path, unprotected: bool, as_json: bool) -> None:
+    """Make a vote key and print its public half: for a member that is to vote, or to vote with another key.
+
+    Propose the public half to the companies (`mpcnode ledger propose members.set_vote_key`), stop the daemon, put the
+    file in the place of vote.key in its keys directory, start it. It observes until the companies have decided; and
+    from then on if it still has the old key. A file that exists is not overwritten.
+    """
+    from mpcnode.adapters.key_making import make_signing_key  # noqa: PLC0415 - slow to load
+    from mpcnode.sealing.keyfile import KeyKind  # noqa: PLC0415
+
+    try:
+        public = make_signing_key(output, KeyKind.VOTE, None if unprotected else _ask_passphrase())
+    except FileExistsError as error:
+        raise click.FileError(str(output), "expected no file yet, got one; it was not touched") from error
+    if as_json:
+        show_json({"file": str(output), "vote_key": public})
+    else:
+        click.echo(public.hex())
 
 
 def _ask_passphrase() -> bytes:

@@ -23,7 +23,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "query": ("mpcnode.cli.query", "Ask, and show answers."),
         "receipt": ("mpcnode.cli.receipt", "Check a receipt offline."),
         "keys": ("mpcnode.cli.keys", "Make a member's keys."),
-        "ledger": ("mpcnode.cli.ledger", "Set up, check or read a replica's files."),
+        "ledger": ("mpcnode.cli.ledger", "A replica's files, and what the companies decide."),
         "devnet": ("mpcnode.cli.devnet", "Run a whole consortium on this machine."),
     }
 )

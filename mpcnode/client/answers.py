@@ -96,6 +96,10 @@ class AnswerFiles:
         }
         replace_file(self._path(kept.answer.query), json.dumps(document, indent=1).encode() + b"\n")
 
+    def forget(self, query: str) -> None:
+        """Remove the file of a query that was never registered."""
+        self._path(query).unlink(missing_ok=True)
+
     def load(self, query: str) -> Kept:
         """Read an answer's file.
 

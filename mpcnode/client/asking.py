@@ -24,9 +24,12 @@ from mpcnode.sealing.pseudonyms import (
     seal_token,
     subject_binding,
 )
-from mpcnode.types import Bitmap, QueryId, members_of
+from mpcnode.types import MEMBERS_MAX, Bitmap, QueryId, members_of
 
 QUERY_ID_BYTES = 32
+
+EVERYBODY = Bitmap((1 << MEMBERS_MAX) - 1)
+"""Until the operator says otherwise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +43,8 @@ class Question:
     """Reference of the subject's consent; only a salted hash of it leaves."""
     contribute_by: Millis
     deadline: Millis
+    active: Bitmap = EVERYBODY
+    """Members that take part now; of those that do not, none is asked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +75,7 @@ def prepare(
     identifier = normalise(question.subject)
     pseudonym = make_pseudonym(subject_key, identifier)
     query, nonce = QueryId(random(QUERY_ID_BYTES)), random(NONCE_BYTES)
-    panel = panel_of(consortium.members, question.model.classes)
+    panel = Bitmap(panel_of(consortium.members, question.model.classes) & question.active)
     token = SubjectToken(
         query=query, inquirer=key.public, epoch=consortium.subject_epoch, pseudonym=pseudonym, nonce=nonce
     )
@@ -83,7 +88,7 @@ def prepare(
         chain=consortium.chain,
         query=query,
         model=question.model.model,
-        panel=Bitmap(panel),
+        panel=panel,
         purpose=question.purpose,
         consent_hash=consent_hash(consent_salt, question.consent),
         contribute_by=question.contribute_by,

@@ -10,14 +10,14 @@ from mpcnode.adapters.clock import SystemClock
 from mpcnode.adapters.keystore import load_key
 from mpcnode.adapters.randomness import random_bytes
 from mpcnode.client.answers import Answer, AnswerFiles, AnswerState, Kept, pending, updated
-from mpcnode.client.asking import Prepared, Question, prepare
+from mpcnode.client.asking import EVERYBODY, Prepared, Question, prepare
 from mpcnode.client.opening import open_outcome, view_of_receipt
 from mpcnode.config.consortium import ListedModel
 from mpcnode.config.models import load_model
 from mpcnode.config.profile import Profile, load_profile
-from mpcnode.errors import ErrorCode, KeyFileError, RequestError
+from mpcnode.errors import CallerError, ErrorCode, KeyFileError, RequestError
 from mpcnode.query.view import QueryView
-from mpcnode.rpc.inquiry import FOLLOW, GET_RECEIPT, InquiryChannel, Progress
+from mpcnode.rpc.inquiry import FOLLOW, GET_ACTIVE, GET_RECEIPT, InquiryChannel, Progress
 from mpcnode.sealing.keyfile import KeyKind
 from mpcnode.sealing.keys import OpeningKey, SigningKey
 from mpcnode.sealing.messages import NONCE_BYTES, SignedCall, sign_call
@@ -54,6 +54,7 @@ class Inquirer:
         self._channel = channel
         self._files = AnswerFiles(profile.answers_dir)
         self._clock = SystemClock()
+        self._active = EVERYBODY
 
     @classmethod
     @asynccontextmanager
@@ -103,9 +104,21 @@ class Inquirer:
             UnavailableError: the operator does not answer; `show` finds the answer later.
         """
         prepared = self._prepare(model, subject, purpose, consent)
+        try:
+            await self._register(prepared)
+        except CallerError as refused:
+            if refused.code is not ErrorCode.PANEL_STALE:
+                raise
+            # nothing was registered; the companies have suspended or readmitted somebody
+            self._files.forget(prepared.request.query.hex())
+            self._active = await self._channel.active(self._call(GET_ACTIVE, b""), CALL_MS / 1000)
+            prepared = self._prepare(model, subject, purpose, consent)
+            await self._register(prepared)
         query, deadline = prepared.request.query, prepared.request.deadline
-        await self._channel.ask(prepared.sealed, self._patience_s(deadline))
         return await self._follow(query, deadline, wait_audit=wait_audit, on_progress=on_progress)
+
+    async def _register(self, prepared: Prepared) -> None:
+        await self._channel.ask(prepared.sealed, self._patience_s(prepared.request.deadline))
 
     def _prepare(self, model: str, subject: str, purpose: str | None, consent: str) -> Prepared:
         now, listed = self._clock.now_ms(), self._model(model)
@@ -121,6 +134,7 @@ class Inquirer:
             consent=consent.encode(),
             contribute_by=Millis(now + self._profile.contribute_by_ms),
             deadline=Millis(now + self._profile.deadline_ms),
+            active=self._active,
         )
         prepared = prepare(self._consortium, self._key, self._subject_key, question, random_bytes)
         answer = pending(
@@ -216,14 +230,14 @@ class Inquirer:
         known = self._consortium.members
         return tuple(known[member].name for member in members_of(bits) if member < len(known))
 
-    def _call(self, method: str, query: QueryId) -> SignedCall:
+    def _call(self, method: str, payload: bytes) -> SignedCall:
         return sign_call(
             self._key,
             self._consortium.chain,
             method=method,
             nonce=random_bytes(NONCE_BYTES),
             expiry_ms=Millis(self._clock.now_ms() + CALL_MS),
-            payload=query,
+            payload=payload,
         )
 
     def _patience_s(self, deadline: Millis) -> float:

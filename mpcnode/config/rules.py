@@ -192,6 +192,7 @@ def _check_certificates(document: Document) -> tuple[bytes, ...]:
 def _read_certificate(document: Document, place: str, pem: str) -> tuple[bytes, bytes]:
     """Return a certificate's DER bytes and its subject name."""
     from cryptography import x509  # noqa: PLC0415 (slow to load)
+    from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415
     from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415
 
     try:
@@ -201,6 +202,8 @@ def _read_certificate(document: Document, place: str, pem: str) -> tuple[bytes, 
         subject = parsed.subject.public_bytes()
     except ValueError as error:
         raise document.wrong(place, "one X.509 certificate, PEM", found(pem)) from error
+    except UnsupportedAlgorithm as error:
+        raise document.wrong(place, "a certificate with an ECDSA P-256 key", "one of an unknown kind") from error
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
         raise document.wrong(place, "a certificate with an ECDSA P-256 key", type(key).__name__)
     return certificate, subject

@@ -22,7 +22,7 @@ from mpcnode.roles.participant import Participant
 from mpcnode.roles.ports import Handler, JournalPort, LedgerPort, PeersPort
 from mpcnode.roles.programs import supplied_classes
 from mpcnode.roles.supervisor import Supervisor
-from mpcnode.types import Role
+from mpcnode.types import Member, MemberIndex, Role
 
 _JOURNAL_PERSON = b"mpcnode-journal"
 
@@ -39,7 +39,13 @@ class RunningRole(Protocol):
 
 
 def build_context(
-    config: NodeConfig, keys: Keystore, *, ledger: LedgerPort, peers: PeersPort, journal: JournalPort
+    config: NodeConfig,
+    keys: Keystore,
+    *,
+    members: Mapping[MemberIndex, Member],
+    ledger: LedgerPort,
+    peers: PeersPort,
+    journal: JournalPort,
 ) -> Context:
     """Return what the role is given."""
     consortium = config.consortium
@@ -49,7 +55,7 @@ def build_context(
     return Context(
         chain=consortium.chain,
         me=config.member,
-        members={member.index: member for member in consortium.members},
+        members=members,
         classes=consortium.classes,
         inquirers={
             address_of(inquirer.key): InquirerRecord(

@@ -18,7 +18,7 @@ import uvloop
 from ledger.consensus import Timing
 from ledger.contract import ContractHost
 from ledger.errors import UnavailableError
-from ledger.replica import Replica
+from ledger.replica import Replica, registered_key
 from ledger.rpc import Backoff, PeerNetwork
 from ledger.store import SqliteStore
 from ledger.types import ReplicaId
@@ -31,12 +31,17 @@ from mpcnode.adapters.randomness import random_bytes
 from mpcnode.config.node import NodeConfig
 from mpcnode.daemon.network import make_listeners, open_channels, peer_addresses, peer_directory
 from mpcnode.daemon.roles import build_context, build_role
+from mpcnode.daemon.roster import RosterKeeper
 from mpcnode.daemon.state import NodeReporter
+from mpcnode.daemon.voice import MemberVoice
 from mpcnode.errors import Exit
+from mpcnode.governance.roster import Roster
+from mpcnode.governance.standing import Names
 from mpcnode.query.view import QueryView
 from mpcnode.roles.operator import Operator
 from mpcnode.roles.timekeeper import Timekeeper
 from mpcnode.rpc.control import NodeState, serve_control
+from mpcnode.rpc.governance import GovernanceServicer, add_governance_service
 from mpcnode.rpc.inquiry import InquiryServicer, add_inquiry_service
 from mpcnode.rpc.peers import Peers, PeerServicer, add_peer_service, make_stubs
 from mpcnode.rpc.rounds import Rounds
@@ -86,6 +91,7 @@ class _Daemon:
             backoff=Backoff(spread=random.SystemRandom().random),
         )
         self._replica = make_replica(config, keys, self._network)
+        self._vote_key = None if keys.vote is None else keys.vote.public
         self._link = LedgerLink(
             replica=self._replica,
             chain=consortium.chain,
@@ -94,13 +100,17 @@ class _Daemon:
             clock=SystemClock(),
             random=random_bytes,
         )
+        names = Names([member.name for member in consortium.members], consortium.companies)
+        roster = Roster(consortium.members)
+        self._keeper = RosterKeeper(roster, names, self._replica)
+        self.voice = MemberVoice(names=names, me=self._me, key=keys.identity, replica=self._replica)
         self.channels = open_channels(config, keys)
         self._stubs = make_stubs(self.channels)
         self._rounds = self._make_rounds(keys) if self._me.roles & Role.MPC else None
         peers = Peers(
             chain=consortium.chain, me=self._me.index, key=keys.identity, stubs=self._stubs, rounds=self._rounds
         )
-        self._context = build_context(config, keys, ledger=self._link, peers=peers, journal=journal)
+        self._context = build_context(config, keys, members=roster, ledger=self._link, peers=peers, journal=journal)
         self._role = build_role(config, keys, self._context)
         self._listeners = make_listeners(config, keys)
         self._inquiry: InquiryServicer | None = None
@@ -169,6 +179,8 @@ class _Daemon:
             self.reporter.see_block(head.header, head.block_hash)
             self.reporter.connected = frozenset(MemberIndex(peer) for peer in self._network.peers())
             self.reporter.follows = self._replica.is_ready()
+            registered = registered_key(ReplicaId(self._me.index), self._replica.validators)
+            self.reporter.vote_key_wanted = None if registered == self._vote_key else registered
             self.reporter.counters = {"open_queries": len(self._link.view.open())}
             await asyncio.sleep(_POLL_S)
 
@@ -177,10 +189,10 @@ class _Daemon:
         self.reporter.detail = "catching up with the other replicas"
         await _poll(self._replica.is_ready)
         await self._link.reach((await self._replica.head()).height)
+        await self._keeper.refresh()
+        tasks.create_task(_beside_replica(self._keeper.run()), name="roster")
         tasks.create_task(self._role.run(), name="role")
-        validators = tuple(m.index for m in self._config.consortium.members if m.vote_key is not None)
-        if self._me.index in validators:
-            tasks.create_task(Timekeeper(self._context, validators).run(), name="timekeeper")
+        tasks.create_task(Timekeeper(self._context, self._validators).run(), name="timekeeper")
         if self._listeners.inquiry is not None:
             await self._listeners.inquiry.start()
         gc.collect()
@@ -188,6 +200,9 @@ class _Daemon:
         self.reporter.state, self.reporter.detail = NodeState.READY, ""
         self._notifier.ready(f"{self._me.name} follows the ledger")
         _log.info("daemon.ready", member=self._me.name)
+
+    def _validators(self) -> tuple[MemberIndex, ...]:
+        return tuple(MemberIndex(validator.replica) for validator in self._replica.validators)
 
     async def _drain(self) -> None:
         """Take no more questions, and give the queries under way a little time to end; answers can still be fetched."""
@@ -265,5 +280,7 @@ async def _run(config: NodeConfig, keys: Keystore) -> None:
         daemon = _Daemon(config, keys, journal)
         for channel in daemon.channels.values():
             stack.push_async_callback(channel.close, None)
-        await stack.enter_async_context(serve_control(config.control, daemon.reporter.status, daemon.reporter.health))
+        governance = GovernanceServicer(daemon.voice)
+        reporter, beside = daemon.reporter, [lambda server: add_governance_service(server, governance)]
+        await stack.enter_async_context(serve_control(config.control, reporter.status, reporter.health, beside))
         await daemon.run(stop)

@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from importlib.metadata import version
 
-from ledger.types import Header, Height, Millis
+from ledger.types import Header, Height, Millis, PublicKey
 from mpcnode.adapters.clock import SystemClock
 from mpcnode.config.node import NodeConfig
 from mpcnode.rpc.control import Check, NodeHealth, NodeState, NodeStatus, PeerStatus
@@ -33,6 +33,8 @@ class NodeReporter:
         self.connected: frozenset[MemberIndex] = frozenset()
         self.follows = False
         """Whether the replica is where a quorum of the others are."""
+        self.vote_key_wanted: PublicKey | None = None
+        """The vote key that the ledger has for this member, if the daemon holds another one or none."""
         self.counters: Mapping[str, int] = {}
 
     def see_block(self, header: Header, block_hash: bytes) -> None:
@@ -76,6 +78,14 @@ class NodeReporter:
                 detail=""
                 if self.follows
                 else "expected to be where a quorum of the validators is, got behind or alone",
+            ),
+            Check(
+                name="vote",
+                passed=self.vote_key_wanted is None,
+                detail=""
+                if self.vote_key_wanted is None
+                else f"expected the vote key {self.vote_key_wanted.hex()} of the ledger in the keys directory, got "
+                "another or none: this validator only observes",
             ),
         )
         return NodeHealth(healthy=all(check.passed for check in checks), checks=checks)

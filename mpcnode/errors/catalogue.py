@@ -81,6 +81,7 @@ class ErrorCode(StrEnum):
     RECEIPT_INVALID = "RECEIPT_INVALID"
     REVERTED = "REVERTED"
     TRANSACTION_EXPIRED = "TRANSACTION_EXPIRED"
+    REJOIN = "REJOIN"
     # this machine
     CONFIG = "CONFIG"
     KEY_FILE = "KEY_FILE"
@@ -120,6 +121,7 @@ class Exit(IntEnum):
     RECEIPT_INVALID = 21
     LEDGER_REVERTED = 22
     LEDGER_EXPIRED = 23
+    LEDGER_REJOIN = 24
     # 30-39 daemon and configuration
     CONFIG = 30
     KEYS = 31
@@ -184,7 +186,7 @@ CATALOGUE: Mapping[ErrorCode, Entry] = MappingProxyType(
             "DEADLINE_EXCEEDED", 408, Exit.QUERY_EXPIRED, "The request's time is over; ask again with a new one."
         ),
         ErrorCode.PANEL_STALE: _conflict(
-            "The participants have changed; fetch the consortium document and build the request again.",
+            "The companies have suspended or readmitted a participant; build the request again.",
             Exit.QUERY_OUTDATED,
         ),
         ErrorCode.EPOCH_STALE: _conflict(
@@ -265,6 +267,9 @@ CATALOGUE: Mapping[ErrorCode, Entry] = MappingProxyType(
         ErrorCode.REVERTED: _conflict("The ledger refused the transaction."),
         ErrorCode.TRANSACTION_EXPIRED: Entry(
             "DEADLINE_EXCEEDED", 504, Exit.LEDGER_EXPIRED, "The transaction expired before it was included."
+        ),
+        ErrorCode.REJOIN: _conflict(
+            "The statement that a validator may vote again does not hold here.", Exit.LEDGER_REJOIN
         ),
         ErrorCode.CONFIG: _ours("The configuration is wrong.", Exit.CONFIG),
         ErrorCode.KEY_FILE: _ours("A key file is damaged or weaker than allowed.", Exit.KEYS),

@@ -6,6 +6,7 @@ daemon submits, and a reverted call only means that another was faster.
 
 import asyncio
 import operator
+from collections.abc import Callable
 from functools import partial
 
 import structlog
@@ -31,8 +32,8 @@ _MOVED_ON = {
 class Timekeeper:
     """Closes and expires queries when they are due and it is this validator's turn."""
 
-    def __init__(self, context: Context, validators: tuple[MemberIndex, ...]) -> None:
-        """Take the role's context and all validators' member indices."""
+    def __init__(self, context: Context, validators: Callable[[], tuple[MemberIndex, ...]]) -> None:
+        """Take the role's context, and what returns the present validators' member indices: they change."""
         self._context = context
         self._validators = validators
 
@@ -50,7 +51,7 @@ class Timekeeper:
                 if view is None:
                     return
                 now = self._context.clock.now_ms()
-                due, later = due_duties(view, self._context.me.index, self._validators, now)
+                due, later = due_duties(view, self._context.me.index, self._validators(), now)
                 if due:
                     await self._do(view, due[-1], later)
                 elif later is None:

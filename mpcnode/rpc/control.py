@@ -5,7 +5,7 @@ to check. gRPC makes sockets 0755; the directory keeps others out until the mode
 """
 
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -133,7 +133,10 @@ class _HealthService(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # t
 
 @asynccontextmanager
 async def serve_control(
-    path: Path, status: Callable[[], NodeStatus], health: Callable[[], NodeHealth]
+    path: Path,
+    status: Callable[[], NodeStatus],
+    health: Callable[[], NodeHealth],
+    beside: Sequence[Callable[[grpc.aio.Server], None]] = (),
 ) -> AsyncIterator[None]:
     """Answer on the control socket while the context lasts.
 
@@ -142,6 +145,7 @@ async def serve_control(
             a socket that is there was left by a process that is gone.
         status: what the daemon is now.
         health: whether it does its work now.
+        beside: add further services to the socket.
 
     Raises:
         LocalError: others can enter the socket's directory.
@@ -150,6 +154,8 @@ async def serve_control(
     server = grpc.aio.server(options=[("grpc.max_receive_message_length", _MESSAGE_BYTES_MAX)])
     node_pb2_grpc.add_NodeServiceServicer_to_server(_NodeService(status, health), server)
     health_pb2_grpc.add_HealthServicer_to_server(_HealthService(health), server)
+    for add in beside:
+        add(server)
     try:
         server.add_secure_port(f"unix:{path}", grpc.local_server_credentials(grpc.LocalConnectionType.UDS))
     except RuntimeError as error:
@@ -201,10 +207,21 @@ async def fetch_health(path: Path, timeout_s: float = ANSWER_TIMEOUT_S) -> NodeH
 
 
 @asynccontextmanager
-async def _stub(path: Path) -> AsyncIterator[Any]:
+async def open_control(path: Path) -> AsyncIterator[grpc.aio.Channel]:
+    """Open a channel to the daemon behind a control socket.
+
+    Raises:
+        UnavailableError: there is no socket that this user may open.
+    """
     _check_there(path)
     credentials = grpc.local_channel_credentials(grpc.LocalConnectionType.UDS)
     async with grpc.aio.secure_channel(f"unix:{path}", credentials) as channel:
+        yield channel
+
+
+@asynccontextmanager
+async def _stub(path: Path) -> AsyncIterator[Any]:
+    async with open_control(path) as channel:
         try:
             yield node_pb2_grpc.NodeServiceStub(channel)
         except grpc.aio.AioRpcError as error:

@@ -22,6 +22,7 @@ from mpcnode.v1 import inquiry_pb2, inquiry_pb2_grpc
 
 FOLLOW = "Follow"
 GET_RECEIPT = "GetReceipt"
+GET_ACTIVE = "GetActive"
 
 CALLS_MAX = 10_000
 """Signed calls of each inquirer's last five minutes that the operator remembers, so that none is made twice."""
@@ -45,6 +46,9 @@ class Desk(Protocol):
 
     async def receipt(self, query: QueryId, inquirer: PublicKey) -> bytes:
         """The receipt of the inquirer's query so far."""
+
+    def active(self) -> Bitmap:
+        """Members that take part now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +103,7 @@ class InquiryServicer(inquiry_pb2_grpc.InquiryServiceServicer):
     ) -> AsyncIterator[inquiry_pb2.FollowResponse]:
         """Tell the state of a query until nothing more will happen to it."""
         async with translated(context):
-            query, inquirer = self._check(request.call, FOLLOW)
+            query, inquirer = self._check_query(request.call, FOLLOW)
             async for view in self._desk.follow(query, inquirer):
                 yield _response(view)
 
@@ -108,10 +112,22 @@ class InquiryServicer(inquiry_pb2_grpc.InquiryServiceServicer):
     ) -> inquiry_pb2.GetReceiptResponse:
         """Give the receipt of a query so far."""
         async with translated(context):
-            query, inquirer = self._check(request.call, GET_RECEIPT)
+            query, inquirer = self._check_query(request.call, GET_RECEIPT)
             return inquiry_pb2.GetReceiptResponse(receipt=await self._desk.receipt(query, inquirer))
 
-    def _check(self, sent: inquiry_pb2.SignedCall, method: str) -> tuple[QueryId, PublicKey]:
+    async def GetActive(  # noqa: N802 - gRPC's name
+        self, request: inquiry_pb2.GetActiveRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> inquiry_pb2.GetActiveResponse:
+        """Tell which members take part now."""
+        async with translated(context):
+            self._check(request.call, GET_ACTIVE, payload_bytes=0)
+            return inquiry_pb2.GetActiveResponse(active=self._desk.active().to_bytes(_BITMAP_BYTES, "big"))
+
+    def _check_query(self, sent: inquiry_pb2.SignedCall, method: str) -> tuple[QueryId, PublicKey]:
+        call = self._check(sent, method, payload_bytes=QUERY_ID_BYTES)
+        return QueryId(call.payload), call.inquirer
+
+    def _check(self, sent: inquiry_pb2.SignedCall, method: str, *, payload_bytes: int) -> SignedCall:
         now = self._clock.now_ms()
         call = SignedCall(
             method=method,
@@ -122,11 +138,11 @@ class InquiryServicer(inquiry_pb2_grpc.InquiryServiceServicer):
             signature=Signature(sent.signature),
         )
         payload = check_call(call, self._chain, method=method, now=now)
-        if len(payload) != QUERY_ID_BYTES:
-            raise MalformedMessageError(f"call: expected a query id of {QUERY_ID_BYTES} bytes, got {len(payload)}")
+        if len(payload) != payload_bytes:
+            raise MalformedMessageError(f"{method}: expected a payload of {payload_bytes} bytes, got {len(payload)}")
         self._desk.check_inquirer(call.inquirer)
         self._windows.setdefault(call.inquirer, CallWindow(CALLS_MAX)).admit(call, now)
-        return QueryId(payload), call.inquirer
+        return call
 
 
 def _response(view: QueryView) -> inquiry_pb2.FollowResponse:
@@ -182,6 +198,20 @@ class InquiryChannel:
             return Height((await self._stub.Ask(request, timeout=timeout_s)).height)
         except grpc.aio.AioRpcError as failure:
             raise error_of(failure) from failure
+
+    async def active(self, call: SignedCall, timeout_s: float) -> Bitmap:
+        """Return the members that take part now, in the operator's word.
+
+        Raises:
+            CallerError: the operator refused the call, with the code.
+            UnavailableError: no answer in time.
+            MalformedMessageError: the answer is no set.
+        """
+        try:
+            response = await self._stub.GetActive(inquiry_pb2.GetActiveRequest(call=_sent(call)), timeout=timeout_s)
+        except grpc.aio.AioRpcError as failure:
+            raise error_of(failure) from failure
+        return _active(response)
 
     async def follow(self, call: SignedCall, timeout_s: float) -> AsyncGenerator[Progress, None]:
         """Yield where a query stands, now and after every change.
@@ -244,6 +274,13 @@ def _progress(response: inquiry_pb2.FollowResponse) -> Progress:
         )
     except ValueError as error:
         raise MalformedMessageError(f"progress: expected what the protocol knows, got {error}") from error
+
+
+def _active(response: inquiry_pb2.GetActiveResponse) -> Bitmap:
+    try:
+        return _bitmap(response.active)
+    except ValueError as error:
+        raise MalformedMessageError(f"active: expected a set of members, got {error}") from error
 
 
 def _bitmap(data: bytes) -> Bitmap:

@@ -28,8 +28,11 @@ _FINAL = {ErrorCode.PAST_DEADLINE, ErrorCode.EXPIRED, ErrorCode.QUOTA_EXCEEDED}
 
 
 @asynccontextmanager
-async def translated(context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[None]:
-    """Run a handler's body; whatever it raises ends the call with its code, its status and its public text."""
+async def translated(context: grpc.aio.ServicerContext[Any, Any], *, in_full: bool = False) -> AsyncIterator[None]:
+    """Run a handler's body; whatever it raises ends the call with its code, its status and its public text.
+
+    With `in_full` the message itself goes out: to the daemon's own administrators only.
+    """
     try:
         yield
     except grpc.aio.AbortError:
@@ -42,19 +45,22 @@ async def translated(context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterat
         else:
             _log.info("call.refused", code=code, reason=str(error))
         status = grpc.StatusCode[entry.grpc]
-        await context.abort(status, f"{code}: {entry.public}", ((CODE_KEY, str(code)),))
+        await context.abort(status, str(error) if in_full else f"{code}: {entry.public}", ((CODE_KEY, str(code)),))
 
 
 _CODES = {str(code): code for code in ErrorCode}
 
 
-def error_of(failure: grpc.aio.AioRpcError) -> NodeError:
-    """Return the error that a failed call stands for: the other side's code, or `UNAVAILABLE` if it never answered."""
+def error_of(failure: grpc.aio.AioRpcError, *, in_full: bool = False) -> NodeError:
+    """Return the error that a failed call stands for: the other side's code, or `UNAVAILABLE` if it never answered.
+
+    Its message is the code's public text, or, with `in_full`, what the other side said.
+    """
     code = _code_sent(failure)
     if code is None:
         return UnavailableError(f"no answer from the other side ({failure.code().name.lower()}: {failure.details()})")
     kind = UnavailableError if is_passing(failure) else CallerError
-    return kind(CATALOGUE[code].public, code)
+    return kind(failure.details() or "" if in_full else CATALOGUE[code].public, code)
 
 
 def is_passing(failure: grpc.aio.AioRpcError) -> bool:

@@ -45,6 +45,11 @@ class InquiryServiceStub:
                 request_serializer=mpcnode_dot_v1_dot_inquiry__pb2.FollowRequest.SerializeToString,
                 response_deserializer=mpcnode_dot_v1_dot_inquiry__pb2.FollowResponse.FromString,
                 _registered_method=True)
+        self.GetActive = channel.unary_unary(
+                '/mpcnode.v1.InquiryService/GetActive',
+                request_serializer=mpcnode_dot_v1_dot_inquiry__pb2.GetActiveRequest.SerializeToString,
+                response_deserializer=mpcnode_dot_v1_dot_inquiry__pb2.GetActiveResponse.FromString,
+                _registered_method=True)
         self.GetReceipt = channel.unary_unary(
                 '/mpcnode.v1.InquiryService/GetReceipt',
                 request_serializer=mpcnode_dot_v1_dot_inquiry__pb2.GetReceiptRequest.SerializeToString,
@@ -70,6 +75,13 @@ class InquiryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetActive(self, request, context):
+        """Which members take part now: for an inquirer that was told that its panel is out of date.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetReceipt(self, request, context):
         """The receipt of a query so far: its transactions with everything that proves them.
         """
@@ -89,6 +101,11 @@ def add_InquiryServiceServicer_to_server(servicer, server):
                     servicer.Follow,
                     request_deserializer=mpcnode_dot_v1_dot_inquiry__pb2.FollowRequest.FromString,
                     response_serializer=mpcnode_dot_v1_dot_inquiry__pb2.FollowResponse.SerializeToString,
+            ),
+            'GetActive': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetActive,
+                    request_deserializer=mpcnode_dot_v1_dot_inquiry__pb2.GetActiveRequest.FromString,
+                    response_serializer=mpcnode_dot_v1_dot_inquiry__pb2.GetActiveResponse.SerializeToString,
             ),
             'GetReceipt': grpc.unary_unary_rpc_method_handler(
                     servicer.GetReceipt,
@@ -151,6 +168,33 @@ class InquiryService:
             '/mpcnode.v1.InquiryService/Follow',
             mpcnode_dot_v1_dot_inquiry__pb2.FollowRequest.SerializeToString,
             mpcnode_dot_v1_dot_inquiry__pb2.FollowResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetActive(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mpcnode.v1.InquiryService/GetActive',
+            mpcnode_dot_v1_dot_inquiry__pb2.GetActiveRequest.SerializeToString,
+            mpcnode_dot_v1_dot_inquiry__pb2.GetActiveResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -25,11 +25,11 @@ from mpcnode.errors import (
 )
 from mpcnode.query.request import SealedRequest
 from mpcnode.rpc import inquiry
-from mpcnode.rpc.inquiry import FOLLOW, GET_RECEIPT, InquiryChannel, InquiryServicer, add_inquiry_service
+from mpcnode.rpc.inquiry import FOLLOW, GET_ACTIVE, GET_RECEIPT, InquiryChannel, InquiryServicer, add_inquiry_service
 from mpcnode.rpc.tls import INQUIRY_BYTES_MAX, channel_options, inquiry_server_credentials, server_options
 from mpcnode.sealing.keys import SigningKey
 from mpcnode.sealing.messages import CALL_AHEAD_MS_MAX, CLOCK_SKEW_MS, SignedCall, sign_call
-from mpcnode.types import QueryId
+from mpcnode.types import Bitmap, QueryId
 from mpcnode.v1 import inquiry_pb2, inquiry_pb2_grpc
 from tests.support.peer_tls import CHAIN, code_of, tls_of
 from tests.support.queries import SEALED, folded, registered
@@ -64,6 +64,9 @@ class Desk:
     async def receipt(self, query, inquirer):
         self._check(query, inquirer)
         return b"receipt"
+
+    def active(self):
+        return Bitmap(0b1011)
 
     def _check(self, query, inquirer):
         if (query, inquirer) != (QUERY, LENDER.public):
@@ -118,12 +121,30 @@ async def receipt(channel, signed):
         return str(error.code)
 
 
+async def active(channel, signed):
+    try:
+        return await channel.active(signed, 20)
+    except NodeError as error:
+        return str(error.code)
+
+
 def test_the_inquirer_is_answered():
     async def work():
         async with Place().open() as channel:
             assert await channel.ask(SEALED, 20) == 7
             assert len(await followed(channel, call())) == 1
             assert await receipt(channel, call(method=GET_RECEIPT)) == b"receipt"
+            assert await active(channel, call(method=GET_ACTIVE, query=b"")) == 0b1011
+
+    asyncio.run(work())
+
+
+def test_who_takes_part_is_told_to_inquirers_only():
+    async def work():
+        async with Place().open() as channel:
+            assert await active(channel, call(STRANGER, GET_ACTIVE, b"")) == "UNKNOWN_INQUIRER"
+            assert await active(channel, call(method=GET_ACTIVE)) == "MALFORMED_MESSAGE"
+            assert await active(channel, call(method=FOLLOW, query=b"")) == "WRONG_SIGNATURE"
 
     asyncio.run(work())
 
@@ -271,7 +292,7 @@ def test_malformed_bytes_get_a_status_and_the_next_call_an_answer():
         place = Place()
         async with place.open() as channel, place.raw() as raw:
             place.desk.error = RequestError("empty")
-            names = ("Ask", "GetReceipt", "Follow", "Nothing")
+            names = ("Ask", "GetReceipt", "GetActive", "Follow", "Nothing")
             said = [await tried(raw, name, data) for name in names for data in (*GARBAGE, b"")]
             place.desk.error = None
             assert await channel.ask(SEALED, 20) == 7
@@ -309,6 +330,12 @@ EVIL_STATES: dict[str, dict[str, Any]] = {
     "a set of 17 bytes": {"panel": bytes(17)},
     "no set": {"waited": b""},
 }
+
+
+@pytest.mark.parametrize("data", [b"", bytes(15), bytes(17)])
+def test_a_client_takes_no_set_of_another_width(data):
+    with pytest.raises(MalformedMessageError, match=f"active: expected a set of members, got a set of {len(data)}"):
+        inquiry._active(inquiry_pb2.GetActiveResponse(active=data))
 
 
 @pytest.mark.parametrize("case", EVIL_STATES)

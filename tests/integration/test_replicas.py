@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import aclosing
+from functools import partial
 
 import grpc
 import pytest
@@ -84,7 +85,7 @@ def test_one_is_stopped_and_catches_up(fleet):
             assert await same(fleet)
         for index in ALL:
             store = SqliteStore(fleet.directory(index))
-            report = verify_store(store, ContractHost(fleet.genesis.chain, store.read_node), fleet.genesis, verify)
+            report = verify_store(store, partial(ContractHost, fleet.genesis.chain), fleet.genesis, verify)
             store.close()
             assert report.failure is None
             assert report.verified is not None
@@ -111,7 +112,7 @@ def test_a_flipped_byte_on_disk_is_found_with_its_height(fleet):
     assert signature in data
     file.write_bytes(data.replace(signature, bytes([signature[0] ^ 1]) + signature[1:]))
     store = SqliteStore(path)
-    report = verify_store(store, ContractHost(fleet.genesis.chain, store.read_node), fleet.genesis, verify)
+    report = verify_store(store, partial(ContractHost, fleet.genesis.chain), fleet.genesis, verify)
     store.close()
     assert report.verified == 1
     assert report.failure is not None

@@ -3,6 +3,8 @@
 import json
 import re
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +19,7 @@ from mpcnode.devnet import processes
 from mpcnode.errors import Exit
 from scripts.demo.expectation import Expectation
 from tests.support.devnet import MODEL, MPC, NAMES, PARTICIPANTS, PURPOSE, Devnet, cli, wait_for
+from tests.support.tools import ROOT
 
 pytestmark = [pytest.mark.network, pytest.mark.timeout(240)]
 
@@ -190,6 +193,18 @@ def test_every_replica_verifies_from_genesis(net: Devnet, asked: dict[str, Asked
     for name in NAMES:
         checked = verify_replica(load_node(net.layout.node(name).config))
         assert (checked.failure, checked.verified) == (None, found["verified"]), name
+
+
+def test_a_head_is_proved_in_the_history_of_a_newer_one(net: Devnet, asked: dict[str, Asked], tmp_path: Path) -> None:
+    assert asked
+    config, document, file = net.layout.node("regulator").config, str(net.layout.consortium), str(tmp_path / "history")
+    prove = ("ledger", "prove", "--since", "3", "--output", file, "--config", str(config), "--json")
+    made = json.loads(cli(*prove).stdout)
+    for known in (made["older"]["hash"], made["newer"]["hash"]):
+        check = ("receipt", "consistency", file, "--known", known, "--consortium", document, "--json")
+        assert json.loads(cli(*check).stdout)["newer"]["height"] == made["newer"]["height"]
+    checked = [sys.executable, str(ROOT / "scripts" / "verify_receipt.py"), file, document, made["older"]["hash"]]
+    assert subprocess.run(checked, capture_output=True, text=True, check=True).stdout.startswith("proven: block 3 ")
 
 
 def test_states_are_equal_byte_for_byte(net: Devnet, asked: dict[str, Asked]) -> None:

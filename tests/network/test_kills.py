@@ -4,6 +4,8 @@ The stages are seen from outside: by the inquirer's stream of states, and in the
 daemon is frozen meanwhile where a stage would otherwise be over in a moment.
 """
 
+import json
+import signal
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,7 +21,7 @@ from mpcnode.config.node import load_node
 from mpcnode.errors import UnavailableError
 from mpcnode.rpc.inquiry import Progress
 from mpcnode.types import QueryState
-from tests.support.devnet import MPC, NAMES, Devnet, wait_for
+from tests.support.devnet import MPC, NAMES, Devnet, cli, wait_for
 
 pytestmark = [pytest.mark.network, pytest.mark.timeout(240)]
 
@@ -150,6 +152,29 @@ def test_no_correlation_was_used_twice(killed: Killed) -> None:
         assert len(set(ended)) == len(ended)
         assert set(ended) <= set(started)
         assert set(results) <= set(ended)
+
+
+def test_a_validator_with_another_vote_key_observes_and_says_so(killed: Killed) -> None:
+    net, name = killed.net, "bank-mpc"
+    node = net.layout.node(name)
+    key, kept = node.keys / "vote.key", node.keys / "vote.key.kept"
+    net.up()
+    net.kill(name, signal.SIGTERM)
+    key.rename(kept)
+    made = cli("keys", "vote", "--output", str(key), "--unprotected").stdout.strip()
+    net.start(name)
+    net.wait_ready(name)
+    health = json.loads(cli("health", "--config", str(node.config), "--json", check=False).stdout)
+    (failed,) = [check for check in health["checks"] if not check["passed"]]
+    assert (health["healthy"], failed["name"]) == (False, "vote")
+    (warned,) = [line for line in net.log(name) if line["event"] == "replica.vote_key_differs"]
+    assert warned["held"] == made
+    assert warned["registered"] in failed["detail"]
+    net.kill(name, signal.SIGTERM)
+    kept.replace(key)
+    net.start(name)
+    net.wait_ready(name)
+    assert json.loads(cli("health", "--config", str(node.config), "--json").stdout)["healthy"]
 
 
 def test_every_replica_verifies_after_the_kills(killed: Killed) -> None:

@@ -272,3 +272,57 @@ class StoreSuite:
     def test_votes_that_agree_are_no_evidence(self, store, second):
         with pytest.raises(StorageError, match="evidence"):
             store.accuse(equivocation(1, 1, vote(VoteKind.NOTARIZE, 1, 1), second))
+
+    def compacted(self, store, states, executor):
+        """Compact to the end; return what was removed."""
+        while not (done := store.compact(executor.children, states)).done:
+            pass
+        return done.removed
+
+    def test_a_compaction_removes_what_only_old_states_reach(self, store):
+        grower = Grower(store)
+        made = [grower.grow(transaction(n)) for n in range(1, 7)]
+        assert store.states_from() == 0
+        assert self.compacted(store, 3, grower.executor) == 4
+        again = self.reopened(store)
+        assert again.states_from() == 4
+        assert [again.read_node(decided.final.block.header.state_root) is None for decided in made] == [
+            *(True, True, True),
+            *(False, False, False),
+        ]
+        assert [again.final(Height(height)) for height in range(1, 7)] == [decided.final for decided in made]
+
+    def test_states_that_are_gone_are_not_kept_by_a_larger_wish(self, store):
+        grower = Grower(store)
+        for number in range(1, 7):
+            grower.grow(transaction(number))
+        self.compacted(store, 2, grower.executor)
+        assert store.states_from() == 5
+        assert self.compacted(store, 1_000, grower.executor) == 0
+        assert store.states_from() == 5
+
+    def test_a_node_that_was_removed_is_stored_again_when_it_is_written_again(self, store):
+        grower = Grower(store)
+        first = grower.grow(transaction(1))
+        for number in range(2, 6):
+            grower.grow(transaction(number))
+        self.compacted(store, 1, grower.executor)
+        (key,) = first.nodes
+        assert self.reopened(store).read_node(key) is None
+        store = self.reopened(store)
+        grower = Grower(store)
+        decided, _ = grower.decision(transaction(9))
+        store.commit(replace(decided, nodes={**decided.nodes, **first.nodes}))
+        assert self.reopened(store).read_node(key) == first.nodes[key]
+
+    def test_before_the_first_block_there_is_nothing_to_compact(self, store):
+        executor = CountingExecutor(GENESIS.validators(), store.read_node)
+        assert self.compacted(store, 3, executor) == 0
+        assert store.states_from() == 0
+
+    def test_a_compaction_does_not_go_on_without_a_node_that_it_must_keep(self, store):
+        grower = Grower(store)
+        grower.grow(transaction(1))
+        with pytest.raises(StorageError, match=r"01010101.* of a state that is kept"):
+            store.compact(lambda _node: (b"\1" * 32,), 1)
+        assert self.reopened(store).read_node(grower.head.header.state_root) is not None

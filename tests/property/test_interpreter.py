@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from ledger.contract import machine
 from ledger.contract.interpreter import OPCODES, take_apart
+from ledger.contract.storage import Nodes
 from ledger.types import Height, Millis, Receipt, Transaction
 from tests.support.contracts import World, bits, must, no_node, panel_of, query_id, standard
 
@@ -45,7 +46,7 @@ class Stock(CancunComputation):
 
 
 def run(computation: type[CancunComputation], code: bytes, data: bytes, gas: int) -> Ran:
-    state = machine.Machine(no_node, None, chain_id=1, height=Height(1), timestamp_ms=Millis(1))._state
+    state = machine.Machine(no_node, None, nodes=Nodes(), chain_id=1, height=Height(1), timestamp_ms=Millis(1))._state
     state.mark_address_warm(US)
     state.mark_address_warm(THEM)
     message = Message(gas=gas, to=US, sender=THEM, value=0, data=data, code=code)

@@ -79,8 +79,7 @@ class Daemon:
             tasks.create_task(self.link.run())
             await self.link.reach((await self.replica.head()).height)
             tasks.create_task(self.role.run())
-            if self.context.me.index in validators:
-                tasks.create_task(Timekeeper(self.context, validators).run())
+            tasks.create_task(Timekeeper(self.context, lambda: validators).run())
 
 
 class Flow:

@@ -113,6 +113,13 @@ class Cluster:
         self.hub = Hub()
         self.stores: dict[int, Store] = {}
         self.executors: dict[int, CountingExecutor] = {}
+        self.executing = CountingExecutor
+        self.signers = {
+            index: VoteSigner(vote_key(index))
+            for index, member in enumerate(genesis.members)
+            if member.vote_key is not None
+        }
+        """By replica: the vote key in its key file; it is read at a start."""
         self.replicas: dict[int, Replica] = {}
         self._running: dict[int, asyncio.Task[None]] = {}
 
@@ -120,12 +127,11 @@ class Cluster:
         return self.stores.setdefault(index, MemoryStore())
 
     def executor(self, index: int, store: Store) -> Executor:
-        made = self.executors[index] = CountingExecutor(self.genesis.validators(), store.read_node)
+        made = self.executors[index] = self.executing(self.genesis.validators(), store.read_node)
         return made
 
     def build(self, index: int) -> Replica:
         store = self.store(index)
-        votes = self.genesis.members[index].vote_key is not None
         return Replica(
             replica=ReplicaId(index),
             genesis=self.genesis,
@@ -134,7 +140,7 @@ class Cluster:
             transport=self.hub.transport(index),
             clock=self.clock,
             verify=verify,
-            signer=VoteSigner(vote_key(index)) if votes else None,
+            signer=self.signers.get(index),
             timing=FAST,
         )
 

@@ -3,6 +3,7 @@
 import os
 import shutil
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -15,8 +16,11 @@ FOLDERS = (NODE_MODULES / ".bin", NODE_MODULES / "@bufbuild" / "buf-linux-x64" /
 def need(tool: str) -> str:
     """Return the path of a tool; without it, skip the test by name, or fail it where CI=true."""
     found = shutil.which(tool, path=":".join((*map(str, FOLDERS), os.environ["PATH"])))
-    if found:
-        return found
+    return found or missing(tool)
+
+
+def missing(tool: str) -> NoReturn:
+    """Skip a test whose tool is not there, or fail it where CI=true."""
     reason = f"{tool} is missing: make system-deps installs it"
     if os.environ.get("CI") == "true":
         pytest.fail(reason)

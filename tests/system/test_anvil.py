@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import pytest
-import rlp  # type: ignore[import-untyped]
+import rlp
 from eth_hash.auto import keccak
 from trie.hexary import HexaryTrie
 from trie.iter import NodeIterator

@@ -3,16 +3,19 @@
 import click
 
 from mpcnode.cli.ledger.blocks import export, head, show
+from mpcnode.cli.ledger.compaction import compact
 from mpcnode.cli.ledger.directory import new, verify
 from mpcnode.cli.ledger.evidence import evidence
+from mpcnode.cli.ledger.members import members
 from mpcnode.cli.ledger.proofs import prove
+from mpcnode.cli.ledger.rejoin import rejoin
 
-COMMANDS: tuple[click.Command, ...] = (new, verify, head, show, prove, export, evidence)
+COMMANDS: tuple[click.Command, ...] = (new, verify, head, show, prove, export, evidence, compact, members, rejoin)
 
 
 @click.group()
 def ledger() -> None:
-    """Set up, check or read a replica's files."""
+    """A replica's files, and what the companies decide."""
 
 
 for _command in COMMANDS:

@@ -9,6 +9,7 @@ from ledger.contract.abi import encode_call, find_function
 from ledger.contract.artefacts import ADDRESSES
 from ledger.contract.evm import SYSTEM
 from ledger.contract.machine import Machine
+from ledger.contract.storage import Nodes
 from ledger.errors import InvalidError
 from ledger.types import Address, ChainId, Genesis, Height, InquirerRecord, MemberRecord, Millis, ModelRecord
 from tests.support.contracts import (
@@ -37,7 +38,9 @@ LOADERS = {
 
 
 def run(world: World, method: str, values: tuple, sender: bytes, height: int):
-    machine = Machine(world.nodes.get, world.root, chain_id=1, height=Height(height), timestamp_ms=Millis(0))
+    machine = Machine(
+        world.nodes.get, world.root, nodes=Nodes(), chain_id=1, height=Height(height), timestamp_ms=Millis(0)
+    )
     function = find_function(method)
     assert function is not None
     return machine.call(Address(sender), ADDRESSES[function.contract], encode_call(function, *values), 1_000_000)

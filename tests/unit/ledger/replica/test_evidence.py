@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -53,8 +54,7 @@ def test_two_votes_are_proof_through_a_restart_and_kept_once(path, kinds):
     assert asyncio.run(hear(path, first, second, proofs=1)) == (proof,)
     assert asyncio.run(hear(path, second, first, proofs=1)) == (proof,)
     store = SqliteStore(path)
-    executor = CountingExecutor(GENESIS.validators(), store.read_node)
-    assert verify_store(store, executor, GENESIS, verify).failure is None
+    assert verify_store(store, partial(CountingExecutor, GENESIS.validators()), GENESIS, verify).failure is None
     store.close()
 
 

@@ -6,13 +6,14 @@ from ledger.consensus import Status
 from ledger.replica.sightings import Sightings
 from ledger.types import Height, ReplicaId, View, VoteKind
 from tests.ports.store_suite import vote
-from tests.support.chains import genesis_of
+from tests.support.chains import genesis_of, public_key, vote_key
 
 ALL = frozenset(map(ReplicaId, range(8)))
 
 
 def seen(*heights, own=0, validators=4):
-    sightings = Sightings(replica=ReplicaId(own), validators=genesis_of(8, validators).validators())
+    key = public_key(vote_key(own))
+    sightings = Sightings(replica=ReplicaId(own), key=key, validators=genesis_of(8, validators).validators())
     for peer, height in enumerate(heights, 1):
         if height is not None:
             sightings.see(ReplicaId(peer), Height(height))

@@ -235,9 +235,11 @@ def test_a_call_to_nobody_answers_nothing(endpoint):
 def test_a_state_that_is_gone_is_told(world):
     other = StoredWorld(genesis=world.genesis)
     other.register(QUERY)
-    del other.store._nodes[root_of(other, 0)]
+    other.store.compact(other.host.children, states=1)
     call = {"to": QUERIES, "data": calldata("queries.get", QUERY)}
-    assert refusal(other.endpoint(), "eth_call", call, "0x0")["message"] == "the state of block 0 is not kept here"
+    told = "the state of block 0 was removed; states are kept from block 1 on"
+    assert refusal(other.endpoint(), "eth_call", call, "0x0")["message"] == told
+    assert result(other.endpoint(), "eth_call", call, "0x1") != "0x"
 
 
 def test_a_node_that_is_missing_is_not_the_callers_fault(world):

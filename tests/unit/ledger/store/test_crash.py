@@ -4,6 +4,7 @@ import random
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -82,7 +83,7 @@ def test_nothing_acknowledged_is_lost(path):
     assert heights == sorted(heights)
     assert heights[-1] > KILLS
     store = SqliteStore(path)
-    report = verify_store(store, CountingExecutor(GENESIS.validators(), store.read_node), GENESIS, verify)
+    report = verify_store(store, partial(CountingExecutor, GENESIS.validators()), GENESIS, verify)
     assert (report.verified, report.failure) == (heights[-1], None)
     Grower(store)
     store.close()

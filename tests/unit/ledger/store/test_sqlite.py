@@ -218,7 +218,7 @@ os.kill(os.getpid(), 9)
         run, capture_output=True, text=True, check=False, env=os.environ | {"PYTHONPATH": str(Path.cwd())}
     )
     flushes = sum(int(line.split()[3]) for line in done.stderr.splitlines() if line.rstrip().endswith("sync"))
-    assert 40 <= flushes <= 52
+    assert 40 <= flushes <= 56
 
 
 def test_the_log_is_moved_into_the_database_when_idle(store, path):

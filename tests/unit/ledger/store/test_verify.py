@@ -2,6 +2,7 @@
 
 import sqlite3
 from contextlib import closing
+from functools import partial
 
 import pytest
 
@@ -25,7 +26,7 @@ def fill(store):
 
 
 def report_of(store, genesis=GENESIS):
-    return verify_store(store, CountingExecutor(genesis.validators(), store.read_node), genesis, verify)
+    return verify_store(store, partial(CountingExecutor, genesis.validators()), genesis, verify)
 
 
 @pytest.fixture
@@ -39,7 +40,7 @@ def path(tmp_path):
 
 def damage(path, *queries):
     with closing(sqlite3.connect(path / "ledger.sqlite", isolation_level=None)) as other:
-        for table in ("blocks", "receipts", "txs", "logs", "votes", "evidence"):
+        for table in ("blocks", "receipts", "txs", "logs", "votes", "evidence", "compactions"):
             other.execute(f"DROP TRIGGER {table}_no_update")
             other.execute(f"DROP TRIGGER {table}_no_delete")
         for query in queries:
@@ -57,12 +58,17 @@ def verified(path):
 def test_a_whole_chain_verifies(path):
     seen: list[Height] = []
     store = SqliteStore(path)
-    executor = CountingExecutor(GENESIS.validators(), store.read_node)
-    report = verify_store(store, executor, GENESIS, verify, seen.append)
+    executors: list[CountingExecutor] = []
+
+    def make_executor(read_node):
+        executors.append(CountingExecutor(GENESIS.validators(), read_node))
+        return executors[0]
+
+    report = verify_store(store, make_executor, GENESIS, verify, seen.append)
     store.close()
     assert (report.verified, report.failure) == (HEIGHTS, None)
     assert seen == list(range(HEIGHTS + 1))
-    assert executor.executed == HEIGHTS
+    assert [executor.executed for executor in executors] == [HEIGHTS]
 
 
 def test_a_chain_in_memory_verifies():
@@ -119,6 +125,8 @@ def test_a_changed_byte_is_found_with_its_height(path, table, column, places, he
     [
         ("UPDATE nodes SET value = CAST(x'00' || substr(value, 2) AS BLOB)", 0),
         ("DELETE FROM nodes", 0),
+        ("UPDATE blocks SET written = written + 1", None),
+        ("INSERT INTO compactions VALUES (NULL, 6, 7, 1)", None),
         ("INSERT INTO nodes VALUES (x'01', x'02')", None),
         ("DELETE FROM txs WHERE height = 3 AND idx = 1", 3),
         ("UPDATE txs SET idx = 5 WHERE height = 3 AND idx = 1", 3),

@@ -80,7 +80,25 @@ def test_a_missing_key_is_named(own_network):
         load(own_network, "bank-mpc")
 
 
-@pytest.mark.parametrize("kind", [KeyKind.IDENTITY, KeyKind.VOTE, KeyKind.SEALING])
+def test_a_vote_key_may_be_newer_than_the_document(own_network):
+    """The ledger says which one is registered; a daemon with another one observes."""
+    new = key_path(own_network.node("notary-mpc").keys, KeyKind.VOTE).read_bytes()
+    for name in ("bank-mpc", "bank-data"):
+        store = key_path(own_network.node(name).keys, KeyKind.VOTE)
+        store.write_bytes(new)
+        store.chmod(0o600)
+        keys = load(own_network, name)
+        assert keys.vote is not None
+        assert keys.vote.public == load(own_network, "notary-mpc").vote.public
+
+
+def test_a_vote_key_that_the_document_lists_must_be_there(own_network):
+    key_path(own_network.node("bank-mpc").keys, KeyKind.VOTE).unlink()
+    with pytest.raises(KeyFileError, match=r"vote\.key: expected a readable key file"):
+        load(own_network, "bank-mpc")
+
+
+@pytest.mark.parametrize("kind", [KeyKind.IDENTITY, KeyKind.SEALING])
 def test_a_key_that_the_document_does_not_list_is_refused(own_network, kind):
     other = key_path(own_network.node("notary-mpc").keys, kind).read_bytes()
     key_path(own_network.node("bank-mpc").keys, kind).write_bytes(other)

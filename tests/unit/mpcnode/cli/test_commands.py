@@ -9,9 +9,11 @@ import sys
 
 import pytest
 
+from mpcnode.adapters.keystore import load_key
 from mpcnode.cli.main import explain
 from mpcnode.cli.output import show_json
 from mpcnode.errors import CallerError, ErrorCode, LocalError, UnavailableError
+from mpcnode.sealing.keyfile import KeyKind
 
 
 def run(*words):
@@ -71,7 +73,7 @@ def test_a_new_replica_verifies_and_damage_is_code_20(own_network):
     assert run("ledger", "verify", "--config", config) == (0, "bank-mpc: no block yet\n", "")
     code, out, err = run("ledger", "verify", "--config", config, "--json")
     assert (code, err) == (0, "")
-    assert json.loads(out) == {"name": "bank-mpc", "ok": True, "verified": None, "failure": None}
+    assert json.loads(out) == {"name": "bank-mpc", "ok": True, "verified": None, "states_from": 0, "failure": None}
     store = sqlite3.connect(own_network.node("bank-mpc").data / "ledger" / "ledger.sqlite")
     store.execute("INSERT INTO nodes (key, value) VALUES (?, ?)", (bytes(32), b"planted"))
     store.commit()
@@ -119,6 +121,19 @@ def test_new_keys_are_private_and_their_entry_is_printed(tmp_path):
         assert path.stat().st_mode & 0o777 == 0o600
         if path.name != "tls.key":
             assert json.loads(path.read_bytes())["secret"] not in out
+
+
+def test_a_new_vote_key_is_private_and_replaces_none(tmp_path):
+    path = tmp_path / "vote.key"
+    code, out, err = run("keys", "vote", "--output", path, "--unprotected")
+    assert (code, err) == (0, "")
+    assert len(bytes.fromhex(out.strip())) == 32
+    assert path.stat().st_mode & 0o777 == 0o600
+    stored = path.read_bytes()
+    assert load_key(path, KeyKind.VOTE).public.hex() == out.strip()
+    code, out, err = run("keys", "vote", "--output", path, "--unprotected")
+    assert (code, out, path.read_bytes()) == (1, "", stored)
+    assert "it was not touched" in err
 
 
 @pytest.mark.parametrize(

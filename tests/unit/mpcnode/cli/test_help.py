@@ -18,9 +18,15 @@ def commands():
     for name in COMMANDS:
         command = mpcnode.get_command(click.Context(mpcnode), name)
         assert command is not None
-        found[("mpcnode", name)] = command
-        if isinstance(command, click.Group):
-            found |= {("mpcnode", name, inner): item for inner, item in command.commands.items()}
+        found |= with_inner(("mpcnode", name), command)
+    return found
+
+
+def with_inner(words, command):
+    """A command and all commands in it."""
+    found = {words: command}
+    for name, inner in getattr(command, "commands", {}).items():
+        found |= with_inner((*words, name), inner)
     return found
 
 

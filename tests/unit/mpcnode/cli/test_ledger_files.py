@@ -2,18 +2,17 @@
 
 import json
 import random
-import sys
 from dataclasses import replace
 
 import pytest
 
 from ledger import merkle
 from ledger.chain import quorum
+from ledger.contract import ContractHost
 from ledger.encoding import block_hash, decode_certificate, decode_header
 from ledger.ports import Equivocation
 from ledger.store import SqliteStore
 from ledger.types import BlockHash, Certificate, Height, PublicKey, Signature, View, Vote, VoteKind
-from mpcnode.cli.main import main
 from mpcnode.config.consortium import load_consortium
 from mpcnode.config.node import load_node
 from tests.support.chains import CHAIN, genesis_of
@@ -53,30 +52,6 @@ def node(own_network, world):
         store.commit(replace(decision, final=final))
     store.close()
     return path
-
-
-@pytest.fixture
-def run(capsys, monkeypatch):
-    """Run a command in this process, as a shell sees it."""
-    monkeypatch.setenv("GRPC_VERBOSITY", "NONE")
-
-    def run(*words):
-        monkeypatch.setattr(sys, "argv", ["mpcnode", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return ended.value.code, *capsys.readouterr()
-
-    return run
-
-
-@pytest.fixture
-def shown(run):
-    def shown(*words):
-        code, out, err = run(*words, "--json")
-        assert (code, err) == (0, "")
-        return json.loads(out)
-
-    return shown
 
 
 def test_the_head_is_the_newest_block(run, shown, node, world):
@@ -234,6 +209,23 @@ def test_evidence_names_who_voted_twice(run, shown, node, world):
     lines = sorted(out.splitlines()[1:])
     assert (code, len(lines)) == (0, 2)
     assert lines[1].split() == [name, "3", "2", "NULLIFY", "0" * 12, "FINALIZE", "ab" * 6]
+
+
+def test_a_compaction_keeps_the_newest_states_and_frees_room(run, shown, node, world, monkeypatch):
+    assert shown("ledger", "compact", "--config", node)["removed"] == 0
+    monkeypatch.setattr("mpcnode.adapters.replica_compaction.compact_replica.__defaults__", (1,))
+    found = shown("ledger", "compact", "--config", node)
+    assert found["removed"] == 7
+    assert found["states_from"] == 4
+    assert 0 < found["bytes_after"] <= found["bytes_before"]
+    code, out, err = run("ledger", "compact", "--config", node)
+    told = f"bank-mpc: removed 0 state nodes, kept {found['kept']}\nstates are kept from height 4 on\n"
+    assert (code, err, out[: len(told)]) == (0, "", told)
+    store = SqliteStore(load_node(node).ledger_dir)
+    host = ContractHost(world.genesis.chain, store.read_node)
+    assert host.view(world.root, Height(5), world.head.header.timestamp_ms, "queries.get", QUERY)[0] == 1
+    store.close()
+    assert len(shown("ledger", "show", 2, "--config", node)["transactions"]) == 3
 
 
 def test_before_the_first_block(run, shown, own_network, tmp_path):

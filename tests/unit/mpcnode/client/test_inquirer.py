@@ -11,13 +11,14 @@ from typing import Any, cast
 import pytest
 
 from mpcnode.client.answers import AnswerFiles, AnswerState, Kept, pending
+from mpcnode.client.asking import EVERYBODY
 from mpcnode.client.inquirer import Inquirer
-from mpcnode.errors import ErrorCode, RequestError, UnavailableError
+from mpcnode.errors import CallerError, ErrorCode, RequestError, UnavailableError
 from mpcnode.query.request import SealedRequest
 from mpcnode.rpc.inquiry import Progress
 from mpcnode.sealing.messages import SignedCall
-from mpcnode.types import AuditMode, QueryId, QueryState
-from tests.support.consortium import ALICE, LENDER, NOBODY_KNOWS, PURPOSE, SUBJECT_KEY, Setting
+from mpcnode.types import AuditMode, Bitmap, ModelHash, QueryId, QueryState
+from tests.support.consortium import ALICE, BANK, LENDER, NOBODY_KNOWS, PURPOSE, SUBJECT_KEY, Setting
 from tests.support.flow import Flow
 from tests.support.models import CREDIT
 from tests.support.virtual_time import run
@@ -30,6 +31,7 @@ class DirectChannel:
         self.flow = flow
         self.lose_answer = False
         self.follows = 0
+        self.told_active = 0
 
     async def ask(self, sealed: SealedRequest, _timeout_s: float) -> int:
         height = await self.flow.desk.ask(sealed)
@@ -52,6 +54,10 @@ class DirectChannel:
                     committed=view.committed,
                     refused=view.refused,
                 )
+
+    async def active(self, _call: SignedCall, _timeout_s: float) -> Bitmap:
+        self.told_active += 1
+        return self.flow.desk.active()
 
     async def receipt(self, call: SignedCall, _timeout_s: float) -> bytes:
         return await self.flow.desk.receipt(QueryId(call.payload), call.inquirer)
@@ -118,6 +124,36 @@ def test_an_answer_is_awaited_with_its_verdict_or_without(audit, wait_audit, ver
             answer = await inquirer.ask("credit-rating", ALICE, wait_audit=wait_audit)
             assert (answer.state, answer.verdict) == (AnswerState.ANSWERED, verdict)
             assert answer.grade == flow.clear(ALICE).grade
+
+    run(scenario())
+
+
+def test_who_asks_an_outdated_panel_learns_who_takes_part_and_asks_again(tmp_path):
+    async def scenario():
+        async with Flow() as flow:
+            inquirer, channel = client_of(flow, tmp_path)
+            inquirer._active = Bitmap(EVERYBODY & ~(1 << BANK))  # it was suspended when the inquirer last heard
+            for _ in range(2):
+                answer = await inquirer.ask("credit-rating", ALICE)
+                assert (answer.state, answer.contributed) == (
+                    AnswerState.ANSWERED,
+                    ("bank-data", "insurer-data", "savings-data"),
+                )
+            assert channel.told_active == 1
+            assert len(list((tmp_path / "answers").glob("*.json"))) == 2  # nothing is left of what was refused
+
+    run(scenario())
+
+
+def test_other_refusals_are_not_asked_again(tmp_path):
+    async def scenario():
+        async with Flow() as flow:
+            inquirer, channel = client_of(flow, tmp_path)
+            other = replace(flow.consortium.models[0], model=ModelHash(bytes(32)))
+            inquirer._consortium = replace(flow.consortium, models=(other,))
+            with pytest.raises(CallerError) as caught:
+                await inquirer.ask("credit-rating", ALICE)
+            assert (caught.value.code, channel.told_active) == (ErrorCode.UNKNOWN_MODEL, 0)
 
     run(scenario())
 

@@ -1,5 +1,6 @@
 """The consortium document: what it means, and that every mistake is named with its place."""
 
+import base64
 import hashlib
 import re
 
@@ -272,3 +273,15 @@ def test_what_was_found_is_cut_short(load, text):
         load(edit(text))
     assert "s3cret" * 8 not in str(caught.value)
     assert caught.value.__cause__ is None
+
+
+def test_certificate_whose_key_is_of_an_unknown_kind_is_named(text, load):
+    first = re.search(r"-----BEGIN CERTIFICATE-----\n(.+?)-----END", text, re.DOTALL)
+    assert first is not None
+    der = base64.b64decode(first[1])
+    ecdsa = bytes.fromhex("06072a8648ce3d0201")
+    strange = base64.encodebytes(der.replace(ecdsa, bytes.fromhex("06072a8648ce740201"))).decode()
+    with pytest.raises(
+        ConfigError, match=r'member\[0\] "operator".tls: expected a certificate with an ECDSA P-256 key'
+    ):
+        load(text.replace(first[1], strange))

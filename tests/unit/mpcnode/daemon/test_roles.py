@@ -10,6 +10,7 @@ from mpcnode.config.models import load_model
 from mpcnode.config.node import load_node
 from mpcnode.daemon.roles import build_context, build_role
 from mpcnode.errors import ConfigError, RecordsError
+from mpcnode.governance.roster import Roster
 from mpcnode.scorecard import model_hash, parse
 
 
@@ -18,7 +19,9 @@ def build(layout, name):
     config = load_node(layout.node(name).config)
     keys = load_keystore(config.keys_dir, config.consortium, config.member)
     unused = cast("Any", None)
-    context = build_context(config, keys, ledger=unused, peers=unused, journal=unused)
+    context = build_context(
+        config, keys, members=Roster(config.consortium.members), ledger=unused, peers=unused, journal=unused
+    )
     return build_role(config, keys, context)
 
 

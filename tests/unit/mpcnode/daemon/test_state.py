@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from ledger.types import BlockHash
+from ledger.types import BlockHash, PublicKey
 from mpcnode.config.node import load_node
 from mpcnode.daemon.state import NodeReporter
 from mpcnode.rpc.control import NodeState
@@ -22,8 +22,8 @@ def test_a_daemon_that_starts_names_itself_and_is_not_healthy(reporter):
     assert (status.name, status.role, status.state) == ("insurer-mpc", "mpc", NodeState.STARTING)
     assert (status.pid, status.height, status.head) == (os.getpid(), 0, bytes(32))
     assert not health.healthy
-    assert [check.passed for check in health.checks] == [False, False]
-    assert all("expected" in check.detail for check in health.checks)
+    assert {check.name: check.passed for check in health.checks} == {"state": False, "ledger": False, "vote": True}
+    assert all("expected" in check.detail for check in health.checks if not check.passed)
 
 
 @pytest.mark.parametrize(
@@ -39,6 +39,15 @@ def test_a_daemon_is_healthy_if_it_is_ready_and_follows(reporter, state, follows
     reporter.state, reporter.follows = state, follows
     assert reporter.health().healthy is healthy
     assert all(bool(check.detail) is not check.passed for check in reporter.health().checks)
+
+
+def test_a_validator_without_its_vote_key_is_not_healthy(reporter):
+    reporter.state, reporter.follows = NodeState.READY, True
+    reporter.vote_key_wanted = PublicKey(b"\xab" * 32)
+    health = reporter.health()
+    assert not health.healthy
+    (failed,) = [check for check in health.checks if not check.passed]
+    assert (failed.name, f"expected the vote key {'ab' * 32}" in failed.detail) == ("vote", True)
 
 
 def test_the_newest_block_and_the_connected_peers_are_told(reporter):

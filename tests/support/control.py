@@ -1,0 +1,97 @@
+"""A daemon's control socket in a thread of its own, over a replica that only reads: for tests of commands."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any, cast
+
+from structlog.testing import capture_logs
+
+from ledger.contract import ContractHost
+from ledger.ports import Store
+from ledger.replica import Replica
+from ledger.replica.rejoining import Position, Rejoin, check_rejoin
+from ledger.types import Height, Millis, ReplicaId, Vote
+from mpcnode.adapters.clock import SystemClock
+from mpcnode.adapters.keystore import load_key
+from mpcnode.adapters.replica_standing import names_of
+from mpcnode.config.node import NodeConfig
+from mpcnode.daemon.voice import MemberVoice
+from mpcnode.rpc.control import NodeHealth, NodeState, NodeStatus, serve_control
+from mpcnode.rpc.governance import GovernanceServicer, add_governance_service
+from mpcnode.sealing.keyfile import KeyKind
+from mpcnode.sealing.keys import SigningKey
+
+
+class ReadingReplica:
+    """What a daemon asks of its replica, answered from a store; `knows` is the newest vote it knows of any key."""
+
+    def __init__(self, node: NodeConfig, store: Store) -> None:
+        self.node, self.store = node, store
+        self.host = ContractHost(node.consortium.chain, store.read_node)
+        self.knows: Vote | None = None
+
+    async def head(self) -> Any:
+        height = self.store.height() or Height(0)
+        return SimpleNamespace(height=height, header=self.store.header(height))
+
+    async def view(self, method: str, *args: object) -> tuple[object, ...]:
+        head = await self.head()
+        at = Millis(head.header.timestamp_ms + 1)
+        return self.host.view(head.header.state_root, Height(head.height + 1), at, method, *args)
+
+    async def check_rejoin(self, rejoin: Rejoin) -> None:
+        head = await self.head()
+        position = Position(
+            chain=self.node.consortium.chain,
+            head=head.height,
+            validators={ReplicaId(v.replica): v.key for v in self.store.validators(head.height)},
+            newest_vote=self.knows,
+        )
+        check_rejoin(rejoin, position, SystemClock().now_ms())
+
+
+def voice_of(node: NodeConfig, replica: Any) -> MemberVoice:
+    """The member's voice, with its real identity key."""
+    key = SigningKey(load_key(node.keys_dir / "identity.key", KeyKind.IDENTITY, None).secret)
+    return MemberVoice(names=names_of(node.consortium), me=node.member, key=key, replica=cast("Replica", replica))
+
+
+@contextmanager
+def serving(node: NodeConfig, voice: MemberVoice) -> Iterator[None]:
+    """Serve a daemon's control socket until the context ends."""
+    status = NodeStatus(
+        name=node.member.name,
+        role="mpc",
+        version="0",
+        state=NodeState.READY,
+        pid=1,
+        started_ms=Millis(0),
+        chain=node.consortium.chain,
+        height=0,
+        head=bytes(32),
+        head_time_ms=Millis(0),
+    )
+    started, stop = threading.Event(), asyncio.Event()
+    loops: list[asyncio.AbstractEventLoop] = []
+
+    async def serve() -> None:
+        loops.append(asyncio.get_running_loop())
+        servicer = GovernanceServicer(voice)
+        beside = [lambda server: add_governance_service(server, servicer)]
+        async with serve_control(node.control, lambda: status, lambda: NodeHealth(healthy=True), beside):
+            started.set()
+            await stop.wait()
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()))
+    with capture_logs():  # the daemon's log is not the command's output
+        thread.start()
+        try:
+            assert started.wait(10)
+            yield
+        finally:
+            loops[0].call_soon_threadsafe(stop.set)
+            thread.join(10)
+            assert not thread.is_alive()
