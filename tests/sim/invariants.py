@@ -364,8 +364,7 @@ def live(checker: Checker) -> None:
 
 def replays(checker: Checker) -> None:
     world, replica = checker.cluster.world, checker.cluster.random.choice(checker.cluster.honest)
-    executor = world.executor(replica.store.read_node)
-    report = verify_store(replica.store, executor, world.genesis, world.verify)
+    report = verify_store(replica.store, world.executor, world.genesis, world.verify)
     if report.failure is not None or report.verified != len(checker.decided):
         raise Violation(9, f"replica {replica.id}: {report}")
     if replica.engine.head != checker.reference.head:

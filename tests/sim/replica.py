@@ -104,7 +104,8 @@ class Replica:
         self.damaged = False
         self.up = True
         self.mempool = Mempool(may_send=lambda _sender: True)
-        self.sightings = Sightings(replica=self.id, validators=self.engine.head.validators)
+        own = None if self.signer is None else self.signer.key
+        self.sightings = Sightings(replica=self.id, key=own, validators=self.engine.head.validators)
         self.answers = Pace(per_second=1, burst=3)
         self.unflushed: list[Record] = []
         self.committing = False

@@ -217,6 +217,9 @@ class HashingExecutor:
     def call(self, root: Digest, height: Height, timestamp_ms: Millis, tx: Transaction) -> Receipt:
         return self.execute(root, height, timestamp_ms, [tx]).receipts[0]
 
+    def children(self, node: bytes) -> tuple[bytes, ...]:
+        return ()
+
     def _load(self, root: Digest) -> tuple[bytes, int]:
         node = self.read_node(root)
         if node is None:
