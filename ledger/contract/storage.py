@@ -7,6 +7,7 @@ taken apart from block to block. Roots are equal; tests compare them.
 Keys have one width, so no key is the beginning of another one, and no branch holds a value.
 """
 
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -55,7 +56,7 @@ class Nodes:
     """Nodes taken apart, by their keccak256; the oldest are forgotten."""
 
     size_max: int = 8_192
-    _nodes: dict[bytes, Node] = field(default_factory=dict)
+    _nodes: OrderedDict[bytes, Node] = field(default_factory=OrderedDict)
 
     def get(self, key: bytes) -> Node | None:
         """Return a node if it is here."""
@@ -65,7 +66,7 @@ class Nodes:
         """Keep a node that nobody changes any more."""
         self._nodes[key] = node
         if len(self._nodes) > self.size_max:
-            del self._nodes[next(iter(self._nodes))]
+            self._nodes.popitem(last=False)
 
 
 class Trie:

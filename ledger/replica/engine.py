@@ -1,6 +1,7 @@
 """Everything of a replica that touches disk or contract: runs in one worker thread, so the event loop stays free."""
 
 import threading
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -63,7 +64,7 @@ class CheckedTransactions:
     """
 
     def __init__(self, bytes_max: int = 16 * 1024 * 1024) -> None:
-        self._checked: dict[bytes, Pooled] = {}
+        self._checked: OrderedDict[bytes, Pooled] = OrderedDict()
         self._size = 0
         self._bytes_max = bytes_max
         self._lock = threading.Lock()
@@ -80,8 +81,7 @@ class CheckedTransactions:
                 self._checked[pooled.data] = pooled
                 self._size += len(pooled.data)
             while self._size > self._bytes_max:
-                oldest = next(iter(self._checked))
-                del self._checked[oldest]
+                oldest, _ = self._checked.popitem(last=False)
                 self._size -= len(oldest)
 
 

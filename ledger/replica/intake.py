@@ -5,6 +5,7 @@ on what he received.
 """
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -64,7 +65,7 @@ class Intake:
         self._unsent: list[bytes] = []
         self._sent: frozenset[TxId] = frozenset()
         """Own ones that were not final at the last repetition."""
-        self._final: dict[TxId, None] = {}
+        self._final: OrderedDict[TxId, None] = OrderedDict()
         self._pace = pace
 
     def expect(self, pooled: Pooled) -> asyncio.Future[TxOutcome]:
@@ -139,7 +140,7 @@ class Intake:
                 if not future.done():
                     future.set_result(outcome)
         while len(self._final) > _FINAL_KEPT:
-            self._final.pop(next(iter(self._final)))
+            self._final.popitem(last=False)
 
     def expire(self, head_ms: Millis) -> bool:
         """Drop what is over; return whether transactions were dropped and none is left that a block could hold.

@@ -25,7 +25,7 @@ from scripts.bench.registry import Measurement, Parameter, benchmark
 from scripts.bench.replicas.consortium import TXS_PER_QUERY, Call, Consortium
 from scripts.bench.replicas.delay import measure_delays
 from scripts.bench.replicas.fleet import Child, Fleet, make_certificates, running
-from scripts.bench.replicas.stores import make_store
+from scripts.bench.replicas.stores import compact_store, make_store
 
 ROOT = Path("build/bench/ledger")
 
@@ -66,8 +66,9 @@ def measure(extent: Extent, root: Path) -> list[Measurement]:
     made = base / "member-0"
     began = time.perf_counter()
     make_store(made, consortium, extent.blocks)
-    figures.append(_size(extent, made, time.perf_counter() - began))
+    made_s = time.perf_counter() - began
     figures += _restart(extent, made, consortium)
+    figures.append(_size(extent, made, consortium, made_s))
     figures += asyncio.run(_catch_up(extent, base, consortium))
     shutil.rmtree(root)
     return figures
@@ -179,15 +180,22 @@ async def _all_queries(children: Sequence[Child], queries: Iterable[tuple[Call, 
             tasks.create_task(one(number, calls))
 
 
-def _size(extent: Extent, directory: Path, seconds: float) -> Measurement:
-    size = sum(path.stat().st_size for path in directory.iterdir())
-    per_query = size / (extent.blocks / TXS_PER_QUERY)
+def _size(extent: Extent, directory: Path, consortium: Consortium, made_s: float) -> Measurement:
+    """Compact the store; old states are the larger part of it."""
+    queries = extent.blocks / TXS_PER_QUERY
+    before = _bytes(directory)
+    compact_store(directory, consortium)
     params: dict[str, Parameter] = {
         "blocks": extent.blocks,
         "transactions_per_block": 1,
-        "made_blocks_per_s": extent.blocks / seconds,
+        "uncompacted_gb": before / queries * 1e6 / 1e9,
+        "made_blocks_per_s": extent.blocks / made_s,
     }
-    return Measurement("gb_per_million_queries", per_query * 1e6 / 1e9, "GB", params)
+    return Measurement("gb_per_million_queries", _bytes(directory) / queries * 1e6 / 1e9, "GB", params)
+
+
+def _bytes(directory: Path) -> int:
+    return sum(path.stat().st_size for path in directory.iterdir())
 
 
 def _restart(extent: Extent, directory: Path, consortium: Consortium) -> list[Measurement]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from ledger.chain import quorum
 from ledger.contract import ContractHost
 from ledger.encoding import block_hash, vote_statement
+from ledger.ports import STATES_KEPT
 from ledger.replica.engine import Engine
 from ledger.store import SqliteStore, create_directory
 from ledger.types import Certificate, Header, Height, Millis, View, VoteKind
@@ -38,6 +39,18 @@ def make_store(directory: Path, consortium: Consortium, blocks: int) -> None:
             done = engine.commit(block, _finalize(consortium, block.header))
             if not done.receipts[0].ok:
                 raise RuntimeError(f"height {done.height}: expected success, got {done.receipts[0].reason}")
+    finally:
+        store.close()
+
+
+def compact_store(directory: Path, consortium: Consortium) -> None:
+    """Remove the state that the newest blocks do not reach, as `mpcnode ledger compact` does."""
+    store = SqliteStore(directory)
+    try:
+        host = ContractHost(consortium.genesis.chain, store.read_node)
+        while not store.compact(host.children, STATES_KEPT).done:
+            pass
+        store.shrink()
     finally:
         store.close()
 
