@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
-# Install the tools that `make test-system` needs: systemd-analyze (apt), buf, ethers and anvil (npm, under build/node),
-# and web3.py in an environment of its own (build/web3).
+# Install the tools that `make test-system` needs: systemd-analyze, gcc and strace (apt), buf, ethers and anvil (npm,
+# under build/node), and web3.py in an environment of its own (build/web3).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 missing=()
 command -v systemd-analyze >/dev/null || missing+=(systemd)
 command -v npm >/dev/null || missing+=(nodejs npm)
+command -v gcc >/dev/null || missing+=(gcc libc6-dev)
+command -v strace >/dev/null || missing+=(strace)
 if ((${#missing[@]})); then
     sudo=()
     if ((EUID != 0)); then

@@ -53,7 +53,9 @@ class Database:
     def _prepare(self) -> None:
         """Set the connection up, make the tables if there are none, and check whose they are."""
         for setting in _SETTINGS:
-            self.run(f"PRAGMA {setting}")
+            self.rows(f"PRAGMA {setting}")  # read to the end: SQLite tells there that a setting failed, or nowhere
+        if (mode := self.one("PRAGMA journal_mode")) != "wal":
+            raise StorageError(f"store: expected a write-ahead log, got {mode}")
         if not self.one("SELECT count(*) FROM sqlite_schema"):
             with self.transaction():
                 for statement in statements():
@@ -129,8 +131,8 @@ class Database:
         Raises:
             StorageError: somebody else uses the file.
         """
-        busy = self.row("PRAGMA wal_checkpoint(TRUNCATE)")
-        if busy is None or busy[0]:
+        ((busy, *_),) = self.rows("PRAGMA wal_checkpoint(TRUNCATE)")
+        if busy:
             raise StorageError("store: expected a checkpoint, got a database in use")
 
     def shrink(self) -> None:

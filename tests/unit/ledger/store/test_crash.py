@@ -1,89 +1,95 @@
-"""kill -9 at any moment: nothing that was acknowledged is lost, nothing is there by half."""
+"""Failures between any two statements, and kill -9 at any moment: nothing acknowledged is lost, nothing is half there.
 
-import random
+`tests/system/test_disk_faults.py` does the same below SQLite, write by write.
+"""
+
+import contextlib
+import json
+import sqlite3
 import subprocess
 import sys
-import time
-from functools import partial
-from pathlib import Path
 
 import pytest
 
-from ledger.store import SqliteStore, create_directory, verify_store
-from ledger.types import Height
-from tests.ports.store_suite import GENESIS, Grower
-from tests.support.chains import verify
-from tests.support.executors import CountingExecutor
+from ledger.errors import StorageError
+from ledger.store import SqliteStore, create_directory
+from tests.support import disk_faults
+from tests.support.tools import ROOT
 
-KILLS = 10
+KILLS = 50
+CONNECT = sqlite3.connect
 
-WRITER = """
-import sys
-from pathlib import Path
-from ledger.store import SqliteStore
-from ledger.types import VoteKind
-from tests.ports.store_suite import Grower, vote
-from tests.support.chains import transaction
 
-store = SqliteStore(Path(sys.argv[1]))
-grower = Grower(store)
-height = store.height()
-while True:
-    height += 1
-    store.append([vote(VoteKind.NOTARIZE, height, 1), vote(VoteKind.FINALIZE, height, 1)])
-    sys.stdout.write(f"v{height}\\n")
-    sys.stdout.flush()
-    grower.grow(*(transaction(height * 10 + n) for n in range(3)))
-    sys.stdout.write(f"b{height}\\n")
-    sys.stdout.flush()
-    store.maintain()
-"""
+class Flaky:
+    """A connection whose k-th statement fails, before or after it was run; as long as the disk stays broken, all do."""
+
+    def __init__(self, sql: sqlite3.Connection, at: int, *, was_run: bool) -> None:
+        self.sql = sql
+        self.at = at
+        self.was_run = was_run
+        self.count = 0
+
+    @property
+    def in_transaction(self) -> bool:
+        return self.sql.in_transaction
+
+    def execute(self, query, values=()):
+        return self._run(self.sql.execute, query, values)
+
+    def executemany(self, query, rows):
+        return self._run(self.sql.executemany, query, rows)
+
+    def close(self) -> None:
+        self.sql.close()
+
+    def _run(self, work, query, values):
+        self.count += 1
+        if self.count != self.at:
+            return work(query, values)
+        if self.was_run:
+            work(query, values).close()
+        raise sqlite3.OperationalError("disk I/O error")
 
 
 @pytest.fixture
-def path(tmp_path):
-    create_directory(tmp_path / "data")
-    return tmp_path / "data"
+def root(tmp_path):
+    with disk_faults.quick_directory(tmp_path) as directory:
+        yield directory
 
 
-def killed(path, moment_s):
-    """Run the writer, kill it, return what it had acknowledged."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True, cwd=Path.cwd()
+@pytest.mark.parametrize("was_run", [False, True])
+def test_whichever_statement_fails_nothing_acknowledged_is_lost(root, monkeypatch, was_run):
+    monkeypatch.setattr("ledger.store.sqlite._WAL_BYTES_IDLE", 0)
+    at = 0
+    while True:
+        at += 1
+        create_directory(path := root / str(at))
+        told: dict[str, int] = {}
+        flaky: list[Flaky] = []
+
+        def connect(*names, at=at, flaky=flaky, **options):
+            flaky.append(Flaky(CONNECT(*names, **options), at, was_run=was_run))
+            return flaky[-1]
+
+        monkeypatch.setattr("ledger.store.database.sqlite3.connect", connect)
+        with contextlib.suppress(StorageError), contextlib.closing(SqliteStore(path)) as store:
+            disk_faults.write(store, told.__setitem__, disk_faults.BLOCKS)
+        monkeypatch.setattr("ledger.store.database.sqlite3.connect", CONNECT)
+        height = disk_faults.check(path, told)
+        assert height <= told.get("block", 0) + 1
+        if flaky[0].count < at:
+            break
+    assert at > 100
+    assert told == dict.fromkeys(("vote", "block", "evidence"), disk_faults.BLOCKS)
+
+
+def test_whenever_the_writer_is_killed_nothing_acknowledged_is_lost(tmp_path):
+    ran = subprocess.run(
+        [sys.executable, "-m", "tests.support.disk_faults", "kills", str(tmp_path), str(KILLS)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    assert process.stdout is not None
-    first = process.stdout.readline()
-    time.sleep(moment_s)
-    process.kill()
-    lines = [first, *process.stdout.readlines()]
-    process.wait()
-    process.stdout.close()
-    whole = [line.strip() for line in lines if line.endswith("\n")]
-    voted = max((int(line[1:]) for line in whole if line.startswith("v")), default=0)
-    decided = max((int(line[1:]) for line in whole if line.startswith("b")), default=0)
-    return voted, decided
-
-
-def test_nothing_acknowledged_is_lost(path):
-    moments = random.Random(7)
-    heights = []
-    for _ in range(KILLS):
-        voted, decided = killed(path, moments.uniform(0.0, 0.15))
-        store = SqliteStore(path)
-        height = store.height()
-        assert height is not None
-        newest = store.newest_vote()
-        assert height >= decided
-        assert newest is not None
-        assert newest.height >= max(voted, height)
-        assert not store.has_never_voted()
-        assert len(store.records(Height(voted))) == 2
-        heights.append(height)
-        store.close()
-    assert heights == sorted(heights)
-    assert heights[-1] > KILLS
-    store = SqliteStore(path)
-    report = verify_store(store, partial(CountingExecutor, GENESIS.validators()), GENESIS, verify)
-    assert (report.verified, report.failure) == (heights[-1], None)
-    Grower(store)
-    store.close()
+    assert ran.returncode == 0, ran.stderr
+    assert json.loads(ran.stdout)["height"] > 2 * KILLS

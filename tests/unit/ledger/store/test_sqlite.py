@@ -14,6 +14,7 @@ from ledger.store import SqliteStore, create_directory
 from ledger.types import Height, VoteKind
 from tests.ports.store_suite import Grower, StoreSuite, equivocation, vote
 from tests.support.chains import transaction
+from tests.support.tools import need
 
 
 @pytest.fixture
@@ -203,6 +204,7 @@ import sys, pathlib
 from ledger.store import SqliteStore
 from ledger.types import VoteKind
 from tests.support.chains import transaction
+from tests.support.tools import need
 from tests.ports.store_suite import Grower, vote
 store = SqliteStore(pathlib.Path(sys.argv[1]))
 grower = Grower(store)
@@ -213,7 +215,7 @@ for number in range(20):
 import os
 os.kill(os.getpid(), 9)
 """
-    run = ["strace", "-f", "-c", "-e", "trace=fsync,fdatasync", sys.executable, "-c", script, str(path)]
+    run = [need("strace"), "-f", "-c", "-e", "trace=fsync,fdatasync", sys.executable, "-c", script, str(path)]
     done = subprocess.run(
         run, capture_output=True, text=True, check=False, env=os.environ | {"PYTHONPATH": str(Path.cwd())}
     )
