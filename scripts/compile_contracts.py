@@ -15,7 +15,7 @@ import venv
 from pathlib import Path
 
 VYPER_VERSION = "0.4.3"
-CONTRACTS = ("members", "queries", "registries")
+CONTRACTS = ("members", "queries", "registries", "governance")
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = ROOT / "ledger" / "contract"
 ARTEFACTS = SOURCES / "artefacts"

@@ -1,4 +1,4 @@
-"""The contract: three Vyper programs, their codec, and the py-evm host that executes them.
+"""The contract: Vyper programs, their codec, and the py-evm host that executes them.
 
 Importing this package is cheap; py-evm is imported when a `ContractHost` is made.
 """

@@ -25,6 +25,8 @@ ARGUMENTS: Mapping[str, tuple[str, ...]] = {
     "queries.fail_attempt": ("bytes32", "uint8", "uint8", "uint256", "uint8[]"),
     "queries.reject_input": ("bytes32", "uint8", "uint8", "uint8[]"),
     "queries.expire": ("bytes32", "uint256"),
+    "governance.propose": ("uint8", "bytes", "uint64"),
+    "governance.vote": ("uint64", "bool", "uint8", "bytes"),
 }
 """Types of the arguments of every method that a transaction may call."""
 
@@ -110,6 +112,19 @@ def encode_call(function: Function, *values: object) -> bytes:
         InvalidError: a value does not fit its type.
     """
     return selector(function) + _encode(f"{function.contract}.{function.name}", function.inputs, values)
+
+
+def decode_call(function: Function, data: bytes) -> tuple[object, ...]:
+    """Arguments in the calldata of a function; a zero-padded or shortened encoding of them is none.
+
+    Raises:
+        InvalidError: this is no calldata of that function.
+    """
+    what = f"{function.contract}.{function.name}"
+    values = _decode(what, function.inputs, data[4:])
+    if encode_call(function, *values) != data:
+        raise InvalidError(f"{what}: expected the canonical encoding of its arguments, got another")
+    return values
 
 
 def decode_output(function: Function, output: bytes) -> tuple[object, ...]:

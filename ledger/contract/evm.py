@@ -63,7 +63,7 @@ class Execution:
 
 
 class ContractHost:
-    """The three contracts on one chain, at any state that `read_node` can reach.
+    """The contracts on one chain, at any state that `read_node` can reach.
 
     Args:
         chain: hash of the consortium document.

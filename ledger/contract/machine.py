@@ -170,7 +170,7 @@ class _Computation(CancunComputation):
 
 
 class _State(CancunState):
-    """Three accounts that hold code and storage and no money."""
+    """The accounts of the contracts: they hold code and storage and no money."""
 
     computation_class = _Computation
     account_db_class = Accounts

@@ -4,6 +4,7 @@
 """
 @title Members
 @notice Companies, daemons, roles, data classes, anchors, validators; panel and committee rules (docs/protocol.md 6.1, 6.2).
+        Genesis fills it; afterwards the companies change it, through `governance`.
 @dev Sets of members are bitmaps. Maps over sets are keyed by the bit itself, so that a loop over a set needs no
      logarithm: `set & (~set + 1)` is its lowest bit, and the key.
 """
@@ -15,6 +16,11 @@ ROLES_ALL: constant(uint256) = 15
 ROLE_MPC: constant(uint256) = 2
 ROLE_PARTICIPANT: constant(uint256) = 4
 ACTIVE: constant(uint256) = 1 << 24
+REMOVED: constant(uint256) = 1 << 25
+GOVERNANCE: constant(address) = 0x0000000000000000000000000000000000000103
+# With fewer validators no fault is tolerated: a network that has them does not give them up.
+VALIDATORS_MIN: constant(uint256) = 4
+VALIDATORS_MAX: constant(uint256) = 64
 NOBODY: constant(uint256) = 255
 
 # Status of a committee, in the top byte of its word.
@@ -25,10 +31,41 @@ struct Validator:
     key: bytes32
     index: uint8
 
+event MemberAdded:
+    index: indexed(uint8)
+    who: address
+    company: uint8
+    roles: uint8
+
+event MemberSuspended:
+    index: indexed(uint8)
+
+event MemberResumed:
+    index: indexed(uint8)
+
+event MemberRemoved:
+    index: indexed(uint8)
+
+event IdentityRotated:
+    index: indexed(uint8)
+    who: address
+
+event SupplyChanged:
+    index: indexed(uint8)
+    classes: uint256
+    anchors: uint256
+
+event ValidatorChanged:
+    index: indexed(uint8)
+    vote_key: bytes32
+
+event CommitteeCompaniesChanged:
+    minimum: uint8
+
 company_count: uint256
 companies_min: uint256
 member_count: uint256
-# address -> index (8 bits) | company << 8 | roles << 16 | ACTIVE
+# address -> index (8 bits) | company << 8 | roles << 16 | ACTIVE | REMOVED (also for an identity that was replaced)
 words: HashMap[address, uint256]
 addresses: HashMap[uint256, address]
 # 32 members in a word, one byte each
@@ -45,12 +82,25 @@ validating_companies: uint256
 vote_keys: HashMap[uint256, bytes32]
 # Changes with every change of the set, and differs between any two histories of it: hosts cache the set under it.
 validators_digest: bytes32
+# vote key -> index + 1 of the only member that may ever vote with it
+vote_key_owners: HashMap[bytes32, uint256]
+# height << 64 | validators before it << 32 | changes in it: of the last block that changed the set
+set_changes: uint256
+validator_count: uint256
+# member bit -> the classes that it supplies
+supplied: HashMap[uint256, uint256]
 
 
 @internal
 @view
 def _system_only():
     assert msg.sender == empty(address) and block.number == 0, "SYSTEM_ONLY"
+
+
+@internal
+@view
+def _governed():
+    assert (msg.sender == empty(address) and block.number == 0) or msg.sender == GOVERNANCE, "GOVERNED"
 
 
 @external
@@ -60,47 +110,218 @@ def set_up(company_count: uint256, companies_min: uint256):
     """
     self._system_only()
     assert 0 < company_count and company_count <= MEMBERS_MAX, "COMPANY_COUNT"
-    assert companies_min == 2 or companies_min == COMMITTEE_COMPANIES, "COMPANIES_MIN"
     self.company_count = company_count
-    self.companies_min = companies_min
+    self._set_companies_min(companies_min)
+
+
+# ---------------------------------------------------------------- what the companies decide
 
 
 @external
 def add(who: address, company: uint256, roles: uint256, classes: uint256, anchors: uint256, vote_key: bytes32):
     """
-    @notice Genesis: add the next member. Classes and anchors count for participants only.
+    @notice Add the next member, after genesis also of the next company. Classes and anchors count for participants
+            only.
     """
-    self._system_only()
+    self._governed()
     index: uint256 = self.member_count
-    bit: uint256 = 1 << index
     assert index < MEMBERS_MAX, "MEMBERS_FULL"
     assert who != empty(address) and self.words[who] == 0, "MEMBER_EXISTS"
+    if company == self.company_count and block.number != 0 and company < MEMBERS_MAX:
+        self.company_count = company + 1
     assert company < self.company_count, "UNKNOWN_COMPANY"
     assert 0 < roles and roles <= ROLES_ALL, "ROLES"
     self.member_count = index + 1
     self.words[who] = index | company << 8 | roles << 16 | ACTIVE
     self.addresses[index] = who
     self.companies[index >> 5] |= company << ((index & 31) << 3)
-    for at: uint256 in range(4):
-        if roles & (1 << at) != 0:
-            self.by_role[1 << at] |= bit
+    self._set_roles(index, roles, True)
     if roles & ROLE_PARTICIPANT != 0:
-        rest: uint256 = classes
-        for i: uint256 in range(256):
-            if rest == 0:
-                break
-            kind: uint256 = rest & unsafe_add(~rest, 1)
-            self.by_class[kind] |= bit
-            rest ^= kind
-        if anchors != 0:
-            self.anchored |= bit
-            self.anchors[bit] = anchors
+        self._set_supply(index, classes, anchors)
+    log MemberAdded(
+        index=convert(index, uint8), who=who, company=convert(company, uint8), roles=convert(roles, uint8)
+    )
     if vote_key != empty(bytes32):
-        assert self.validating_companies & (1 << company) == 0, "ONE_VALIDATOR_PER_COMPANY"
-        self.validating_companies |= 1 << company
-        self.validating |= bit
-        self.vote_keys[index] = vote_key
-        self.validators_digest = keccak256(abi_encode(self.validators_digest, vote_key, index))
+        self._set_vote_key(index, company, vote_key)
+
+
+@external
+def suspend(index: uint256):
+    """
+    @notice A member that may do nothing for now: no role, no transaction. Its seat as validator is another matter.
+    """
+    word: uint256 = self._present(index)
+    assert word & ACTIVE != 0, "NOT_ACTIVE"
+    self._set_active(index, word, False)
+    log MemberSuspended(index=convert(index, uint8))
+
+
+@external
+def resume(index: uint256):
+    """
+    @notice End a suspension.
+    """
+    word: uint256 = self._present(index)
+    assert word & ACTIVE == 0, "ACTIVE"
+    self._set_active(index, word, True)
+    log MemberResumed(index=convert(index, uint8))
+
+
+@external
+def remove(index: uint256):
+    """
+    @notice A member that is gone for good. Its index and its address are never given to anybody else.
+    """
+    word: uint256 = self._present(index)
+    assert self.vote_keys[index] == empty(bytes32), "STILL_VALIDATOR"
+    self._set_active(index, word | REMOVED, False)
+    log MemberRemoved(index=convert(index, uint8))
+
+
+@external
+def rotate_identity(index: uint256, who: address):
+    """
+    @notice Give a member another identity key; the old one is worth nothing from the next transaction on.
+    """
+    word: uint256 = self._present(index)
+    assert who != empty(address) and self.words[who] == 0, "MEMBER_EXISTS"
+    self.words[self.addresses[index]] = (word | REMOVED) & ~ACTIVE
+    self.words[who] = word
+    self.addresses[index] = who
+    log IdentityRotated(index=convert(index, uint8), who=who)
+
+
+@external
+def set_supply(index: uint256, classes: uint256, anchors: uint256):
+    """
+    @notice Which data classes a participant supplies, and which MPC nodes it wants to see in every committee.
+    """
+    word: uint256 = self._present(index)
+    assert word & (ROLE_PARTICIPANT << 16) != 0, "ROLES"
+    self._set_supply(index, classes, anchors)
+    log SupplyChanged(index=convert(index, uint8), classes=classes, anchors=anchors)
+
+
+@external
+def set_vote_key(index: uint256, vote_key: bytes32):
+    """
+    @notice Make a member a validator, give it another vote key, or (zero) take the seat away.
+    """
+    word: uint256 = self._present(index)
+    assert self.vote_keys[index] != vote_key, "VOTE_KEY_SAME"
+    self._set_vote_key(index, (word >> 8) & 255, vote_key)
+
+
+@external
+def set_committee_companies_min(minimum: uint256):
+    """
+    @notice How many companies a committee must span.
+    """
+    self._governed()
+    self._set_companies_min(minimum)
+    log CommitteeCompaniesChanged(minimum=convert(minimum, uint8))
+
+
+@internal
+@view
+def _present(index: uint256) -> uint256:
+    """
+    @return The word of a member that is still one, for governance only.
+    """
+    self._governed()
+    assert index < self.member_count, "UNKNOWN_MEMBER"
+    word: uint256 = self.words[self.addresses[index]]
+    assert word & REMOVED == 0, "UNKNOWN_MEMBER"
+    return word
+
+
+@internal
+def _set_companies_min(minimum: uint256):
+    assert minimum == 2 or minimum == COMMITTEE_COMPANIES, "COMPANIES_MIN"
+    self.companies_min = minimum
+
+
+@internal
+def _set_active(index: uint256, word: uint256, active: bool):
+    changed: uint256 = word & ~ACTIVE
+    if active:
+        changed = word | ACTIVE
+    self.words[self.addresses[index]] = changed
+    self._set_roles(index, (word >> 16) & 255, active)
+
+
+@internal
+def _set_roles(index: uint256, roles: uint256, active: bool):
+    """
+    @notice Enter a member under its roles, or strike it out there.
+    """
+    bit: uint256 = 1 << index
+    for at: uint256 in range(4):
+        role: uint256 = 1 << at
+        if roles & role != 0:
+            if active:
+                self.by_role[role] |= bit
+            else:
+                self.by_role[role] &= ~bit
+
+
+@internal
+def _set_supply(index: uint256, classes: uint256, anchors: uint256):
+    bit: uint256 = 1 << index
+    changed: uint256 = self.supplied[bit] ^ classes
+    for i: uint256 in range(256):
+        if changed == 0:
+            break
+        kind: uint256 = changed & unsafe_add(~changed, 1)
+        self.by_class[kind] ^= bit
+        changed ^= kind
+    self.supplied[bit] = classes
+    if anchors != self.anchors[bit]:
+        self.anchors[bit] = anchors
+        if anchors == 0:
+            self.anchored &= ~bit
+        else:
+            self.anchored |= bit
+
+
+@internal
+def _set_vote_key(index: uint256, company: uint256, vote_key: bytes32):
+    """
+    @notice Change the validator set: at most max(1, f) changes in a block, one validator per company, a key for one
+            member ever, and never from 4 or more to fewer than 4 (docs/ledger.md, Governance).
+    """
+    bit: uint256 = 1 << index
+    self._count_change()
+    if vote_key == empty(bytes32):
+        assert self.validator_count != VALIDATORS_MIN and self.validator_count > 1, "VALIDATORS_MIN"
+        self.validating &= ~bit
+        self.validating_companies &= ~(1 << company)
+        self.validator_count -= 1
+    else:
+        owner: uint256 = self.vote_key_owners[vote_key]
+        assert owner == 0 or owner == index + 1, "VOTE_KEY_USED"
+        self.vote_key_owners[vote_key] = index + 1
+        if self.validating & bit == 0:
+            assert self.validating_companies & (1 << company) == 0, "ONE_VALIDATOR_PER_COMPANY"
+            assert self.validator_count < VALIDATORS_MAX, "VALIDATORS_FULL"
+            self.validating |= bit
+            self.validating_companies |= 1 << company
+            self.validator_count += 1
+    self.vote_keys[index] = vote_key
+    self.validators_digest = keccak256(abi_encode(self.validators_digest, vote_key, index))
+    log ValidatorChanged(index=convert(index, uint8), vote_key=vote_key)
+
+
+@internal
+def _count_change():
+    if block.number == 0:
+        return
+    changes: uint256 = self.set_changes
+    if changes >> 64 != block.number:
+        changes = block.number << 64 | self.validator_count << 32
+    before: uint256 = (changes >> 32) & (1 << 32) - 1
+    assert changes & (1 << 32) - 1 < max(1, (before - 1) // 3), "VALIDATORS_CHANGED"
+    self.set_changes = changes + 1
 
 
 # ---------------------------------------------------------------- for the other contracts
@@ -288,6 +509,32 @@ def _with_anchors(
             packed |= index << at
             at = unsafe_add(at, 8)
     return packed | count << 64
+
+
+@external
+@view
+def voice(who: address) -> (uint256, uint256):
+    """
+    @notice Who speaks for a company: its validator if that is active, else its active member of the lowest index.
+    @return The company for which somebody speaks as its bit, 0 if for none; and all companies that have a voice.
+    """
+    word: uint256 = self.words[who]
+    own: uint256 = (word >> 8) & 255
+    speaks: bool = word & ACTIVE != 0
+    seen: uint256 = 0
+    for index: uint256 in range(self.member_count, bound=128):
+        if self.words[self.addresses[index]] & ACTIVE == 0:
+            continue
+        company: uint256 = (self.companies[index >> 5] >> ((index & 31) << 3)) & 255
+        if company == own and index != word & 255:
+            if self.validating & (1 << index) != 0:
+                speaks = False
+            elif seen & (1 << company) == 0 and self.validating & (1 << (word & 255)) == 0:
+                speaks = False
+        seen |= 1 << company
+    if not speaks:
+        return 0, seen
+    return 1 << own, seen
 
 
 # ---------------------------------------------------------------- for readers

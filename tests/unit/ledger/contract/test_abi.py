@@ -37,7 +37,12 @@ LAYOUT = {
         "validating_companies": 14,
         "vote_keys": 15,
         "validators_digest": 16,
+        "vote_key_owners": 17,
+        "set_changes": 18,
+        "validator_count": 19,
+        "supplied": 20,
     },
+    "governance": {"proposals": 0, "proposal_count": 1},
     "queries": {"genesis_hash": 0, "queries": 1, "used": 2},
     "registries": {
         "models": 0,

@@ -1,0 +1,71 @@
+"""What companies can decide, as calls: names and values in, the bytes of a proposal out, and back for who votes."""
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ledger.contract.abi import decode_call, encode_call, selector
+from ledger.contract.artefacts import ADDRESSES, Function, load_artefacts
+from ledger.errors import InvalidError
+
+CALL_BYTES_MAX = 2048
+"""Longest calldata of a proposal."""
+
+GOVERNED: Mapping[str, tuple[str, ...]] = {
+    "members.add": ("who", "company", "roles", "classes", "anchors", "vote_key"),
+    "members.suspend": ("index",),
+    "members.resume": ("index",),
+    "members.remove": ("index",),
+    "members.rotate_identity": ("index", "who"),
+    "members.set_supply": ("index", "classes", "anchors"),
+    "members.set_vote_key": ("index", "vote_key"),
+    "members.set_committee_companies_min": ("minimum",),
+}
+"""Every function that a proposal may call, and what its arguments are called."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProposedCall:
+    """One decoded call."""
+
+    method: str
+    arguments: Mapping[str, object]
+    """By name; numbers are int, byte strings are bytes, addresses are `Address`, arrays are tuples."""
+
+
+def encode_proposal(method: str, *values: object) -> tuple[int, bytes]:
+    """Return the target and the calldata that `governance.propose` takes.
+
+    Raises:
+        InvalidError: the method cannot be decided, a value does not fit its type, or the call is too long.
+    """
+    function = _functions().get(method)
+    if function is None:
+        raise InvalidError(f"expected one of {', '.join(sorted(GOVERNED))}, got {method!r}")
+    data = encode_call(function, *values)
+    if len(data) > CALL_BYTES_MAX:
+        raise InvalidError(f"{method}: expected a call of at most {CALL_BYTES_MAX} bytes, got {len(data)}")
+    return tuple(ADDRESSES).index(function.contract), data
+
+
+def decode_proposal(target: int, data: bytes) -> ProposedCall:
+    """Say what a proposal would do.
+
+    Raises:
+        InvalidError: this program knows no such call, so it cannot say what it means: do not vote for it unseen.
+    """
+    contract = dict(enumerate(ADDRESSES)).get(target)
+    for method, function in _functions().items():
+        if function.contract == contract and data[:4] == selector(function):
+            return ProposedCall(method, dict(zip(GOVERNED[method], decode_call(function, data), strict=True)))
+    raise InvalidError(f"expected a call that can be decided, got {data[:4].hex() or 'nothing'} of target {target}")
+
+
+@functools.cache
+def _functions() -> Mapping[str, Function]:
+    return {
+        f"{function.contract}.{function.name}": function
+        for artefact in load_artefacts().values()
+        for function in artefact.functions
+        if f"{function.contract}.{function.name}" in GOVERNED
+    }

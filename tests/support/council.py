@@ -1,0 +1,68 @@
+"""Companies that decide: a world whose members propose and vote, and a small one to try thresholds in."""
+
+from dataclasses import dataclass
+
+from ledger.contract import encode_args
+from ledger.contract.proposals import encode_proposal
+from ledger.types import Genesis, Receipt
+from tests.support.contracts import MPC, OPERATOR, PARTICIPANT, SUPERVISOR, World, consortium, member
+
+DAY_MS = 86_400_000
+STATES = ("none", "open", "approved", "rejected")
+
+
+def assembly(companies: int, *, validators: int | None = None) -> Genesis:
+    """One daemon a company: an operator, a supervisor, a participant, then MPC nodes; the first ones validate."""
+    roles = (OPERATOR, SUPERVISOR, PARTICIPANT, *(MPC for _ in range(companies)))
+    voting = companies if validators is None else validators
+    return consortium(
+        [member(i, i, roles[i], classes=0b011 if i == 2 else 0, votes=i < voting) for i in range(companies)]
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proposal:
+    """What the contract says of a proposal."""
+
+    state: str
+    company: int
+    yes: int
+    no: int
+
+
+class Council:
+    """Proposes and votes in a world."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self._calls: list[tuple[int, bytes]] = []
+
+    def propose(self, sender: int, method: str, *values: object, closes_in: int = DAY_MS) -> Receipt:
+        target, data = encode_proposal(method, *values)
+        return self.propose_call(sender, target, data, closes_in=closes_in)
+
+    def propose_call(self, sender: int, target: int, data: bytes, *, closes_in: int = DAY_MS) -> Receipt:
+        args = encode_args("governance.propose", target, data, self.world.now + closes_in)
+        receipt = self.world.run(self.world.tx(sender, "governance.propose", args))
+        if receipt.ok:
+            self._calls.append((target, data))
+        return receipt
+
+    def vote(self, sender: int, number: int, approve: bool = True, *, call: tuple[int, bytes] | None = None) -> Receipt:
+        target, data = (self._calls[number] if number < len(self._calls) else (0, b"call")) if call is None else call
+        args = encode_args("governance.vote", number, approve, target, data)
+        return self.world.run(self.world.tx(sender, "governance.vote", args))
+
+    def proposal(self, number: int) -> Proposal:
+        state, _, _, company, yes, no, _ = self.world.view("governance.proposal", number)
+        return Proposal(state=STATES[state], company=company, yes=yes, no=no)
+
+    def decide(self, voters: list[int], method: str, *values: object) -> Receipt:
+        """Propose, and have voters agree until it is decided; return the last receipt."""
+        receipt = self.propose(voters[0], method, *values)
+        number = len(self._calls) - 1
+        for voter in voters[1:]:
+            if not receipt.ok or self.proposal(number).state != "open":
+                break
+            receipt = self.vote(voter, number)
+        return receipt
