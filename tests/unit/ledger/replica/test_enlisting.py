@@ -4,9 +4,9 @@ import pytest
 
 from ledger.replica.enlisting import Enlisting
 from ledger.replica.items import TellVotes
-from ledger.types import Height, ReplicaId, VoteKind
+from ledger.types import Height, ReplicaId, Validator, VoteKind
 from tests.ports.store_suite import vote
-from tests.support.chains import CHAIN, genesis_of, verify
+from tests.support.chains import CHAIN, genesis_of, public_key, verify, vote_key
 
 GENESIS = genesis_of(4)
 ME = GENESIS.validators()[0]
@@ -76,3 +76,26 @@ def test_a_vote_that_this_key_did_not_sign_is_left_out():
     asked.take(OTHERS[0], TellVotes(Height(3), vote(VoteKind.FINALIZE, 99, 1, signer=1)))
     asked.take(OTHERS[1], TellVotes(Height(3), None))
     assert asked.sign_from(OLDER, [OLDER].__contains__) == 0
+
+
+def test_who_left_the_set_has_no_say_in_heights_and_who_came_has():
+    others = [Validator(public_key(vote_key(index)), ReplicaId(index)) for index in (4, 5, 6)]
+    asked = enlisting()
+    for sender in OTHERS:
+        asked.take(sender, TellVotes(Height(999), None))
+    assert asked.is_complete()
+    asked.validators = tuple(sorted((ME, *others)))
+    assert not asked.is_complete()
+    for validator in others[:2]:
+        asked.take(validator.replica, TellVotes(Height(5), None))
+    assert asked.is_complete()
+    assert asked.sign_from(None, [].__contains__) == 7
+
+
+def test_a_vote_is_believed_of_whoever_names_it():
+    """Its signature says that it is real; an observer may be the only one who remembers it."""
+    asked = enlisting()
+    asked.take(ReplicaId(77), TellVotes(Height(9_999), MINE))
+    for sender in OTHERS:
+        asked.take(sender, TellVotes(Height(3), None))
+    assert asked.sign_from(OLDER, [OLDER].__contains__) == MINE.height + 1

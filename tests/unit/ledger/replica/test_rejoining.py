@@ -115,7 +115,7 @@ async def settled(cluster, height, indices=(0, 1, 2, 3)):
 
 
 def test_a_network_that_lost_more_than_f_logs_goes_on_and_nobody_votes_twice():
-    cluster, votes, kept = Cluster(genesis_of(4)), [], []
+    cluster, votes, kept, stuck = Cluster(genesis_of(4)), [], [], []
 
     def note(sender, _to, item):
         message = decode_item(item)
@@ -145,7 +145,8 @@ def test_a_network_that_lost_more_than_f_logs_goes_on_and_nobody_votes_twice():
             ]
             for index in (0, 1, 3):
                 await cluster.replicas[index].check_rejoin(statement_for(cluster, 2, Height(4)))
-            pending = asyncio.create_task(cluster.replicas[0].submit(tx(9)))
+            stuck.append(tx(9))
+            pending = asyncio.create_task(cluster.replicas[0].submit(stuck[0]))
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(asyncio.shield(pending), 1.5)  # two of four are no quorum
             kept.append(len(votes))
@@ -154,7 +155,7 @@ def test_a_network_that_lost_more_than_f_logs_goes_on_and_nobody_votes_twice():
             cluster.stores[index].rejoin(Height(4), b"")
         async with cluster.running(0, 1, 2, 3):
             await settled(cluster, 3)
-            assert (await cluster.replicas[0].submit(tx(9))).height == 4
+            assert (await cluster.replicas[0].submit(stuck[0])).height == 4
             await until(lambda: all(store.height() == 4 for store in cluster.stores.values()))
             with pytest.raises(InvalidError, match="expected height 5"):
                 await cluster.replicas[0].check_rejoin(statement_for(cluster, 2, Height(4)))
