@@ -1,6 +1,6 @@
 """Compile the contracts with the pinned Vyper and write, or check, the committed artefacts.
 
-    python scripts/compile_contracts.py            write ledger/contract/artefacts/*.json
+    python scripts/compile_contracts.py            write artefacts/*.json beside the sources
     python scripts/compile_contracts.py --check    recompile and fail on any difference
 
 Vyper is needed here only. It is installed, as configs/vyper.lock pins it, into build/vyper, an environment of its own.
@@ -15,10 +15,9 @@ import venv
 from pathlib import Path
 
 VYPER_VERSION = "0.4.3"
-CONTRACTS = ("members", "queries", "registries", "governance")
 ROOT = Path(__file__).resolve().parent.parent
-SOURCES = ROOT / "ledger" / "contract"
-ARTEFACTS = SOURCES / "artefacts"
+SOURCES = (ROOT / "ledger" / "contract", ROOT / "tests" / "support" / "upgrades")
+"""Directories of *.vy files, each with a directory `artefacts` for what becomes of them."""
 COMPILER_HOME = ROOT / "build" / "vyper"
 COMPILER_LOCK = ROOT / "configs" / "vyper.lock"
 FORMATS = {"abi": "abi", "bytecode": "bytecode", "runtime": "bytecode_runtime", "layout": "layout"}
@@ -37,15 +36,15 @@ def find_compiler() -> Path:
     return compiler
 
 
-def compile_contract(compiler: Path, name: str) -> str:
+def compile_contract(compiler: Path, path: Path) -> str:
     """Return the text of a contract's artefact."""
-    source = (SOURCES / f"{name}.vy").read_bytes()
-    command = [str(compiler), "-f", ",".join(FORMATS.values()), f"{name}.vy"]
+    source = path.read_bytes()
+    command = [str(compiler), "-f", ",".join(FORMATS.values()), path.name]
     # The compiler sees a relative path, so that nothing of this machine's directories enters its output.
-    output = subprocess.run(command, check=True, capture_output=True, text=True, cwd=SOURCES).stdout.strip()
+    output = subprocess.run(command, check=True, capture_output=True, text=True, cwd=path.parent).stdout.strip()
     values = dict(zip(FORMATS, output.split("\n"), strict=True))
     artefact = {
-        "contract": name,
+        "contract": path.stem,
         "compiler": f"vyper {VYPER_VERSION}",
         "source_sha256": hashlib.sha256(source).hexdigest(),
         "abi": json.loads(values["abi"]),
@@ -62,11 +61,11 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if an artefact differs")
     check = parser.parse_args().check
     compiler = find_compiler()
-    ARTEFACTS.mkdir(exist_ok=True)
     different = 0
-    for name in CONTRACTS:
-        text = compile_contract(compiler, name)
-        path = ARTEFACTS / f"{name}.json"
+    for source in sorted(path for directory in SOURCES for path in directory.glob("*.vy")):
+        text = compile_contract(compiler, source)
+        path = source.parent / "artefacts" / f"{source.stem}.json"
+        path.parent.mkdir(exist_ok=True)
         if not check:
             path.write_text(text)
         elif not path.exists() or path.read_text() != text:

@@ -11,7 +11,7 @@ from eth_abi.abi import decode, encode
 from eth_abi.exceptions import DecodingError, EncodingError
 from eth_hash.auto import keccak
 
-from ledger.contract.artefacts import ADDRESSES, Event, Function, load_artefacts
+from ledger.contract.artefacts import ADDRESSES, Event, Function, load_codes
 from ledger.errors import InvalidError
 from ledger.types import Address, Log, PublicKey
 
@@ -142,7 +142,7 @@ def decode_revert(output: bytes) -> str:
 
 
 def find_function(method: str) -> Function | None:
-    """The function that `contract.function` names; None if there is none."""
+    """The function that `contract.function` names in any code; None if there is none. Genesis' code comes first."""
     return _functions().get(method)
 
 
@@ -156,7 +156,7 @@ def selector(function: Function) -> bytes:
 def _functions() -> Mapping[str, Function]:
     return {
         f"{function.contract}.{function.name}": function
-        for artefact in load_artefacts().values()
+        for artefact in reversed(list(load_codes().values()))
         for function in artefact.functions
     }
 
@@ -165,7 +165,7 @@ def _functions() -> Mapping[str, Function]:
 def _events() -> Mapping[tuple[Address, bytes], Event]:
     return {
         (ADDRESSES[event.contract], keccak(event.signature.encode("ascii"))): event
-        for artefact in load_artefacts().values()
+        for artefact in load_codes().values()
         for event in artefact.events
     }
 

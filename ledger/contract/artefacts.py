@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from eth_hash.auto import keccak
+
 from ledger.types import Address
 
 ARTEFACTS = Path(__file__).parent / "artefacts"
@@ -59,7 +61,7 @@ class Event:
         return f"{self.name}({','.join(kind for _, kind, _ in self.fields)})"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Artefact:
     """One compiled contract."""
 
@@ -71,16 +73,33 @@ class Artefact:
     slots: Mapping[str, int] = field(repr=False)
     """Storage slot of each variable."""
 
+    @functools.cached_property
+    def code_hash(self) -> bytes:
+        """keccak256 of the code: what the state knows it by."""
+        return keccak(self.runtime)
+
+    def find(self, name: str) -> Function | None:
+        """The function of that name; None if there is none."""
+        return next((function for function in self.functions if function.name == name), None)
+
 
 @functools.cache
 def load_artefacts() -> Mapping[str, Artefact]:
-    """Return the contracts by name."""
-    return {name: _read_artefact(name) for name in ADDRESSES}
+    """Return the contracts that genesis installs, by name."""
+    return {name: read_artefact(ARTEFACTS / f"{name}.json") for name in ADDRESSES}
 
 
-def _read_artefact(contract: str) -> Artefact:
-    content = json.loads((ARTEFACTS / f"{contract}.json").read_text())
-    entries = content["abi"]
+@functools.cache
+def load_codes() -> Mapping[bytes, Artefact]:
+    """Return all code that this program has, by its hash: genesis', and what companies may replace it with."""
+    later = (read_artefact(path) for path in sorted((ARTEFACTS / "upgrades").glob("*.json")))
+    return {artefact.code_hash: artefact for artefact in (*load_artefacts().values(), *later)}
+
+
+def read_artefact(path: Path) -> Artefact:
+    """Read one compiled contract."""
+    content = json.loads(path.read_text())
+    contract, entries = content["contract"], content["abi"]
     return Artefact(
         contract=contract,
         source_sha256=content["source_sha256"],

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
+import structlog
+
 from ledger.contract.abi import (
     address_of,
     decode_output,
@@ -17,9 +19,10 @@ from ledger.contract.abi import (
     encode_calldata,
     find_function,
 )
-from ledger.contract.artefacts import ADDRESSES, Function, load_artefacts
+from ledger.contract.artefacts import ADDRESSES, Artefact, Function, load_artefacts, load_codes
 from ledger.contract.genesis import genesis_calls
 from ledger.contract.storage import Nodes
+from ledger.contract.upgrades import apply_upgrade, pending_upgrade
 from ledger.encoding import BLOCK_GAS_MAX, TX_GAS_MAX
 from ledger.errors import InvalidError
 from ledger.types import (
@@ -42,6 +45,8 @@ if TYPE_CHECKING:
 
 SYSTEM = Address(bytes(20))
 """Sender of the calls that load genesis; no key has this address."""
+
+_log = structlog.get_logger("ledger.contract")
 
 _GENESIS_GAS = 100_000_000
 _VIEW_GAS = 10_000_000
@@ -68,10 +73,17 @@ class ContractHost:
     Args:
         chain: hash of the consortium document.
         read_node: returns a state node by its keccak256, or None.
+        codes: the code that contracts may be replaced with, by its hash; what this program brings along if None.
     """
 
-    def __init__(self, chain: ChainId, read_node: Callable[[bytes], bytes | None]) -> None:
+    def __init__(
+        self,
+        chain: ChainId,
+        read_node: Callable[[bytes], bytes | None],
+        codes: Mapping[bytes, Artefact] | None = None,
+    ) -> None:
         self._chain = chain
+        self._codes = load_codes() if codes is None else codes
         self._read_node = read_node
         self._nodes = Nodes()
         self._sets: OrderedDict[int, tuple[Validator, ...]] = OrderedDict()
@@ -102,15 +114,16 @@ class ContractHost:
         its block as there are receipts; a validator refuses a block that has more.
 
         Raises:
-            StorageError: a node of the parent's state is missing.
+            StorageError: a node of the parent's state is missing, or this program lacks code that the companies
+                decided to use from this height on.
         """
-        machine = self._machine_at(parent_root, height, timestamp_ms)
+        machine = self._next_machine(parent_root, height, timestamp_ms)
         receipts: list[Receipt] = []
         gas = 0
         for tx in txs:
             if gas + TX_GAS_MAX > BLOCK_GAS_MAX:
                 break
-            receipts.append(_execute(machine, tx))
+            receipts.append(self._execute(machine, tx))
             gas += receipts[-1].gas
         return self._finish(machine, tuple(receipts))
 
@@ -120,7 +133,7 @@ class ContractHost:
         Raises:
             StorageError: a node of the state is missing.
         """
-        return _execute(self._machine_at(root, height, timestamp_ms), tx)
+        return self._execute(self._next_machine(root, height, timestamp_ms), tx)
 
     def view(
         self, root: Digest, height: Height, timestamp_ms: Millis, method: str, *args: object
@@ -131,7 +144,7 @@ class ContractHost:
             InvalidError: there is no such function, or it does not take or answer these arguments.
             StorageError: a node of the state is missing.
         """
-        return _view(self._machine_at(root, height, timestamp_ms), method, *args)
+        return self._view(self._machine_at(root, height, timestamp_ms), method, *args)
 
     def children(self, node: bytes) -> tuple[bytes, ...]:
         """Return the keys of the nodes that a node of the state refers to."""
@@ -144,10 +157,15 @@ class ContractHost:
         """What CHAINID answers: the first 52 bits of the chain (docs/protocol.md 1.3)."""
         return int.from_bytes(self._chain, "big") >> (len(self._chain) * 8 - _EVM_CHAIN_ID_BITS)
 
-    def code(self, address: Address) -> bytes:
-        """Code at an address, the same at every height; empty where no contract is."""
-        artefacts = load_artefacts()
-        return next((artefacts[name].runtime for name, place in ADDRESSES.items() if place == address), b"")
+    def code(self, header: Header, address: Address) -> bytes:
+        """Code at an address after a block; empty where no contract is.
+
+        Raises:
+            StorageError: a node of the state is missing.
+        """
+        if address not in ADDRESSES.values():
+            return b""
+        return self._machine_at(header.state_root, header.height, header.timestamp_ms).code(address)
 
     def address_of(self, key: PublicKey) -> Address:
         """Name of a key inside the contracts."""
@@ -181,6 +199,23 @@ class ContractHost:
             timestamp_ms=timestamp_ms,
         )
 
+    def _next_machine(self, parent_root: Digest, height: Height, timestamp_ms: Millis) -> "Machine":
+        """The state of a parent, ready for the transactions of a height."""
+        machine = self._machine_at(parent_root, height, timestamp_ms)
+        upgrade = pending_upgrade(machine)
+        if upgrade is not None and upgrade.height == height:
+            apply_upgrade(machine, upgrade, self._codes, SYSTEM)
+        elif upgrade is not None and (missing := upgrade.missing(self._codes)):
+            _log.warning("code.missing", first_height=upgrade.height, code=missing, do="install a release that has it")
+        return machine
+
+    def _find(self, machine: "Machine", method: str) -> Function | None:
+        """A function of the code that is in place: a program that knows later code executes old blocks as ever."""
+        contract, _, name = method.partition(".")
+        address = ADDRESSES.get(contract)
+        artefact = None if address is None else self._codes.get(machine.code_hash(address))
+        return None if artefact is None else artefact.find(name)
+
     def _finish(self, machine: "Machine", receipts: tuple[Receipt, ...]) -> Execution:
         validators = self._validators(machine)
         root, nodes = machine.finish()
@@ -191,25 +226,34 @@ class ContractHost:
         digest = machine.slot(ADDRESSES["members"], load_artefacts()["members"].slots["validators_digest"])
         found = self._sets.get(digest)
         if found is None:
-            listed = cast("tuple[tuple[bytes, int], ...]", _view(machine, "members.validators")[0])
+            listed = cast("tuple[tuple[bytes, int], ...]", self._view(machine, "members.validators")[0])
             found = tuple(sorted(Validator(PublicKey(key), ReplicaId(index)) for key, index in listed))
             self._sets[digest] = found
             if len(self._sets) > _SETS_CACHED:
                 self._sets.popitem(last=False)
         return found
 
+    def _execute(self, machine: "Machine", tx: Transaction) -> Receipt:
+        function = self._find(machine, tx.method)
+        if function is None or not function.takes_transactions:
+            return Receipt(ok=False, gas=0, reason="UNKNOWN_METHOD")
+        # A contract sees the statements joined. If they could differ in length, a signer could finish another one's
+        # with the end of its own; as it is, length and number of signers tell where each begins.
+        if len({len(cosigner.statement) for cosigner in tx.cosigners}) > 1:
+            return Receipt(ok=False, gas=0, reason="UNEQUAL_STATEMENTS")
+        data = _calldata(function, tx)
+        done = machine.call(address_of(tx.sender), ADDRESSES[function.contract], data, TX_GAS_MAX)
+        return Receipt(ok=done.ok, gas=done.gas, reason=done.reason, logs=done.logs)
 
-def _execute(machine: "Machine", tx: Transaction) -> Receipt:
-    function = find_function(tx.method)
-    if function is None or not function.takes_transactions:
-        return Receipt(ok=False, gas=0, reason="UNKNOWN_METHOD")
-    # A contract sees the statements joined. If they could differ in length, a signer could finish another one's with
-    # the end of its own; as it is, length and number of signers tell where each begins.
-    if len({len(cosigner.statement) for cosigner in tx.cosigners}) > 1:
-        return Receipt(ok=False, gas=0, reason="UNEQUAL_STATEMENTS")
-    data = _calldata(function, tx)
-    done = machine.call(address_of(tx.sender), ADDRESSES[function.contract], data, TX_GAS_MAX)
-    return Receipt(ok=done.ok, gas=done.gas, reason=done.reason, logs=done.logs)
+    def _view(self, machine: "Machine", method: str, *args: object) -> tuple[object, ...]:
+        function = self._find(machine, method)
+        if function is None or not function.reads:
+            raise InvalidError(f"expected a read function, got {method!r}")
+        data = encode_call(function, *args)
+        done = machine.call(SYSTEM, ADDRESSES[function.contract], data, _VIEW_GAS, is_static=True)
+        if not done.ok:
+            raise InvalidError(f"expected {method} to answer, got {done.reason}")
+        return decode_output(function, done.output)
 
 
 def _calldata(function: Function, tx: Transaction) -> bytes:
@@ -219,14 +263,3 @@ def _calldata(function: Function, tx: Transaction) -> bytes:
         b"".join(cosigner.statement for cosigner in tx.cosigners),
         tx.args,
     )
-
-
-def _view(machine: "Machine", method: str, *args: object) -> tuple[object, ...]:
-    function = find_function(method)
-    if function is None or not function.reads:
-        raise InvalidError(f"expected a read function, got {method!r}")
-    data = encode_call(function, *args)
-    done = machine.call(SYSTEM, ADDRESSES[function.contract], data, _VIEW_GAS, is_static=True)
-    if not done.ok:
-        raise InvalidError(f"expected {method} to answer, got {done.reason}")
-    return decode_output(function, done.output)

@@ -28,6 +28,14 @@ event Decided:
     id: indexed(uint64)
     approved: bool
 
+event CodeScheduled:
+    height: uint64
+    targets: DynArray[uint256, 8]
+    codes: DynArray[bytes32, 8]
+
+event CodeCancelled:
+    height: uint64
+
 MEMBERS: constant(address) = 0x0000000000000000000000000000000000000100
 # The first contract's address; target n is n further.
 FIRST: constant(uint160) = 256
@@ -37,6 +45,8 @@ APPROVED: constant(uint256) = 2
 REJECTED: constant(uint256) = 3
 # 90 days
 OPEN_MAX_MS: constant(uint256) = 7_776_000_000
+# Blocks between the decision on new code and its first one, at least.
+CODE_NOTICE: constant(uint256) = 16
 MASK_48: constant(uint256) = 2**48 - 1
 
 struct Proposal:
@@ -48,6 +58,11 @@ struct Proposal:
 
 proposals: HashMap[uint256, Proposal]
 proposal_count: public(uint256)
+# The replacement of code that is to come: its height (0 none), keccak256 of the new code by target (0 stays).
+upgrade_height: uint256
+upgrade_codes: bytes32[8]
+# The last one: height << 1 | whether it was made
+upgraded: uint256
 
 
 @external
@@ -162,7 +177,65 @@ def _lowest(company: uint256) -> uint256:
     raise "COMPANY"
 
 
+# ---------------------------------------------------------------- new code
+
+
+@external
+def schedule_code(height: uint256, targets: DynArray[uint256, 8], codes: DynArray[bytes32, 8]):
+    """
+    @notice From that height on, other code at these addresses: by keccak256 of the code, which replicas bring along.
+    """
+    assert msg.sender == self, "GOVERNED"
+    assert self.upgrade_height == 0, "UPGRADE_PENDING"
+    assert block.number + CODE_NOTICE <= height and height < 1 << 63, "UPGRADE_HEIGHT"
+    assert len(targets) != 0 and len(targets) == len(codes), "CODE"
+    for i: uint256 in range(len(targets), bound=8):
+        assert targets[i] < TARGETS, "TARGET"
+        assert codes[i] != empty(bytes32) and self.upgrade_codes[targets[i]] == empty(bytes32), "CODE"
+        self.upgrade_codes[targets[i]] = codes[i]
+    self.upgrade_height = height
+    log CodeScheduled(height=convert(height, uint64), targets=targets, codes=codes)
+
+
+@external
+def cancel_code():
+    """
+    @notice Keep the code as it is.
+    """
+    assert msg.sender == self, "GOVERNED"
+    assert self.upgrade_height != 0, "NO_UPGRADE"
+    log CodeCancelled(height=convert(self.upgrade_height, uint64))
+    self._clear_upgrade()
+
+
+@external
+def finish_upgrade(done: bool):
+    """
+    @notice The system, at that height, before the first transaction: whether the code was replaced.
+    """
+    assert msg.sender == empty(address) and block.number == self.upgrade_height, "SYSTEM_ONLY"
+    self.upgraded = block.number << 1 | convert(done, uint256)
+    self._clear_upgrade()
+
+
+@internal
+def _clear_upgrade():
+    self.upgrade_height = 0
+    for target: uint256 in range(8):
+        self.upgrade_codes[target] = empty(bytes32)
+
+
 # ---------------------------------------------------------------- for readers
+
+
+@external
+@view
+def upgrade() -> (uint256, bytes32[8], uint256, bool):
+    """
+    @return The height of the replacement to come (0: none), its codes by target; the last one's height, and whether
+            it was made.
+    """
+    return self.upgrade_height, self.upgrade_codes, self.upgraded >> 1, self.upgraded & 1 != 0
 
 
 @external

@@ -5,7 +5,7 @@ module takes a second: import it where something is executed.
 """
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -19,14 +19,13 @@ from eth.vm.forks.cancun.state import CancunState
 from eth.vm.forks.cancun.transaction_context import CancunTransactionContext
 from eth.vm.interrupt import EVMMissingData
 from eth.vm.message import Message
-from eth_hash.auto import keccak
 from eth_typing import Address as EvmAddress
 from eth_typing import BlockNumber, Hash32
 from trie.exceptions import MissingTrieNode
 
 from ledger.contract.abi import decode_revert
 from ledger.contract.accounts import Accounts
-from ledger.contract.artefacts import load_artefacts
+from ledger.contract.artefacts import load_codes
 from ledger.contract.interpreter import OPCODES, interpret, take_apart
 from ledger.contract.nodes import NodeOverlay
 from ledger.contract.recursion import restore_recursion_limit
@@ -86,6 +85,36 @@ class Machine:
         self._state.set_nonce(EvmAddress(address), 1)
         self._state.set_code(EvmAddress(address), code)
 
+    def replace(self, codes: Mapping[Address, bytes], calls: Sequence[tuple[Address, bytes]], gas: int) -> bool:
+        """Put other code where contracts are and call it as the system; all of it, or, if a call fails, nothing.
+
+        Raises:
+            StorageError: a node that the root commits to is missing.
+        """
+        state = self._state
+        with _missing_is_ours():
+            before = state.snapshot()
+            for address, code in codes.items():
+                state.set_code(EvmAddress(address), code)
+            done = all(self._apply(ZERO_ADDRESS, EvmAddress(to), data, gas).is_success for to, data in calls)
+            if done:
+                state.commit(before)
+            else:
+                state.revert(before)
+            state.lock_changes()
+            state.clear_transient_storage()
+        return done
+
+    def code(self, address: Address) -> bytes:
+        """Return the code at an address."""
+        with _missing_is_ours():
+            return self._state.get_code(EvmAddress(address))
+
+    def code_hash(self, address: Address) -> bytes:
+        """keccak256 of the code at an address."""
+        with _missing_is_ours():
+            return bytes(self._state.get_code_hash(EvmAddress(address)))
+
     def call(self, sender: Address, target: Address, data: bytes, gas: int, *, is_static: bool = False) -> Outcome:
         """Call a contract; what it changes is locked in, as at the end of every transaction.
 
@@ -94,11 +123,7 @@ class Machine:
         """
         state, to, origin = self._state, EvmAddress(target), EvmAddress(sender)
         with _missing_is_ours():
-            code = state.get_code(to)
-            message = Message(gas=gas, to=to, sender=origin, value=0, data=data, code=code, is_static=is_static)
-            state.mark_address_warm(origin)  # EIP-2929
-            state.mark_address_warm(to)
-            done = _Computation.apply_message(state, message, CancunTransactionContext(gas_price=0, origin=origin))
+            done = self._apply(origin, to, data, gas, is_static=is_static)
             state.lock_changes()
             state.clear_transient_storage()
         used = done.get_gas_used()
@@ -114,6 +139,16 @@ class Machine:
                 for address, topics, data in done.get_log_entries()
             ),
         )
+
+    def _apply(
+        self, origin: EvmAddress, to: EvmAddress, data: bytes, gas: int, *, is_static: bool = False
+    ) -> ComputationAPI:
+        state = self._state
+        code = state.get_code(to)
+        message = Message(gas=gas, to=to, sender=origin, value=0, data=data, code=code, is_static=is_static)
+        state.mark_address_warm(origin)  # EIP-2929
+        state.mark_address_warm(to)
+        return _Computation.apply_message(state, message, CancunTransactionContext(gas_price=0, origin=origin))
 
     def slot(self, address: Address, slot: int) -> int:
         """Read one word of a contract's storage."""
@@ -143,7 +178,7 @@ def _reason_of(error: Exception, output: bytes) -> str:
     return "OUT_OF_GAS" if isinstance(error, OutOfGas) else "MACHINE_ERROR"
 
 
-_CODES = {keccak(artefact.runtime): artefact.runtime for artefact in load_artefacts().values()}
+_CODES = {code_hash: artefact.runtime for code_hash, artefact in load_codes().items()}
 
 
 class _Computation(CancunComputation):

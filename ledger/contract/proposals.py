@@ -4,8 +4,8 @@ import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ledger.contract.abi import decode_call, encode_call, selector
-from ledger.contract.artefacts import ADDRESSES, Function, load_artefacts
+from ledger.contract.abi import decode_call, encode_call, find_function, selector
+from ledger.contract.artefacts import ADDRESSES, Function
 from ledger.errors import InvalidError
 
 CALL_BYTES_MAX = 2048
@@ -20,6 +20,8 @@ GOVERNED: Mapping[str, tuple[str, ...]] = {
     "members.set_supply": ("index", "classes", "anchors"),
     "members.set_vote_key": ("index", "vote_key"),
     "members.set_committee_companies_min": ("minimum",),
+    "governance.schedule_code": ("height", "targets", "codes"),
+    "governance.cancel_code": (),
 }
 """Every function that a proposal may call, and what its arguments are called."""
 
@@ -63,9 +65,5 @@ def decode_proposal(target: int, data: bytes) -> ProposedCall:
 
 @functools.cache
 def _functions() -> Mapping[str, Function]:
-    return {
-        f"{function.contract}.{function.name}": function
-        for artefact in load_artefacts().values()
-        for function in artefact.functions
-        if f"{function.contract}.{function.name}" in GOVERNED
-    }
+    found = {method: find_function(method) for method in GOVERNED}
+    return {method: function for method, function in found.items() if function is not None}

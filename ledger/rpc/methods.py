@@ -82,9 +82,10 @@ class Methods:
         return None if place is None else self._load(place.height).as_receipt(place.index, self._contracts)
 
     def code(self, address: object, block: object = "latest") -> str:
-        """Code at an address: what genesis put there."""
-        self._header(block)
-        return data(self._contracts.code(read_address(address, "address")))
+        """Code at an address after a block."""
+        header = self._header(block)
+        self._check_kept(header)
+        return data(self._contracts.code(header, read_address(address, "address")))
 
     def nothing_of(self, address: object, block: object = "latest") -> str:
         """Balance or nonce of an address: there is no money, and transactions are not numbered."""
@@ -96,12 +97,9 @@ class Methods:
         """Call a contract on the state after a block."""
         sender, target, calldata = _read_message(read_object(message, "call"))
         header = self._header(block)
-        if target is None or not self._contracts.code(target):
+        self._check_kept(header)
+        if target is None or not self._contracts.code(header, target):
             return "0x"
-        kept_from = self._reader.states_from()
-        if header.height < kept_from:
-            told = f"the state of block {header.height} was removed; states are kept from block {kept_from} on"
-            raise RefusedError(SERVER_ERROR, told)
         done = self._contracts.static_call(header, sender, target, calldata)
         if done.ok:
             return data(done.output)
@@ -109,6 +107,12 @@ class Methods:
         if failure is not None:
             raise RefusedError(SERVER_ERROR, failure)
         raise RefusedError(REVERTED, f"execution reverted: {done.reason}", data(done.output))
+
+    def _check_kept(self, header: Header) -> None:
+        kept_from = self._reader.states_from()
+        if header.height < kept_from:
+            told = f"the state of block {header.height} was removed; states are kept from block {kept_from} on"
+            raise RefusedError(SERVER_ERROR, told)
 
     def logs(self, wanted: object) -> Sequence[Json]:
         """Events of some blocks that pass a filter, in order."""

@@ -73,8 +73,8 @@ class Contracts(Protocol):
     def evm_chain_id(self) -> int:
         """What CHAINID answers."""
 
-    def code(self, address: Address) -> bytes:
-        """Code at an address; empty where no contract is."""
+    def code(self, header: Header, address: Address) -> bytes:
+        """Code at an address after a block; empty where no contract is."""
 
     def address_of(self, key: PublicKey) -> Address:
         """Name of a key inside the contracts."""

@@ -42,7 +42,7 @@ LAYOUT = {
         "validator_count": 19,
         "supplied": 20,
     },
-    "governance": {"proposals": 0, "proposal_count": 1},
+    "governance": {"proposals": 0, "proposal_count": 1, "upgrade_height": 2, "upgrade_codes": 3, "upgraded": 11},
     "queries": {"genesis_hash": 0, "queries": 1, "used": 2},
     "registries": {
         "models": 0,

@@ -262,7 +262,7 @@ def test_a_missing_node_is_this_machines_fault(world: World):
 
 def test_the_set_of_validators_is_asked_for_once(world: World, monkeypatch: pytest.MonkeyPatch):
     world.run(world.register_tx(world.request(Q)))
-    monkeypatch.setattr("ledger.contract.evm._view", None)
+    monkeypatch.setattr(world.host, "_view", None)
     done = world.host.execute(world.root, Height(9), Millis(START), [])
     assert done.validators == world.genesis.validators()
 
