@@ -1,6 +1,8 @@
 """A daemon and its own disk: one flipped byte is found and stops it, a second process is refused, SIGTERM is an end."""
 
+import asyncio
 import json
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -14,8 +16,10 @@ import pytest
 
 from ledger.store import SqliteStore
 from mpcnode.config.node import load_node
+from mpcnode.devnet import processes
+from mpcnode.devnet.control import report
 from mpcnode.errors import Exit
-from tests.support.devnet import NAMES, Devnet, cli, copy_node
+from tests.support.devnet import NAMES, Devnet, cli, copy_node, wait_for
 
 pytestmark = [pytest.mark.network, pytest.mark.timeout(240)]
 
@@ -144,3 +148,56 @@ def refuses(config: Path, height: int, said: str = "") -> None:
 
 def test_a_mended_replica_verifies(victim: Path) -> None:
     assert json.loads(cli("ledger", "verify", "--config", str(victim), "--json").stdout)["ok"] is True
+
+
+@contextmanager
+def small_disk(directory: Path, size: int) -> Iterator[None]:
+    """Put a file system of so many bytes, with what is in a directory, in its place; its content stays afterwards."""
+    aside = directory.with_name(f"{directory.name}-aside")
+    directory.rename(aside)
+    directory.mkdir(mode=0o700)
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size},mode=0700", "tmpfs", str(directory)]
+    mounted = subprocess.run(mount, capture_output=True, text=True, check=False).returncode == 0
+    try:
+        if not mounted:
+            pytest.skip("only root may mount a small disk")
+        shutil.copytree(aside, directory, dirs_exist_ok=True, symlinks=True)
+        shutil.rmtree(aside)
+        yield
+        shutil.copytree(directory, aside)
+    finally:
+        if mounted:
+            subprocess.run(["umount", "--lazy", str(directory)], check=True)
+        directory.rmdir()
+        aside.rename(directory)
+
+
+def test_a_full_disk_ends_the_daemon_with_a_code_of_its_own_and_loses_nothing(stopped: Stopped) -> None:
+    net, place = stopped.net, stopped.net.layout.node(VICTIM)
+    node, subjects = load_node(place.config), net.truth().subjects()
+    with small_disk(node.data_dir, 64_000_000):
+        net.up()
+        ballast = node.data_dir / "ballast"
+        with ballast.open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, shutil.disk_usage(node.data_dir).free - 300_000)
+        told = -1
+        for subject in subjects[:40]:
+            if net.children[VICTIM].poll() is not None:
+                break
+            net.ask(subject)
+            daemons = asyncio.run(report(net.layout))
+            told = max([told, *(each.status.height for each in daemons if each.name == VICTIM and each.status)])
+        wait_for(lambda: net.children[VICTIM].poll() is not None, "the daemon to end")
+        assert net.children[VICTIM].poll() == Exit.DISK_FULL
+        last = processes.last_log_lines(place, 1)[0]
+        assert last.startswith("mpcnode: DISK_FULL: ")
+        assert "full" in last
+        ballast.unlink()
+        head = json.loads(cli("ledger", "head", "--config", str(place.config), "--json").stdout)["head"]
+        assert head["height"] >= told >= 0
+        assert json.loads(cli("ledger", "verify", "--config", str(place.config), "--json").stdout)["ok"] is True
+        net.start(VICTIM)
+        net.wait_ready()
+        net.ask(subjects[0], wait_audit=True)
+        net.equal_heads()
+        net.down()
