@@ -35,6 +35,7 @@ WORDS = {
     "ledger/vote/1": 6,
     "ledger/proposal/1": 6,
     "ledger/tx/1": 3,
+    "ledger/rejoin/1": 6,
     "mpcnode/tls/1": 3,
     "mpcnode/request/1": 15,
     "mpcnode/shares/1": 7,
