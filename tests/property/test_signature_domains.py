@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from ledger.encoding import WORD_BYTES, encode_header, proposal_statement, transaction_statement, vote_statement
+from ledger.replica.rejoining import Rejoin
 from ledger.types import (
     BlockHash,
     ChainId,
@@ -15,6 +16,7 @@ from ledger.types import (
     Header,
     Height,
     Millis,
+    ReplicaId,
     Signature,
     Transaction,
     View,
@@ -64,6 +66,9 @@ STATEMENTS: dict[str, bytes] = {
     "ledger/vote/1": vote_statement(CHAIN, VoteKind.NULLIFY, Height(1), View(1), BlockHash(ZERO)),
     "ledger/proposal/1": proposal_statement(CHAIN, Height(1), View(1), BlockHash(ZERO), View(0)),
     "ledger/tx/1": transaction_statement(TRANSACTION),
+    "ledger/rejoin/1": Rejoin(
+        chain=CHAIN, replica=ReplicaId(0), vote_key=KEY.public, sign_from=Height(1), expires_ms=Millis(0)
+    ).statement(),
     "mpcnode/tls/1": certificate_statement(ZERO),
     "mpcnode/request/1": encode_request(REQUEST),
     "mpcnode/shares/1": encode_shares_statement(SHARES),
