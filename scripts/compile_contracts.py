@@ -28,8 +28,8 @@ def find_compiler() -> Path:
     compiler = COMPILER_HOME / "bin" / "vyper"
     if not compiler.exists():
         venv.create(COMPILER_HOME, with_pip=True)
-        install = [str(COMPILER_HOME / "bin" / "pip"), "install", "--quiet", f"vyper=={VYPER_VERSION}"]
-        subprocess.run(install, check=True)
+        pip = [str(COMPILER_HOME / "bin" / "pip"), "install", "--quiet", "--only-binary", ":all:"]
+        subprocess.run([*pip, "--require-hashes", "-r", str(COMPILER_LOCK)], check=True)
     version = subprocess.run([compiler, "--version"], check=True, capture_output=True, text=True).stdout
     if version.split("+")[0].strip() != VYPER_VERSION:
         raise SystemExit(f"expected Vyper {VYPER_VERSION} in {COMPILER_HOME}, got {version.strip()}")

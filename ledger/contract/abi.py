@@ -27,6 +27,17 @@ ARGUMENTS: Mapping[str, tuple[str, ...]] = {
     "queries.expire": ("bytes32", "uint256"),
     "governance.propose": ("uint8", "bytes", "uint64"),
     "governance.vote": ("uint64", "bool", "uint8", "bytes"),
+    "registries.approve_model": ("bytes32", "bool"),
+    "registries.rotate_audit_key": ("uint32", "bytes32"),
+    "registries.commit_oprf": ("uint8", "uint32", "bytes32"),
+    "registries.reveal_oprf": ("uint8", "uint32", "bytes32", "bytes32", "bytes"),
+    "registries.retire_oprf": ("uint32",),
+    "records.report_usage": ("uint32", "uint8[]", "uint64[]"),
+    "records.mark": ("bytes32", "uint64"),
+    "records.record_access": ("bytes32", "bytes32[]", "bytes"),
+    "records.open_dispute": ("bytes32", "uint8", "bytes32", "bytes"),
+    "records.answer_dispute": ("uint64", "bytes32", "bytes"),
+    "records.close_dispute": ("uint64", "uint8", "bytes32", "bytes"),
 }
 """Types of the arguments of every method that a transaction may call."""
 

@@ -18,6 +18,7 @@ ADDRESSES: Mapping[str, Address] = {
     "queries": Address((0x101).to_bytes(20, "big")),
     "registries": Address((0x102).to_bytes(20, "big")),
     "governance": Address((0x103).to_bytes(20, "big")),
+    "records": Address((0x104).to_bytes(20, "big")),
 }
 
 TRANSACTION_INPUTS = ("address[]", "bytes", "bytes")

@@ -10,6 +10,13 @@ from ledger.types import Genesis
 
 Call = tuple[Function, tuple[object, ...]]
 
+ISOLATION = (8, 700, 2)
+"""What models that are published later must keep to: a supplier alone chooses among at most 8 output classes and has at
+most 700 permille of the range of points, and there are 2 more suppliers than the minimum."""
+
+_NOT_STATED = (0, 0)
+"""Isolation figures of the models that the consortium document lists: companies that sign it have seen the models."""
+
 
 def genesis_calls(genesis: Genesis) -> Iterator[Call]:
     """Yield the calls of the system sender at height 0.
@@ -18,6 +25,7 @@ def genesis_calls(genesis: Genesis) -> Iterator[Call]:
         InvalidError: a purpose is no text of 1 to 32 ASCII characters.
     """
     yield _call("queries.set_chain", genesis.chain)
+    yield _call("records.set_chain", genesis.chain)
     yield _call("members.set_up", len(genesis.companies), genesis.committee_companies_min)
     for member in genesis.members:
         yield _call(
@@ -31,9 +39,11 @@ def genesis_calls(genesis: Genesis) -> Iterator[Call]:
         )
     epoch = genesis.epoch
     yield _call("registries.set_epoch", epoch.epoch, epoch.audit_key, epoch.archive_key)
+    yield _call("registries.set_isolation", *ISOLATION)
     for model in genesis.models:
         purposes = tuple(_purpose(purpose) for purpose in model.purposes)
-        yield _call("registries.add_model", model.model, model.classes, model.minimum, model.mode, purposes)
+        values = (model.model, model.classes, model.minimum, model.mode, purposes, *_NOT_STATED)
+        yield _call("registries.publish_model", *values)
     for inquirer in genesis.inquirers:
         yield _call("registries.add_inquirer", address_of(inquirer.key), inquirer.company, inquirer.quota_per_day)
 

@@ -39,7 +39,7 @@ event CodeCancelled:
 MEMBERS: constant(address) = 0x0000000000000000000000000000000000000100
 # The first contract's address; target n is n further.
 FIRST: constant(uint160) = 256
-TARGETS: constant(uint256) = 4
+TARGETS: constant(uint256) = 5
 OPEN: constant(uint256) = 1
 APPROVED: constant(uint256) = 2
 REJECTED: constant(uint256) = 3

@@ -362,13 +362,13 @@ def _mpc_index(who: address) -> uint256:
 @external
 @view
 def plan(
-    sender: address, classes: uint256, query: bytes32, order: DynArray[uint256, MEMBERS_MAX]
+    sender: address, classes: uint256, approved: uint256, query: bytes32, order: DynArray[uint256, MEMBERS_MAX]
 ) -> (uint256, uint256, uint256):
     """
-    @notice What a registration needs.
+    @notice What a registration needs, if those participants approved the model.
     @return The sender's seat, the panel, the committee of attempt 1 (see `_committee`).
     """
-    panel: uint256 = self._suppliers(classes)
+    panel: uint256 = self._suppliers(classes) & approved
     return self.words[sender], panel, self._committee(query, 1, self.by_role[ROLE_MPC], panel, order)
 
 
@@ -574,7 +574,7 @@ def role(role: uint256) -> uint256:
 @view
 def suppliers(classes: uint256) -> uint256:
     """
-    @return The panel of a model that needs these classes.
+    @return Active participants with one of these classes.
     """
     return self._suppliers(classes)
 

@@ -12,14 +12,14 @@ interface Members:
     def seat(who: address) -> uint256: view
     def seats(sender: address, signers: DynArray[address, 8]) -> uint256: view
     def plan(
-        sender: address, classes: uint256, query: bytes32, order: DynArray[uint256, 128]
+        sender: address, classes: uint256, approved: uint256, query: bytes32, order: DynArray[uint256, 128]
     ) -> (uint256, uint256, uint256): view
     def next_committee(
         query: bytes32, attempt: uint256, panel: uint256, excluded: uint256, order: DynArray[uint256, 128]
     ) -> (uint256, uint256): view
 
 interface Registries:
-    def admit(who: address, model: bytes32, purpose: bytes32) -> (uint256, uint256, uint256): view
+    def admit(who: address, model: bytes32, purpose: bytes32) -> (uint256, uint256, uint256, uint256): view
     def model_at(index: uint256) -> bytes32: view
     def inquirer_at(index: uint256) -> address: view
 
@@ -128,6 +128,7 @@ ROLE_OPERATOR: constant(uint256) = 1 << 16
 ROLE_PARTICIPANT: constant(uint256) = 4 << 16
 ROLE_SUPERVISOR: constant(uint256) = 8 << 16
 ACTIVE: constant(uint256) = 1 << 24
+MODEL_RETIRED: constant(uint256) = 1 << 225
 
 MASK_128: constant(uint256) = 2**128 - 1
 MASK_64: constant(uint256) = 2**64 - 1
@@ -194,7 +195,8 @@ def register(signers: DynArray[address, 8], statements: Bytes[4096], args: Bytes
     inquirer: uint256 = 0
     model: uint256 = 0
     epoch: uint256 = 0
-    inquirer, model, epoch = staticcall Registries(REGISTRIES).admit(
+    approved: uint256 = 0
+    inquirer, model, epoch, approved = staticcall Registries(REGISTRIES).admit(
         signers[0], request[3], request[5], skip_contract_check=True
     )
     supervisor_copy: Bytes[1024] = b""
@@ -205,11 +207,12 @@ def register(signers: DynArray[address, 8], statements: Bytes[4096], args: Bytes
     panel: uint256 = 0
     committee: uint256 = 0
     seat, panel, committee = staticcall Members(MEMBERS).plan(
-        msg.sender, model & MASK_128, query, order, skip_contract_check=True
+        msg.sender, model & MASK_128, approved, query, order, skip_contract_check=True
     )
     assert seat & ROLE_OPERATOR != 0 and seat & ACTIVE != 0, "OPERATOR_ONLY"
     assert inquirer & 1 != 0, "UNKNOWN_INQUIRER"
     assert model != 0, "UNKNOWN_MODEL"
+    assert model & MODEL_RETIRED == 0, "MODEL_RETIRED"
     assert epoch & 1 != 0, "PURPOSE_NOT_ALLOWED"
     assert self.queries[query].head == 0, "QUERY_EXISTS"
     contribute_by: uint256 = convert(request[7], uint256)
@@ -674,6 +677,25 @@ def _unpack(committee: uint256, size: uint256) -> DynArray[uint8, 8]:
         found.append(convert(rest & 255, uint8))
         rest = rest >> 8
     return found
+
+
+# ---------------------------------------------------------------- for the other contracts
+
+
+@external
+@view
+def parties(query: bytes32) -> (uint256, uint256, uint256):
+    """
+    @return State (0: unknown), the members of panel and present committee, inquirer's index | its company << 32.
+    """
+    head: uint256 = self.queries[query].head
+    stored: uint256 = self.queries[query].committee
+    members: uint256 = self.queries[query].panel & MASK_128
+    rest: uint256 = stored
+    for i: uint256 in range((head >> 40) & 255, bound=8):
+        members |= 1 << (rest & 255)
+        rest = rest >> 8
+    return head & 255, members, ((stored >> 208) & MASK_32) | ((head >> 48) & 255) << 32
 
 
 # ---------------------------------------------------------------- for readers

@@ -1,5 +1,6 @@
 """Companies that decide: a world whose members propose and vote, and a small one to try thresholds in."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ledger.contract import encode_args
@@ -8,6 +9,8 @@ from ledger.types import Genesis, Receipt
 from tests.support.contracts import MPC, OPERATOR, PARTICIPANT, SUPERVISOR, World, consortium, member
 
 DAY_MS = 86_400_000
+DELEGATES = (0, 1, 2, 3, 4, 5, 7, 8, 9)
+"""One member for each of the nine companies of `standard`."""
 STATES = ("none", "open", "approved", "rejected")
 
 
@@ -57,7 +60,7 @@ class Council:
         state, _, _, company, yes, no, _ = self.world.view("governance.proposal", number)
         return Proposal(state=STATES[state], company=company, yes=yes, no=no)
 
-    def decide(self, voters: list[int], method: str, *values: object) -> Receipt:
+    def decide(self, voters: Sequence[int], method: str, *values: object) -> Receipt:
         """Propose, and have voters agree until it is decided; return the last receipt."""
         receipt = self.propose(voters[0], method, *values)
         number = len(self._calls) - 1

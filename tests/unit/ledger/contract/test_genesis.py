@@ -32,8 +32,10 @@ LOADERS = {
     "queries.set_chain": (bytes(32),),
     "members.set_up": (3, 3),
     "members.add": (b"\x09" * 20, 0, 1, 0, 0, bytes(32)),
-    "registries.set_epoch": (8, bytes(32), bytes(32)),
-    "registries.add_model": (b"\x09" * 32, 1, 1, 1, ()),
+    "records.set_chain": (bytes(32),),
+    "registries.set_epoch": (8, b"\x01" * 32, b"\x02" * 32),
+    "registries.set_isolation": (8, 700, 2),
+    "registries.publish_model": (b"\x09" * 32, 1, 1, 1, (), 0, 0),
     "registries.add_inquirer": (b"\x09" * 20, 0, 1),
 }
 
@@ -115,6 +117,10 @@ BROKEN = {
         standard(), inquirers=(InquirerRecord(key=key("i"), company=0, quota_per_day=1 << 32),)
     ),
     "EPOCH": dataclasses.replace(standard(), epoch=dataclasses.replace(standard().epoch, epoch=1 << 32)),
+    "EPOCH zero": dataclasses.replace(standard(), epoch=dataclasses.replace(standard().epoch, epoch=0)),
+    "EPOCH one key": dataclasses.replace(
+        standard(), epoch=dataclasses.replace(standard().epoch, audit_key=key("archive"))
+    ),
 }
 
 
@@ -187,11 +193,17 @@ def test_validators(world: World):
 
 
 def test_models_and_their_purposes(world: World):
-    known, index, classes, minimum, mode, purposes = world.view("registries.model", model_hash("after"))
-    assert (known, index, classes, minimum, mode) == (True, 1, 0b011, 2, 2)
-    assert purposes == tuple(text.encode().ljust(32, b"\0") for text in ("credit", "review"))
-    assert world.view("registries.model", b"\x09" * 32) == (False, 0, 0, 0, 0, ())
+    purposes = tuple(text.encode().ljust(32, b"\0") for text in ("credit", "review"))
+    founders = bitmap([6, 7, 8, 9])
+    assert world.view("registries.model", model_hash("after")) == (
+        *(True, 1, 0b011, 2, 2, purposes),
+        *(False, founders, 0, 0),
+    )
+    assert world.view("registries.model", b"\x09" * 32) == (False, 0, 0, 0, 0, (), False, 0, 0, 0)
     assert world.view("registries.model_at", 1) == (model_hash("after"),)
+    assert world.view("registries.model_count") == (3,)
+    assert world.view("registries.panel", model_hash("after")) == (bitmap([6, 7, 8]),)
+    assert world.view("registries.isolation") == (8, 700, 2)
 
 
 def test_inquirers_and_epoch(world: World):
@@ -199,3 +211,5 @@ def test_inquirers_and_epoch(world: World):
     assert world.view("registries.inquirer", b"\x09" * 20) == (0, False, 0)
     assert world.view("registries.inquirer_at", 0) == (address_of(key("inquirer")),)
     assert world.view("registries.epoch") == (7, key("audit"), key("archive"))
+    assert world.view("registries.epoch_at", 7) == (key("audit"), key("archive"), 0)
+    assert world.view("registries.epoch_at", 6) == (bytes(32), bytes(32), 0)

@@ -95,7 +95,7 @@ def test_a_proposal_closes_within_ninety_days(council: Council, closes_in: int):
 
 
 def test_a_proposal_calls_a_contract(council: Council):
-    assert reason_of(council.propose_call(0, 4, b"call")) == "TARGET"
+    assert reason_of(council.propose_call(0, 5, b"call")) == "TARGET"
     assert reason_of(council.propose_call(0, 0, b"abc")) == "CALL"
     assert not council.propose_call(0, 0, bytes(CALL_BYTES_MAX + 1)).ok
 
@@ -213,7 +213,7 @@ def test_a_call_is_read_back_as_it_was_written():
         for broken in (data + b"\0", data[:-1], b"\xff" + data[1:], b""):
             with pytest.raises(InvalidError):
                 decode_proposal(target, broken)
-        for other in {0, 1, 2, 3, 4} - {target}:
+        for other in {0, 1, 2, 3, 4, 5} - {target}:
             with pytest.raises(InvalidError):
                 decode_proposal(other, data)
 
