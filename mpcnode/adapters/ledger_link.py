@@ -7,6 +7,7 @@ event loop's thread.
 import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping
+from typing import cast
 
 import ledger.errors
 from ledger.contract.abi import decode_log, encode_args
@@ -19,7 +20,7 @@ from mpcnode.query.events import Event, event_of
 from mpcnode.query.view import LedgerView, QueryView
 from mpcnode.roles.ports import Call, Clock, RandomBytes
 from mpcnode.sealing.keys import SigningKey
-from mpcnode.types import AuditMode, ModelHash, QueryId
+from mpcnode.types import AuditMode, Bitmap, ModelHash, QueryId
 
 _QUERIES = "queries"
 """The contract whose events the view folds."""
@@ -160,6 +161,11 @@ class LedgerLink:
             RevertedError: as `submit` would.
         """
         _check(call, await self._replica.try_call(self._transaction(call)))
+
+    async def panel(self, model: ModelHash) -> Bitmap:
+        """Return the participants that a model asks at the own head; none for an unknown model."""
+        (found,) = await self._replica.view("registries.panel", model)
+        return Bitmap(cast("int", found))
 
     async def receipt(self, query: QueryId) -> bytes:
         """Build the receipt file of a query's transactions so far.

@@ -43,7 +43,7 @@ class Question:
     """Reference of the subject's consent; only a salted hash of it leaves."""
     contribute_by: Millis
     deadline: Millis
-    active: Bitmap = EVERYBODY
+    panel: Bitmap = EVERYBODY
     """Members that take part now; of those that do not, none is asked."""
 
 
@@ -75,7 +75,7 @@ def prepare(
     identifier = normalise(question.subject)
     pseudonym = make_pseudonym(subject_key, identifier)
     query, nonce = QueryId(random(QUERY_ID_BYTES)), random(NONCE_BYTES)
-    panel = Bitmap(panel_of(consortium.members, question.model.classes) & question.active)
+    panel = Bitmap(panel_of(consortium.members, question.model.classes) & question.panel)
     token = SubjectToken(
         query=query, inquirer=key.public, epoch=consortium.subject_epoch, pseudonym=pseudonym, nonce=nonce
     )

@@ -17,11 +17,11 @@ from mpcnode.config.models import load_model
 from mpcnode.config.profile import Profile, load_profile
 from mpcnode.errors import CallerError, ErrorCode, KeyFileError, RequestError
 from mpcnode.query.view import QueryView
-from mpcnode.rpc.inquiry import FOLLOW, GET_ACTIVE, GET_RECEIPT, InquiryChannel, Progress
+from mpcnode.rpc.inquiry import FOLLOW, GET_PANEL, GET_RECEIPT, InquiryChannel, Progress
 from mpcnode.sealing.keyfile import KeyKind
 from mpcnode.sealing.keys import OpeningKey, SigningKey
 from mpcnode.sealing.messages import NONCE_BYTES, SignedCall, sign_call
-from mpcnode.types import AuditMode, QueryId, QueryState, Role, Verdict, members_of
+from mpcnode.types import AuditMode, Bitmap, ModelHash, QueryId, QueryState, Role, Verdict, members_of
 
 CALL_MS = 60_000
 """Life of a signed call."""
@@ -54,7 +54,8 @@ class Inquirer:
         self._channel = channel
         self._files = AnswerFiles(profile.answers_dir)
         self._clock = SystemClock()
-        self._active = EVERYBODY
+        self._panels: dict[ModelHash, Bitmap] = {}
+        """What the operator said last of whom a model asks; who has asked nobody asks all that could be."""
 
     @classmethod
     @asynccontextmanager
@@ -109,9 +110,10 @@ class Inquirer:
         except CallerError as refused:
             if refused.code is not ErrorCode.PANEL_STALE:
                 raise
-            # nothing was registered; the companies have suspended or readmitted somebody
+            # nothing was registered; somebody was suspended or readmitted, or approves the model now or no longer
             self._files.forget(prepared.request.query.hex())
-            self._active = await self._channel.active(self._call(GET_ACTIVE, b""), CALL_MS / 1000)
+            asked = self._model(model).model
+            self._panels[asked] = await self._channel.panel(self._call(GET_PANEL, asked), CALL_MS / 1000)
             prepared = self._prepare(model, subject, purpose, consent)
             await self._register(prepared)
         query, deadline = prepared.request.query, prepared.request.deadline
@@ -134,7 +136,7 @@ class Inquirer:
             consent=consent.encode(),
             contribute_by=Millis(now + self._profile.contribute_by_ms),
             deadline=Millis(now + self._profile.deadline_ms),
-            active=self._active,
+            panel=self._panels.get(listed.model, EVERYBODY),
         )
         prepared = prepare(self._consortium, self._key, self._subject_key, question, random_bytes)
         answer = pending(

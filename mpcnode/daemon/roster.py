@@ -10,8 +10,8 @@ from mpcnode.governance.standing import Names, read_members
 
 _log = structlog.get_logger(__name__)
 
-_DECIDING = frozenset(ADDRESSES.values()) - {ADDRESSES["queries"]}
-"""Contracts whose events may mean that a member stands otherwise; queries change none."""
+_DECIDING = frozenset({ADDRESSES["members"], ADDRESSES["governance"]})
+"""Contracts whose events may mean that a member stands otherwise; governance's may mean other code."""
 
 
 class RosterKeeper:

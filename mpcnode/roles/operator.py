@@ -26,7 +26,7 @@ from mpcnode.query.request import (
 from mpcnode.query.view import QueryView
 from mpcnode.roles.context import RESUMED_MAX, Context, QueryTasks, deliver, until_over
 from mpcnode.roles.ports import Call, Handler
-from mpcnode.types import Bitmap, MemberIndex, QueryId, bitmap, members_of
+from mpcnode.types import Bitmap, MemberIndex, ModelHash, QueryId, members_of
 
 _log = structlog.get_logger(__name__)
 
@@ -66,9 +66,9 @@ class Operator:
         """
         self._context.check_inquirer(inquirer)
 
-    def active(self) -> Bitmap:
-        """Return the members that take part now."""
-        return bitmap(member.index for member in self._context.members.values() if member.active)
+    async def panel(self, model: ModelHash) -> Bitmap:
+        """Return the participants that a model asks now; none if the consortium has no such model."""
+        return await self._context.ledger.panel(model)
 
     async def ask(self, sealed: SealedRequest) -> Height:
         """Register a query.

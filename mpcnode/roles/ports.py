@@ -7,7 +7,7 @@ from typing import Protocol
 
 from ledger.types import Cosignature, Height, Millis
 from mpcnode.query.view import LedgerView, QueryView
-from mpcnode.types import MemberIndex, QueryId, SessionId
+from mpcnode.types import Bitmap, MemberIndex, ModelHash, QueryId, SessionId
 
 Handler = Callable[[MemberIndex, bytes], Awaitable[None]]
 """Takes a verified message of one kind: its sender and its payload."""
@@ -46,6 +46,9 @@ class LedgerPort(Protocol):
             RevertedError: the contract refused it, with the contract's code.
             UnavailableError: it expired before it was included.
         """
+
+    async def panel(self, model: ModelHash) -> Bitmap:
+        """Return the participants that a model asks at the own head; none for an unknown model."""
 
     async def receipt(self, query: QueryId) -> bytes:
         """Build the receipt file of a query's transactions so far."""

@@ -17,17 +17,18 @@ from mpcnode.roles.ports import Clock
 from mpcnode.rpc.statuses import error_of, translated
 from mpcnode.rpc.tls import channel_options, inquiry_channel_credentials
 from mpcnode.sealing.messages import CallWindow, SignedCall, check_call
-from mpcnode.types import AuditMode, Bitmap, EndReason, QueryId, QueryState, Verdict
+from mpcnode.types import AuditMode, Bitmap, EndReason, ModelHash, QueryId, QueryState, Verdict
 from mpcnode.v1 import inquiry_pb2, inquiry_pb2_grpc
 
 FOLLOW = "Follow"
 GET_RECEIPT = "GetReceipt"
-GET_ACTIVE = "GetActive"
+GET_PANEL = "GetPanel"
 
 CALLS_MAX = 10_000
 """Signed calls of each inquirer's last five minutes that the operator remembers, so that none is made twice."""
 
 QUERY_ID_BYTES = 32
+MODEL_HASH_BYTES = 32
 
 _BITMAP_BYTES = 16
 
@@ -47,8 +48,8 @@ class Desk(Protocol):
     async def receipt(self, query: QueryId, inquirer: PublicKey) -> bytes:
         """The receipt of the inquirer's query so far."""
 
-    def active(self) -> Bitmap:
-        """Members that take part now."""
+    async def panel(self, model: ModelHash) -> Bitmap:
+        """Participants that a model asks now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,13 +116,14 @@ class InquiryServicer(inquiry_pb2_grpc.InquiryServiceServicer):
             query, inquirer = self._check_query(request.call, GET_RECEIPT)
             return inquiry_pb2.GetReceiptResponse(receipt=await self._desk.receipt(query, inquirer))
 
-    async def GetActive(  # noqa: N802 - gRPC's name
-        self, request: inquiry_pb2.GetActiveRequest, context: grpc.aio.ServicerContext[Any, Any]
-    ) -> inquiry_pb2.GetActiveResponse:
-        """Tell which members take part now."""
+    async def GetPanel(  # noqa: N802 - gRPC's name
+        self, request: inquiry_pb2.GetPanelRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> inquiry_pb2.GetPanelResponse:
+        """Tell which participants a model asks now."""
         async with translated(context):
-            self._check(request.call, GET_ACTIVE, payload_bytes=0)
-            return inquiry_pb2.GetActiveResponse(active=self._desk.active().to_bytes(_BITMAP_BYTES, "big"))
+            call = self._check(request.call, GET_PANEL, payload_bytes=MODEL_HASH_BYTES)
+            panel = await self._desk.panel(ModelHash(call.payload))
+            return inquiry_pb2.GetPanelResponse(panel=panel.to_bytes(_BITMAP_BYTES, "big"))
 
     def _check_query(self, sent: inquiry_pb2.SignedCall, method: str) -> tuple[QueryId, PublicKey]:
         call = self._check(sent, method, payload_bytes=QUERY_ID_BYTES)
@@ -199,8 +201,8 @@ class InquiryChannel:
         except grpc.aio.AioRpcError as failure:
             raise error_of(failure) from failure
 
-    async def active(self, call: SignedCall, timeout_s: float) -> Bitmap:
-        """Return the members that take part now, in the operator's word.
+    async def panel(self, call: SignedCall, timeout_s: float) -> Bitmap:
+        """Return the participants that a model asks now, in the operator's word.
 
         Raises:
             CallerError: the operator refused the call, with the code.
@@ -208,10 +210,10 @@ class InquiryChannel:
             MalformedMessageError: the answer is no set.
         """
         try:
-            response = await self._stub.GetActive(inquiry_pb2.GetActiveRequest(call=_sent(call)), timeout=timeout_s)
+            response = await self._stub.GetPanel(inquiry_pb2.GetPanelRequest(call=_sent(call)), timeout=timeout_s)
         except grpc.aio.AioRpcError as failure:
             raise error_of(failure) from failure
-        return _active(response)
+        return _panel(response)
 
     async def follow(self, call: SignedCall, timeout_s: float) -> AsyncGenerator[Progress, None]:
         """Yield where a query stands, now and after every change.
@@ -276,11 +278,11 @@ def _progress(response: inquiry_pb2.FollowResponse) -> Progress:
         raise MalformedMessageError(f"progress: expected what the protocol knows, got {error}") from error
 
 
-def _active(response: inquiry_pb2.GetActiveResponse) -> Bitmap:
+def _panel(response: inquiry_pb2.GetPanelResponse) -> Bitmap:
     try:
-        return _bitmap(response.active)
+        return _bitmap(response.panel)
     except ValueError as error:
-        raise MalformedMessageError(f"active: expected a set of members, got {error}") from error
+        raise MalformedMessageError(f"panel: expected a set of members, got {error}") from error
 
 
 def _bitmap(data: bytes) -> Bitmap:

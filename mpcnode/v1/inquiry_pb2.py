@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18mpcnode/v1/inquiry.proto\x12\nmpcnode.v1\"m\n\nAskRequest\x12\x11\n\tstatement\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\x12\x10\n\x08inquirer\x18\x03 \x01(\x0c\x12\x0e\n\x06tokens\x18\x04 \x03(\x0c\x12\x17\n\x0fsupervisor_copy\x18\x05 \x01(\x0c\"\x1d\n\x0b\x41skResponse\x12\x0e\n\x06height\x18\x01 \x01(\x04\"d\n\nSignedCall\x12\x10\n\x08inquirer\x18\x01 \x01(\x0c\x12\r\n\x05nonce\x18\x02 \x01(\x0c\x12\x11\n\texpiry_ms\x18\x03 \x01(\x04\x12\x0f\n\x07payload\x18\x04 \x01(\x0c\x12\x11\n\tsignature\x18\x05 \x01(\x0c\"8\n\x10GetActiveRequest\x12$\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x16.mpcnode.v1.SignedCall\"#\n\x11GetActiveResponse\x12\x0e\n\x06\x61\x63tive\x18\x01 \x01(\x0c\"5\n\rFollowRequest\x12$\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x16.mpcnode.v1.SignedCall\"\xa2\x01\n\x0e\x46ollowResponse\x12\r\n\x05state\x18\x01 \x01(\r\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\r\x12\x0e\n\x06reason\x18\x03 \x01(\r\x12\x0e\n\x06waited\x18\x04 \x01(\x0c\x12\x0c\n\x04mode\x18\x05 \x01(\r\x12\x0f\n\x07verdict\x18\x06 \x01(\r\x12\r\n\x05panel\x18\x07 \x01(\x0c\x12\x11\n\tcommitted\x18\x08 \x01(\x0c\x12\x0f\n\x07refused\x18\t \x01(\x0c\"9\n\x11GetReceiptRequest\x12$\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x16.mpcnode.v1.SignedCall\"%\n\x12GetReceiptResponse\x12\x0f\n\x07receipt\x18\x01 \x01(\x0c\x32\xa2\x02\n\x0eInquiryService\x12\x36\n\x03\x41sk\x12\x16.mpcnode.v1.AskRequest\x1a\x17.mpcnode.v1.AskResponse\x12\x41\n\x06\x46ollow\x12\x19.mpcnode.v1.FollowRequest\x1a\x1a.mpcnode.v1.FollowResponse0\x01\x12H\n\tGetActive\x12\x1c.mpcnode.v1.GetActiveRequest\x1a\x1d.mpcnode.v1.GetActiveResponse\x12K\n\nGetReceipt\x12\x1d.mpcnode.v1.GetReceiptRequest\x1a\x1e.mpcnode.v1.GetReceiptResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18mpcnode/v1/inquiry.proto\x12\nmpcnode.v1\"m\n\nAskRequest\x12\x11\n\tstatement\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\x12\x10\n\x08inquirer\x18\x03 \x01(\x0c\x12\x0e\n\x06tokens\x18\x04 \x03(\x0c\x12\x17\n\x0fsupervisor_copy\x18\x05 \x01(\x0c\"\x1d\n\x0b\x41skResponse\x12\x0e\n\x06height\x18\x01 \x01(\x04\"d\n\nSignedCall\x12\x10\n\x08inquirer\x18\x01 \x01(\x0c\x12\r\n\x05nonce\x18\x02 \x01(\x0c\x12\x11\n\texpiry_ms\x18\x03 \x01(\x04\x12\x0f\n\x07payload\x18\x04 \x01(\x0c\x12\x11\n\tsignature\x18\x05 \x01(\x0c\"7\n\x0fGetPanelRequest\x12$\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x16.mpcnode.v1.SignedCall\"!\n\x10GetPanelResponse\x12\r\n\x05panel\x18\x01 \x01(\x0c\"5\n\rFollowRequest\x12$\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x16.mpcnode.v1.SignedCall\"\xa2\x01\n\x0e\x46ollowResponse\x12\r\n\x05state\x18\x01 \x01(\r\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\r\x12\x0e\n\x06reason\x18\x03 \x01(\r\x12\x0e\n\x06waited\x18\x04 \x01(\x0c\x12\x0c\n\x04mode\x18\x05 \x01(\r\x12\x0f\n\x07verdict\x18\x06 \x01(\r\x12\r\n\x05panel\x18\x07 \x01(\x0c\x12\x11\n\tcommitted\x18\x08 \x01(\x0c\x12\x0f\n\x07refused\x18\t \x01(\x0c\"9\n\x11GetReceiptRequest\x12$\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x16.mpcnode.v1.SignedCall\"%\n\x12GetReceiptResponse\x12\x0f\n\x07receipt\x18\x01 \x01(\x0c\x32\x9f\x02\n\x0eInquiryService\x12\x36\n\x03\x41sk\x12\x16.mpcnode.v1.AskRequest\x1a\x17.mpcnode.v1.AskResponse\x12\x41\n\x06\x46ollow\x12\x19.mpcnode.v1.FollowRequest\x1a\x1a.mpcnode.v1.FollowResponse0\x01\x12\x45\n\x08GetPanel\x12\x1b.mpcnode.v1.GetPanelRequest\x1a\x1c.mpcnode.v1.GetPanelResponse\x12K\n\nGetReceipt\x12\x1d.mpcnode.v1.GetReceiptRequest\x1a\x1e.mpcnode.v1.GetReceiptResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,18 +37,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ASKRESPONSE']._serialized_end=180
   _globals['_SIGNEDCALL']._serialized_start=182
   _globals['_SIGNEDCALL']._serialized_end=282
-  _globals['_GETACTIVEREQUEST']._serialized_start=284
-  _globals['_GETACTIVEREQUEST']._serialized_end=340
-  _globals['_GETACTIVERESPONSE']._serialized_start=342
-  _globals['_GETACTIVERESPONSE']._serialized_end=377
-  _globals['_FOLLOWREQUEST']._serialized_start=379
-  _globals['_FOLLOWREQUEST']._serialized_end=432
-  _globals['_FOLLOWRESPONSE']._serialized_start=435
-  _globals['_FOLLOWRESPONSE']._serialized_end=597
-  _globals['_GETRECEIPTREQUEST']._serialized_start=599
-  _globals['_GETRECEIPTREQUEST']._serialized_end=656
-  _globals['_GETRECEIPTRESPONSE']._serialized_start=658
-  _globals['_GETRECEIPTRESPONSE']._serialized_end=695
-  _globals['_INQUIRYSERVICE']._serialized_start=698
-  _globals['_INQUIRYSERVICE']._serialized_end=988
+  _globals['_GETPANELREQUEST']._serialized_start=284
+  _globals['_GETPANELREQUEST']._serialized_end=339
+  _globals['_GETPANELRESPONSE']._serialized_start=341
+  _globals['_GETPANELRESPONSE']._serialized_end=374
+  _globals['_FOLLOWREQUEST']._serialized_start=376
+  _globals['_FOLLOWREQUEST']._serialized_end=429
+  _globals['_FOLLOWRESPONSE']._serialized_start=432
+  _globals['_FOLLOWRESPONSE']._serialized_end=594
+  _globals['_GETRECEIPTREQUEST']._serialized_start=596
+  _globals['_GETRECEIPTREQUEST']._serialized_end=653
+  _globals['_GETRECEIPTRESPONSE']._serialized_start=655
+  _globals['_GETRECEIPTRESPONSE']._serialized_end=692
+  _globals['_INQUIRYSERVICE']._serialized_start=695
+  _globals['_INQUIRYSERVICE']._serialized_end=982
 # @@protoc_insertion_point(module_scope)

@@ -95,7 +95,7 @@ class SignedCall(_message.Message):
     expiry_ms: _builtins.int
     """At most five minutes ahead."""
     payload: _builtins.bytes
-    """What the method is about; the query id for Follow and GetReceipt, empty for GetActive."""
+    """What the method is about; the query id for Follow and GetReceipt, the model's hash for GetPanel."""
     signature: _builtins.bytes
     def __init__(
         self,
@@ -115,13 +115,13 @@ class SignedCall(_message.Message):
 Global___SignedCall: _TypeAlias = SignedCall  # noqa: Y015
 
 @_typing.final
-class GetActiveRequest(_message.Message):
+class GetPanelRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     CALL_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def call(self) -> Global___SignedCall:
-        """Its payload is empty."""
+        """Its payload is the model's hash."""
 
     def __init__(
         self,
@@ -134,27 +134,27 @@ class GetActiveRequest(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___GetActiveRequest: _TypeAlias = GetActiveRequest  # noqa: Y015
+Global___GetPanelRequest: _TypeAlias = GetPanelRequest  # noqa: Y015
 
 @_typing.final
-class GetActiveResponse(_message.Message):
+class GetPanelResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
-    ACTIVE_FIELD_NUMBER: _builtins.int
-    active: _builtins.bytes
-    """Bitmap of the active members, 16 bytes big-endian. Only the contract's word counts: it takes no other panel."""
+    PANEL_FIELD_NUMBER: _builtins.int
+    panel: _builtins.bytes
+    """Bitmap of members, 16 bytes big-endian. Only the contract's word counts: it takes no other panel."""
     def __init__(
         self,
         *,
-        active: _builtins.bytes = ...,
+        panel: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["active", b"active"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["panel", b"panel"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___GetActiveResponse: _TypeAlias = GetActiveResponse  # noqa: Y015
+Global___GetPanelResponse: _TypeAlias = GetPanelResponse  # noqa: Y015
 
 @_typing.final
 class FollowRequest(_message.Message):

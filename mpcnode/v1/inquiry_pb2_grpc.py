@@ -45,10 +45,10 @@ class InquiryServiceStub:
                 request_serializer=mpcnode_dot_v1_dot_inquiry__pb2.FollowRequest.SerializeToString,
                 response_deserializer=mpcnode_dot_v1_dot_inquiry__pb2.FollowResponse.FromString,
                 _registered_method=True)
-        self.GetActive = channel.unary_unary(
-                '/mpcnode.v1.InquiryService/GetActive',
-                request_serializer=mpcnode_dot_v1_dot_inquiry__pb2.GetActiveRequest.SerializeToString,
-                response_deserializer=mpcnode_dot_v1_dot_inquiry__pb2.GetActiveResponse.FromString,
+        self.GetPanel = channel.unary_unary(
+                '/mpcnode.v1.InquiryService/GetPanel',
+                request_serializer=mpcnode_dot_v1_dot_inquiry__pb2.GetPanelRequest.SerializeToString,
+                response_deserializer=mpcnode_dot_v1_dot_inquiry__pb2.GetPanelResponse.FromString,
                 _registered_method=True)
         self.GetReceipt = channel.unary_unary(
                 '/mpcnode.v1.InquiryService/GetReceipt',
@@ -75,8 +75,8 @@ class InquiryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def GetActive(self, request, context):
-        """Which members take part now: for an inquirer that was told that its panel is out of date.
+    def GetPanel(self, request, context):
+        """Which participants a model asks now: for an inquirer that was told that its panel is out of date.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -102,10 +102,10 @@ def add_InquiryServiceServicer_to_server(servicer, server):
                     request_deserializer=mpcnode_dot_v1_dot_inquiry__pb2.FollowRequest.FromString,
                     response_serializer=mpcnode_dot_v1_dot_inquiry__pb2.FollowResponse.SerializeToString,
             ),
-            'GetActive': grpc.unary_unary_rpc_method_handler(
-                    servicer.GetActive,
-                    request_deserializer=mpcnode_dot_v1_dot_inquiry__pb2.GetActiveRequest.FromString,
-                    response_serializer=mpcnode_dot_v1_dot_inquiry__pb2.GetActiveResponse.SerializeToString,
+            'GetPanel': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPanel,
+                    request_deserializer=mpcnode_dot_v1_dot_inquiry__pb2.GetPanelRequest.FromString,
+                    response_serializer=mpcnode_dot_v1_dot_inquiry__pb2.GetPanelResponse.SerializeToString,
             ),
             'GetReceipt': grpc.unary_unary_rpc_method_handler(
                     servicer.GetReceipt,
@@ -179,7 +179,7 @@ class InquiryService:
             _registered_method=True)
 
     @staticmethod
-    def GetActive(request,
+    def GetPanel(request,
             target,
             options=(),
             channel_credentials=None,
@@ -192,9 +192,9 @@ class InquiryService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/mpcnode.v1.InquiryService/GetActive',
-            mpcnode_dot_v1_dot_inquiry__pb2.GetActiveRequest.SerializeToString,
-            mpcnode_dot_v1_dot_inquiry__pb2.GetActiveResponse.FromString,
+            '/mpcnode.v1.InquiryService/GetPanel',
+            mpcnode_dot_v1_dot_inquiry__pb2.GetPanelRequest.SerializeToString,
+            mpcnode_dot_v1_dot_inquiry__pb2.GetPanelResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -37,8 +37,8 @@ class InquiryServiceStub:
     """Registers a query. Answers when the registration is final on the ledger; asking again with the same request is harmless."""
     Follow: _grpc.UnaryStreamMultiCallable[_inquiry_pb2.FollowRequest, _inquiry_pb2.FollowResponse]
     """Tells the state of a query now and after every change until it has ended and, where it is audited, been attested."""
-    GetActive: _grpc.UnaryUnaryMultiCallable[_inquiry_pb2.GetActiveRequest, _inquiry_pb2.GetActiveResponse]
-    """Which members take part now: for an inquirer that was told that its panel is out of date."""
+    GetPanel: _grpc.UnaryUnaryMultiCallable[_inquiry_pb2.GetPanelRequest, _inquiry_pb2.GetPanelResponse]
+    """Which participants a model asks now: for an inquirer that was told that its panel is out of date."""
     GetReceipt: _grpc.UnaryUnaryMultiCallable[_inquiry_pb2.GetReceiptRequest, _inquiry_pb2.GetReceiptResponse]
     """The receipt of a query so far: its transactions with everything that proves them."""
 
@@ -51,8 +51,8 @@ class InquiryServiceAsyncStub(InquiryServiceStub):
     """Registers a query. Answers when the registration is final on the ledger; asking again with the same request is harmless."""
     Follow: _aio.UnaryStreamMultiCallable[_inquiry_pb2.FollowRequest, _inquiry_pb2.FollowResponse]  # type: ignore[assignment]
     """Tells the state of a query now and after every change until it has ended and, where it is audited, been attested."""
-    GetActive: _aio.UnaryUnaryMultiCallable[_inquiry_pb2.GetActiveRequest, _inquiry_pb2.GetActiveResponse]  # type: ignore[assignment]
-    """Which members take part now: for an inquirer that was told that its panel is out of date."""
+    GetPanel: _aio.UnaryUnaryMultiCallable[_inquiry_pb2.GetPanelRequest, _inquiry_pb2.GetPanelResponse]  # type: ignore[assignment]
+    """Which participants a model asks now: for an inquirer that was told that its panel is out of date."""
     GetReceipt: _aio.UnaryUnaryMultiCallable[_inquiry_pb2.GetReceiptRequest, _inquiry_pb2.GetReceiptResponse]  # type: ignore[assignment]
     """The receipt of a query so far: its transactions with everything that proves them."""
 
@@ -76,12 +76,12 @@ class InquiryServiceServicer(metaclass=_abc_1.ABCMeta):
         """Tells the state of a query now and after every change until it has ended and, where it is audited, been attested."""
 
     @_abc_1.abstractmethod
-    def GetActive(
+    def GetPanel(
         self,
-        request: _inquiry_pb2.GetActiveRequest,
+        request: _inquiry_pb2.GetPanelRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_inquiry_pb2.GetActiveResponse, _abc.Awaitable[_inquiry_pb2.GetActiveResponse]]:
-        """Which members take part now: for an inquirer that was told that its panel is out of date."""
+    ) -> _typing.Union[_inquiry_pb2.GetPanelResponse, _abc.Awaitable[_inquiry_pb2.GetPanelResponse]]:
+        """Which participants a model asks now: for an inquirer that was told that its panel is out of date."""
 
     @_abc_1.abstractmethod
     def GetReceipt(

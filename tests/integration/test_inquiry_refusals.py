@@ -25,7 +25,7 @@ from mpcnode.errors import (
 )
 from mpcnode.query.request import SealedRequest
 from mpcnode.rpc import inquiry
-from mpcnode.rpc.inquiry import FOLLOW, GET_ACTIVE, GET_RECEIPT, InquiryChannel, InquiryServicer, add_inquiry_service
+from mpcnode.rpc.inquiry import FOLLOW, GET_PANEL, GET_RECEIPT, InquiryChannel, InquiryServicer, add_inquiry_service
 from mpcnode.rpc.tls import INQUIRY_BYTES_MAX, channel_options, inquiry_server_credentials, server_options
 from mpcnode.sealing.keys import SigningKey
 from mpcnode.sealing.messages import CALL_AHEAD_MS_MAX, CLOCK_SKEW_MS, SignedCall, sign_call
@@ -36,6 +36,7 @@ from tests.support.queries import SEALED, folded, registered
 
 LENDER, STRANGER = SigningKey(b"\x11" * 32), SigningKey(b"\x12" * 32)
 QUERY, NOT_MINE = QueryId(b"\x21" * 32), QueryId(b"\x22" * 32)
+MODEL = b"\x23" * 32
 OPERATOR = tls_of("operator")
 
 
@@ -65,7 +66,8 @@ class Desk:
         self._check(query, inquirer)
         return b"receipt"
 
-    def active(self):
+    async def panel(self, model):
+        assert model == MODEL
         return Bitmap(0b1011)
 
     def _check(self, query, inquirer):
@@ -121,9 +123,9 @@ async def receipt(channel, signed):
         return str(error.code)
 
 
-async def active(channel, signed):
+async def panel(channel, signed):
     try:
-        return await channel.active(signed, 20)
+        return await channel.panel(signed, 20)
     except NodeError as error:
         return str(error.code)
 
@@ -134,7 +136,7 @@ def test_the_inquirer_is_answered():
             assert await channel.ask(SEALED, 20) == 7
             assert len(await followed(channel, call())) == 1
             assert await receipt(channel, call(method=GET_RECEIPT)) == b"receipt"
-            assert await active(channel, call(method=GET_ACTIVE, query=b"")) == 0b1011
+            assert await panel(channel, call(method=GET_PANEL, query=MODEL)) == 0b1011
 
     asyncio.run(work())
 
@@ -142,9 +144,9 @@ def test_the_inquirer_is_answered():
 def test_who_takes_part_is_told_to_inquirers_only():
     async def work():
         async with Place().open() as channel:
-            assert await active(channel, call(STRANGER, GET_ACTIVE, b"")) == "UNKNOWN_INQUIRER"
-            assert await active(channel, call(method=GET_ACTIVE)) == "MALFORMED_MESSAGE"
-            assert await active(channel, call(method=FOLLOW, query=b"")) == "WRONG_SIGNATURE"
+            assert await panel(channel, call(STRANGER, GET_PANEL, MODEL)) == "UNKNOWN_INQUIRER"
+            assert await panel(channel, call(method=GET_PANEL, query=MODEL[1:])) == "MALFORMED_MESSAGE"
+            assert await panel(channel, call(method=FOLLOW, query=MODEL)) == "WRONG_SIGNATURE"
 
     asyncio.run(work())
 
@@ -292,7 +294,7 @@ def test_malformed_bytes_get_a_status_and_the_next_call_an_answer():
         place = Place()
         async with place.open() as channel, place.raw() as raw:
             place.desk.error = RequestError("empty")
-            names = ("Ask", "GetReceipt", "GetActive", "Follow", "Nothing")
+            names = ("Ask", "GetReceipt", "GetPanel", "Follow", "Nothing")
             said = [await tried(raw, name, data) for name in names for data in (*GARBAGE, b"")]
             place.desk.error = None
             assert await channel.ask(SEALED, 20) == 7
@@ -334,8 +336,8 @@ EVIL_STATES: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("data", [b"", bytes(15), bytes(17)])
 def test_a_client_takes_no_set_of_another_width(data):
-    with pytest.raises(MalformedMessageError, match=f"active: expected a set of members, got a set of {len(data)}"):
-        inquiry._active(inquiry_pb2.GetActiveResponse(active=data))
+    with pytest.raises(MalformedMessageError, match=f"panel: expected a set of members, got a set of {len(data)}"):
+        inquiry._panel(inquiry_pb2.GetPanelResponse(panel=data))
 
 
 @pytest.mark.parametrize("case", EVIL_STATES)

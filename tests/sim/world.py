@@ -130,7 +130,7 @@ class Symbolic:
             members=tuple(members),
             models=(),
             inquirers=(),
-            epoch=EpochRecord(epoch=1, audit_key=bytes(32), archive_key=bytes(32)),
+            epoch=EpochRecord(epoch=1, audit_key=b"\x01" * 32, archive_key=b"\x02" * 32),
         )
 
     def signer(self, replica: ReplicaId) -> Signer:

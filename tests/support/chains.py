@@ -85,7 +85,7 @@ def genesis_of(members: int, validators: int | None = None) -> Genesis:
         ),
         models=(),
         inquirers=(),
-        epoch=EpochRecord(epoch=1, audit_key=bytes(32), archive_key=bytes(32)),
+        epoch=EpochRecord(epoch=1, audit_key=b"\x01" * 32, archive_key=b"\x02" * 32),
     )
 
 

@@ -185,6 +185,9 @@ class FakeReplica:
     async def head(self) -> CommittedBlock:
         return self.chain.blocks[self.height]
 
+    async def view(self, method: str, *args: object) -> tuple[object, ...]:
+        return self.chain.engine.view(self.chain.clock.now_ms(), method, args)
+
     async def try_call(self, tx: Transaction) -> Receipt:
         return self.chain.engine.try_call(self.chain.clock.now_ms(), tx)
 

@@ -10,11 +10,13 @@ from typing import Any, cast
 
 import pytest
 
+from ledger.types import Millis
 from mpcnode.client.answers import AnswerFiles, AnswerState, Kept, pending
 from mpcnode.client.asking import EVERYBODY
 from mpcnode.client.inquirer import Inquirer
 from mpcnode.errors import CallerError, ErrorCode, RequestError, UnavailableError
 from mpcnode.query.request import SealedRequest
+from mpcnode.roles.ports import Call
 from mpcnode.rpc.inquiry import Progress
 from mpcnode.sealing.messages import SignedCall
 from mpcnode.types import AuditMode, Bitmap, ModelHash, QueryId, QueryState
@@ -31,7 +33,7 @@ class DirectChannel:
         self.flow = flow
         self.lose_answer = False
         self.follows = 0
-        self.told_active = 0
+        self.told_panel = 0
 
     async def ask(self, sealed: SealedRequest, _timeout_s: float) -> int:
         height = await self.flow.desk.ask(sealed)
@@ -55,9 +57,9 @@ class DirectChannel:
                     refused=view.refused,
                 )
 
-    async def active(self, _call: SignedCall, _timeout_s: float) -> Bitmap:
-        self.told_active += 1
-        return self.flow.desk.active()
+    async def panel(self, call: SignedCall, _timeout_s: float) -> Bitmap:
+        self.told_panel += 1
+        return await self.flow.desk.panel(ModelHash(call.payload))
 
     async def receipt(self, call: SignedCall, _timeout_s: float) -> bytes:
         return await self.flow.desk.receipt(QueryId(call.payload), call.inquirer)
@@ -132,15 +134,34 @@ def test_who_asks_an_outdated_panel_learns_who_takes_part_and_asks_again(tmp_pat
     async def scenario():
         async with Flow() as flow:
             inquirer, channel = client_of(flow, tmp_path)
-            inquirer._active = Bitmap(EVERYBODY & ~(1 << BANK))  # it was suspended when the inquirer last heard
+            model = flow.consortium.models[0].model
+            inquirer._panels[model] = Bitmap(EVERYBODY & ~(1 << BANK))  # it was suspended when the inquirer last heard
             for _ in range(2):
                 answer = await inquirer.ask("credit-rating", ALICE)
                 assert (answer.state, answer.contributed) == (
                     AnswerState.ANSWERED,
                     ("bank-data", "insurer-data", "savings-data"),
                 )
-            assert channel.told_active == 1
+            assert channel.told_panel == 1
             assert len(list((tmp_path / "answers").glob("*.json"))) == 2  # nothing is left of what was refused
+
+    run(scenario())
+
+
+def test_a_participant_that_withdraws_its_approval_is_not_asked_any_more(tmp_path):
+    async def scenario():
+        async with Flow() as flow:
+            inquirer, channel = client_of(flow, tmp_path)
+            call = Call(
+                method="registries.approve_model",
+                values=(flow.consortium.models[0].model, False),
+                expiry_ms=Millis(flow.clock.now_ms() + 60_000),
+            )
+            await flow.daemons[BANK].link.submit(call)
+            for _ in range(2):
+                answer = await inquirer.ask("credit-rating", ALICE)
+                assert answer.contributed == ("insurer-data", "savings-data")
+            assert channel.told_panel == 1
 
     run(scenario())
 
@@ -153,7 +174,7 @@ def test_other_refusals_are_not_asked_again(tmp_path):
             inquirer._consortium = replace(flow.consortium, models=(other,))
             with pytest.raises(CallerError) as caught:
                 await inquirer.ask("credit-rating", ALICE)
-            assert (caught.value.code, channel.told_active) == (ErrorCode.UNKNOWN_MODEL, 0)
+            assert (caught.value.code, channel.told_panel) == (ErrorCode.UNKNOWN_MODEL, 0)
 
     run(scenario())
 
