@@ -100,7 +100,7 @@ class Anvil:
             options = {
                 "tracer": "prestateTracer",
                 "tracerConfig": {"diffMode": True},
-                "blockOverrides": {"number": "0x0"},
+                "blockOverrides": {"number": "0x0", "time": "0x0"},
             }
             changed = self.ask("debug_traceCall", call, "latest", options)["post"]
             for address, account in changed.items():

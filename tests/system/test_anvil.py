@@ -5,7 +5,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import pytest
 import rlp
@@ -14,8 +14,11 @@ from trie.hexary import HexaryTrie
 from trie.iter import NodeIterator
 
 from ledger.contract import encode_args
+from ledger.contract.abi import decode_args
 from ledger.contract.artefacts import ADDRESSES
-from ledger.types import Genesis, Height, Millis, Receipt, Transaction
+from ledger.contract.proposals import encode_proposal
+from ledger.encoding import statement, word
+from ledger.types import ChainId, Genesis, Height, Millis, Receipt, Transaction
 from tests.support.anvil import Anvil, Mined, running_anvil
 from tests.support.contracts import (
     CHAIN,
@@ -28,16 +31,17 @@ from tests.support.contracts import (
     bitmap,
     bits,
     consortium,
+    inquirer_address,
     key,
     member,
-    panel_of,
+    model_hash,
     query_id,
     standard,
 )
 from tests.support.tools import need
 
 CHAIN_ID = int.from_bytes(CHAIN, "big") >> 204
-TRANSACTIONS = 420
+TRANSACTIONS = 480
 STEPS = (*(1,) * 30, *(500,) * 20, *(3_000,) * 10, 11_000, 11_000, 61_000, 90_000_000)
 LIVE = {"REGISTERED", "COMPUTING", "ANSWERED"}
 View = dict[str, Any]
@@ -68,6 +72,8 @@ class Player:
     world: World
     rng: random.Random
     queries: list[bytes] = field(default_factory=list)
+    proposals: list[tuple[int, bytes]] = field(default_factory=list)
+    """Calls that were proposed, by the number of the proposal."""
 
     def often(self, right: T, *wrong: T) -> T:
         return right if self.rng.random() < 0.97 else self.rng.choice(wrong)
@@ -77,7 +83,9 @@ class Player:
         return index
 
     def draw(self) -> Transaction:
-        if not self.queries or self.rng.random() < 0.15:
+        if self.rng.random() < 0.25:
+            tx = self.rng.choice((self.govern, self.govern, self.registries, self.records))()
+        elif not self.queries or self.rng.random() < 0.15:
             tx = self.register()
         else:
             query = self.often(self.rng.choice(self.queries[-3:]), self.rng.choice(self.queries), query_id(-1))
@@ -123,15 +131,16 @@ class Player:
     def register(self) -> Transaction:
         rng, often = self.rng, self.often
         query = often(query_id(rng.randrange(1 << 30)), *(self.queries or [bytes(32)]))
-        panel = panel_of(self.world.genesis)
+        model = often(rng.choice(("before", "after", "off")), "unknown")
+        (panel,) = self.world.view("registries.panel", model_hash(model))
         request = self.world.request(
             query,
-            model=often(rng.choice(("before", "after", "off")), "unknown"),
+            model=model,
             window=often(10_000, 0, -1, 70_000),
             life=often(60_000, 3_600_000, 3_600_001),
             panel=often(panel, panel ^ 1, 0),
             purpose=often("credit", "review", "statistics", "nothing"),
-            epoch=often(7, 6),
+            epoch=often(self.world.view("registries.epoch")[0], 6),
             copy_hash=often(hashlib.sha256(COPY).digest(), bytes(32)),
             scheme=often("keyed", ""),
             result_key=often(b"\x02" * 32, bytes(32)),
@@ -212,6 +221,90 @@ class Player:
         args = encode_args("queries.expire", query, self.rng.getrandbits(256))
         return self.world.tx(self.anybody(), "queries.expire", args)
 
+    # --------------------------------------------------------- governance, registries, records
+
+    def call(self, sender: int, method: str, *values: object, said: bytes | None = None) -> Transaction:
+        cosigned = [] if said is None else [(key("inquirer"), said)]
+        return self.world.tx(sender, method, encode_args(method, *values), cosigned)
+
+    def govern(self) -> Transaction:
+        delegate = self.anybody()
+        if not self.proposals or self.rng.random() < 0.1:
+            closes_at = self.world.now + self.often(86_400_000, 0, 91 * 86_400_000)
+            return self.call(delegate, "governance.propose", *self.often(self.decision(), (5, b"call")), closes_at)
+        number = self.often(len(self.proposals) - 1, self.rng.randrange(len(self.proposals)))
+        proposed = self.often(self.proposals[number], self.proposals[0], (0, b"call"))
+        return self.call(delegate, "governance.vote", number, self.rng.random() < 0.9, *proposed)
+
+    def decision(self) -> tuple[int, bytes]:
+        rng, often = self.rng, self.often
+        who = inquirer_address(rng.choice(("inquirer", "other inquirer", "nobody")))
+        model = model_hash(rng.choice(("before", "after", "off", "new")))
+        number: int = self.world.view("registries.epoch")[0]
+        purposes = tuple(rng.sample((word("credit"), word("claims"), word("fraud")), rng.randrange(4)))
+        figures = (often(8, 0, 9), often(700, 0, 701))
+        calls: tuple[tuple[str, tuple[object, ...]], ...] = (
+            ("registries.publish_model", (rng.randbytes(32), often(0b011, 0), often(1, 0, 3), 2, purposes, *figures)),
+            ("registries.set_isolation", (often(8, 0), often(700, 1001), rng.randrange(3))),
+            ("registries.add_inquirer", (rng.randbytes(20), often(0, 128), rng.randrange(9))),
+            ("registries.set_quota", (who, rng.choice((1000, 1 << 32)))),
+            ("registries.suspend_inquirer", (inquirer_address("other inquirer"),)),
+            ("registries.resume_inquirer", (who,)),
+            ("registries.rotate_inquirer", (inquirer_address("other inquirer"), rng.randbytes(20))),
+            ("registries.set_fees", (model, rng.choice((0, self.world.now + 9_000)), 3, 2, rng.getrandbits(64))),
+            ("registries.set_epoch", (often(number + 1, number), rng.randbytes(32), rng.randbytes(32))),
+            ("registries.open_oprf", (often(7, 12, 2), often(bitmap([2, 3]), 0), often(2, 1), rng.getrandbits(64))),
+            ("members.set_committee_companies_min", (self.world.genesis.committee_companies_min,)),
+        )
+        method, values = rng.choice(calls)
+        return encode_proposal(method, *values)
+
+    def registries(self) -> Transaction:
+        rng, often = self.rng, self.often
+        who = rng.choice((7, 12))
+        (version,) = self.world.view("registries.oprf_version", who)
+        holder, point = often(rng.choice((2, 3)), self.anybody()), hashlib.sha256(bytes([who])).digest()
+        digest = hashlib.sha256(word(who) + word(version) + word(holder) + point + point + b"proof").digest()
+        model = model_hash(often(rng.choice(("before", "after", "off")), "unknown"))
+        number: int = self.world.view("registries.epoch")[0]
+        return rng.choice(
+            (
+                self.call(
+                    often(rng.choice((6, 8, 11)), self.anybody()), "registries.approve_model", model, rng.random() < 0.7
+                ),
+                self.call(
+                    often(1, self.anybody()), "registries.rotate_audit_key", often(number + 1, 1), rng.randbytes(32)
+                ),
+                self.call(holder, "registries.commit_oprf", who, version, often(digest, bytes(32))),
+                self.call(holder, "registries.reveal_oprf", who, version, point, point, often(b"proof", b"")),
+                self.call(often(who, 8), "registries.retire_oprf", often(version, version + 1)),
+            )
+        )
+
+    def records(self) -> Transaction:
+        rng, often = self.rng, self.often
+        node, hour = often(2, self.anybody()), self.world.now // 3_600_000
+        query = often((self.queries or [bytes(32)])[-1], query_id(-1))
+        (count,) = self.world.view("records.dispute_count")
+        number, claim = often(max(count - 1, 0), 0, count), rng.randbytes(32)
+        step, about = rng.choice(((17, 0), (1, number), (2, number)))
+        said = rng.choice((None, None, statement("mpcnode/dispute/1", ChainId(CHAIN), query, about, step, claim)))
+        anybody = often(rng.choice((0, 1, 7)), self.anybody())
+        return rng.choice(
+            (
+                self.call(
+                    node, "records.report_usage", often(hour - 1, hour), often((6, 7), (7, 6), (128, 129)), (3, 4)
+                ),
+                self.call(node, "records.mark", bytes(32), rng.randrange(1, 1000)),
+                self.call(
+                    often(1, 0), "records.record_access", often(claim, bytes(32)), often((query,), ()), b"detail"
+                ),
+                self.call(anybody, "records.open_dispute", query, often(1, 0, 6), claim, b"detail", said=said),
+                self.call(anybody, "records.answer_dispute", number, claim, b"detail", said=said),
+                self.call(often(1, anybody), "records.close_dispute", number, rng.choice((2, 3, 4, 5)), claim, b""),
+            )
+        )
+
 
 def in_words_of_ours(mined: Mined) -> tuple:
     return mined.ok, mined.reason, mined.gas, mined.logs
@@ -267,17 +360,23 @@ def test_both_machines_do_the_same(seed: int, both: tuple[World, Anvil]) -> None
     at_genesis = compare_storage(world, anvil)
     player = Player(world, random.Random(seed))
     said: Counter[str] = Counter()
+    done: Counter[str] = Counter()
     while said.total() < TRANSACTIONS:
         world.now += player.rng.choice(STEPS)
         txs = [player.draw() for _ in range(player.rng.choice((1, 2, 4)))]
         for tx, receipt in zip(txs, block(world, anvil, txs), strict=False):
             said[receipt.reason] += 1
+            done[tx.method] += receipt.ok
             if receipt.ok and tx.method == "queries.register":
                 player.queries.append(tx.cosigners[0].statement[64:96])
+            if receipt.ok and tx.method == "governance.propose":
+                target, data, _ = decode_args(tx.method, tx.args)
+                player.proposals.append((cast("int", target), cast("bytes", data)))
     assert anvil.head() == (world.height, world.now)
     assert compare_storage(world, anvil) > at_genesis
     assert min(said[""], said.total() - said[""]) > TRANSACTIONS / 4, said
     assert len(said) > 15, said
+    assert done.total() - sum(count for method, count in done.items() if method.startswith("queries.")) > 20, done
 
 
 @pytest.mark.system

@@ -215,7 +215,7 @@ def test_a_compaction_keeps_the_newest_states_and_frees_room(run, shown, node, w
     assert shown("ledger", "compact", "--config", node)["removed"] == 0
     monkeypatch.setattr("mpcnode.adapters.replica_compaction.compact_replica.__defaults__", (1,))
     found = shown("ledger", "compact", "--config", node)
-    assert found["removed"] == 7
+    assert found["removed"] == 8
     assert found["states_from"] == 4
     assert 0 < found["bytes_after"] <= found["bytes_before"]
     code, out, err = run("ledger", "compact", "--config", node)
