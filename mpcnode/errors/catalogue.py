@@ -65,6 +65,38 @@ class ErrorCode(StrEnum):
     MALFORMED_ARGUMENTS = "MALFORMED_ARGUMENTS"
     OUT_OF_GAS = "OUT_OF_GAS"
     MACHINE_ERROR = "MACHINE_ERROR"
+    # what companies may not propose, or not vote for
+    DELEGATE_ONLY = "DELEGATE_ONLY"
+    UNKNOWN_PROPOSAL = "UNKNOWN_PROPOSAL"
+    PROPOSAL_DECIDED = "PROPOSAL_DECIDED"
+    PROPOSAL_CLOSED = "PROPOSAL_CLOSED"
+    ALREADY_VOTED = "ALREADY_VOTED"
+    OTHER_CALL = "OTHER_CALL"
+    CLOSES_AT = "CLOSES_AT"
+    TARGET = "TARGET"
+    CALL = "CALL"
+    GOVERNED = "GOVERNED"
+    SYSTEM_ONLY = "SYSTEM_ONLY"
+    # what keeps a call of the companies from being made
+    UNKNOWN_MEMBER = "UNKNOWN_MEMBER"
+    UNKNOWN_COMPANY = "UNKNOWN_COMPANY"
+    MEMBER_EXISTS = "MEMBER_EXISTS"
+    MEMBERS_FULL = "MEMBERS_FULL"
+    ROLES = "ROLES"
+    ACTIVE = "ACTIVE"
+    NOT_ACTIVE = "NOT_ACTIVE"
+    STILL_VALIDATOR = "STILL_VALIDATOR"
+    VOTE_KEY_SAME = "VOTE_KEY_SAME"
+    VOTE_KEY_USED = "VOTE_KEY_USED"
+    ONE_VALIDATOR_PER_COMPANY = "ONE_VALIDATOR_PER_COMPANY"
+    VALIDATORS_CHANGED = "VALIDATORS_CHANGED"
+    VALIDATORS_MIN = "VALIDATORS_MIN"
+    VALIDATORS_FULL = "VALIDATORS_FULL"
+    COMPANIES_MIN = "COMPANIES_MIN"
+    UPGRADE_PENDING = "UPGRADE_PENDING"
+    UPGRADE_HEIGHT = "UPGRADE_HEIGHT"
+    CODE = "CODE"
+    NO_UPGRADE = "NO_UPGRADE"
     # what a peer sends
     MALFORMED_MESSAGE = "MALFORMED_MESSAGE"
     NOT_ALLOWED = "NOT_ALLOWED"
@@ -248,6 +280,66 @@ CATALOGUE: Mapping[ErrorCode, Entry] = MappingProxyType(
         ErrorCode.MALFORMED_ARGUMENTS: _refused("The transaction's arguments do not decode.", Exit.LEDGER_REVERTED),
         ErrorCode.OUT_OF_GAS: _conflict("The transaction needs more gas than one may use."),
         ErrorCode.MACHINE_ERROR: _ours("The contract machine failed; the daemon's log knows more.", Exit.INTERNAL),
+        ErrorCode.DELEGATE_ONLY: _forbidden(
+            "Only the delegate of a company proposes and votes: its active validator, else its first active member; "
+            "use that member's daemon.",
+            Exit.LEDGER_REVERTED,
+        ),
+        ErrorCode.UNKNOWN_PROPOSAL: Entry(
+            "NOT_FOUND", 404, Exit.LEDGER_REVERTED, "There is no such proposal; list those there are."
+        ),
+        ErrorCode.PROPOSAL_DECIDED: _conflict("The proposal is decided already; nothing is left to vote on."),
+        ErrorCode.PROPOSAL_CLOSED: _conflict("The proposal's time is over; propose the same again."),
+        ErrorCode.ALREADY_VOTED: _conflict("This company has voted on it; a proposal counts as its proposer's yes."),
+        ErrorCode.OTHER_CALL: _conflict("This is not the call that was proposed; read the proposal from the ledger."),
+        ErrorCode.CLOSES_AT: _refused(
+            "A proposal closes in the future, at most 90 days ahead; check the clock.", Exit.LEDGER_REVERTED
+        ),
+        ErrorCode.TARGET: _refused("There is no such contract; targets are 0 to 3.", Exit.LEDGER_REVERTED),
+        ErrorCode.CALL: _refused("A proposal is the call of a function; these bytes name none.", Exit.LEDGER_REVERTED),
+        ErrorCode.GOVERNED: _forbidden(
+            "Only a decision of the companies may do this; propose it.", Exit.LEDGER_REVERTED
+        ),
+        ErrorCode.SYSTEM_ONLY: _forbidden(
+            "Only the ledger itself does this; it cannot be decided.", Exit.LEDGER_REVERTED
+        ),
+        ErrorCode.UNKNOWN_MEMBER: _refused(
+            "There is no such member, or it was removed; look at the members.", Exit.LEDGER_REVERTED
+        ),
+        ErrorCode.UNKNOWN_COMPANY: _refused(
+            "There is no such company; a new one takes the next number.", Exit.LEDGER_REVERTED
+        ),
+        ErrorCode.MEMBER_EXISTS: _conflict("This identity is a member's, or was one's; take another key."),
+        ErrorCode.MEMBERS_FULL: _conflict("The consortium has 128 members, those removed included; no more fit."),
+        ErrorCode.ROLES: _refused(
+            "These roles do not exist, or this takes a participant; look at the members.", Exit.LEDGER_REVERTED
+        ),
+        ErrorCode.ACTIVE: _conflict("The member is active already; nothing is to be resumed."),
+        ErrorCode.NOT_ACTIVE: _conflict("The member is suspended already; it can be resumed or removed."),
+        ErrorCode.STILL_VALIDATOR: _conflict(
+            "The member is a validator; take its vote key away first, then remove it."
+        ),
+        ErrorCode.VOTE_KEY_SAME: _conflict("The member has this vote key already; nothing would change."),
+        ErrorCode.VOTE_KEY_USED: _conflict("This vote key is another member's, or was one's; make a new key."),
+        ErrorCode.ONE_VALIDATOR_PER_COMPANY: _conflict(
+            "The company has a validator; take the vote key of that one away first."
+        ),
+        ErrorCode.VALIDATORS_CHANGED: _conflict(
+            "This block has changed as many validators as one may; vote again in the next."
+        ),
+        ErrorCode.VALIDATORS_MIN: _conflict("No fewer than four validators may be left; add another one first."),
+        ErrorCode.VALIDATORS_FULL: _conflict("There are 64 validators; no more fit."),
+        ErrorCode.COMPANIES_MIN: _refused(
+            "A committee spans at least 2 or 3 companies, no other number.", Exit.LEDGER_REVERTED
+        ),
+        ErrorCode.UPGRADE_PENDING: _conflict("Other code is scheduled already; cancel that first, or wait for it."),
+        ErrorCode.UPGRADE_HEIGHT: _refused(
+            "New code comes at least 16 blocks ahead; propose a later height.", Exit.LEDGER_REVERTED
+        ),
+        ErrorCode.CODE: _refused(
+            "New code is one hash for each contract named, none of them twice or zero.", Exit.LEDGER_REVERTED
+        ),
+        ErrorCode.NO_UPGRADE: _conflict("No other code is scheduled; there is nothing to cancel."),
         ErrorCode.MALFORMED_MESSAGE: _refused("The message is not well formed.", Exit.PEER),
         ErrorCode.NOT_ALLOWED: _forbidden("Not allowed."),
         ErrorCode.WRONG_PEER: Entry(
