@@ -158,6 +158,19 @@ def find_function(method: str) -> Function | None:
 
 
 @functools.cache
+def event_topic(contract: str, name: str) -> bytes:
+    """First topic of a contract's event, to look for it.
+
+    Raises:
+        InvalidError: the contract has no such event, or several of that name.
+    """
+    topics = [topic for (_, topic), event in _events().items() if (event.contract, event.name) == (contract, name)]
+    if len(topics) != 1:
+        raise InvalidError(f"{contract}: expected one event {name}, got {len(topics)}")
+    return topics[0]
+
+
+@functools.cache
 def selector(function: Function) -> bytes:
     """First four bytes of the hash of a function's signature."""
     return keccak(function.signature.encode("ascii"))[:4]

@@ -52,9 +52,7 @@ def encode_proposal(method: str, *values: object) -> tuple[int, bytes]:
     Raises:
         InvalidError: the method cannot be decided, a value does not fit its type, or the call is too long.
     """
-    function = _functions().get(method)
-    if function is None:
-        raise InvalidError(f"expected one of {', '.join(sorted(GOVERNED))}, got {method!r}")
+    function = _function(method)
     data = encode_call(function, *values)
     if len(data) > CALL_BYTES_MAX:
         raise InvalidError(f"{method}: expected a call of at most {CALL_BYTES_MAX} bytes, got {len(data)}")
@@ -72,6 +70,23 @@ def decode_proposal(target: int, data: bytes) -> ProposedCall:
         if function.contract == contract and data[:4] == selector(function):
             return ProposedCall(method, dict(zip(GOVERNED[method], decode_call(function, data), strict=True)))
     raise InvalidError(f"expected a call that can be decided, got {data[:4].hex() or 'nothing'} of target {target}")
+
+
+def parameters(method: str) -> Mapping[str, str]:
+    """ABI types of a method's arguments, by name and in order.
+
+    Raises:
+        InvalidError: the method cannot be decided.
+    """
+    inputs = _function(method).inputs
+    return dict(zip(GOVERNED[method], inputs, strict=True))
+
+
+def _function(method: str) -> Function:
+    function = _functions().get(method)
+    if function is None:
+        raise InvalidError(f"expected one of {', '.join(sorted(GOVERNED))}, got {method!r}")
+    return function
 
 
 @functools.cache

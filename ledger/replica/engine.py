@@ -22,12 +22,13 @@ from ledger.consensus import Decided, Evidence, Record, encode_message
 from ledger.consensus.inbox import DECIDED_KEPT_MAX
 from ledger.encoding import BATCH_BYTES_MAX, BLOCK_BYTES_MAX, block_hash, decode_transaction, transaction_id
 from ledger.errors import InvalidError, StorageError, UnavailableError
-from ledger.ports import STATES_KEPT, Decision, Equivocation, Execution, Executor, Place, Store
+from ledger.ports import STATES_KEPT, Decision, Equivocation, Execution, Executor, FoundLog, Place, Store
 from ledger.replica.mempool import Pooled
 from ledger.replica.opening import open_chain
 from ledger.replica.outcomes import CommittedBlock, TxOutcome
 from ledger.replica.proving import write_receipt
 from ledger.types import (
+    Address,
     Block,
     BlockHash,
     Certificate,
@@ -282,6 +283,10 @@ class Engine:
             UnavailableError: there is no such transaction.
         """
         return write_receipt(self._store, places, self.head.handovers)
+
+    def find_logs(self, first: Height, last: Height, address: Address, topic: bytes) -> tuple[FoundLog, ...]:
+        """Return one contract's events of one kind in some blocks, in order."""
+        return self._store.find_logs(first, last, address, topic)
 
     def newest_vote_of(self, key: PublicKey) -> Vote | None:
         """Return the newest vote of a validator among the certificates of the last blocks."""

@@ -20,7 +20,7 @@ from ledger.consensus import (
 )
 from ledger.encoding import vote_statement
 from ledger.errors import StorageError, UnavailableError
-from ledger.ports import Clock, Equivocation, Executor, Place, Store, Transport
+from ledger.ports import Clock, Equivocation, Executor, FoundLog, Place, Store, Transport
 from ledger.replica.driver import NEVER, Driver, Identity
 from ledger.replica.engine import Engine
 from ledger.replica.enlisting import Enlisting
@@ -33,7 +33,7 @@ from ledger.replica.rejoining import Position, Rejoin, check_rejoin
 from ledger.replica.sightings import Sightings
 from ledger.replica.standing import is_validator, registered_key
 from ledger.replica.worker import Worker
-from ledger.types import Genesis, Height, PublicKey, Receipt, ReplicaId, Transaction, TxId, Validator, Vote
+from ledger.types import Address, Genesis, Height, PublicKey, Receipt, ReplicaId, Transaction, TxId, Validator, Vote
 
 _RECENT_BLOCKS = 32
 _HOUSEKEEPING_S = 0.25
@@ -200,6 +200,11 @@ class Replica:
         """Execute a transaction on the newest state and keep nothing; its signatures are not checked."""
         parts = await self._running()
         return await self._worker.run(parts.engine.try_call, self._clock.now_ms(), tx)
+
+    async def find_logs(self, first: Height, last: Height, address: Address, topic: bytes) -> tuple[FoundLog, ...]:
+        """Return one contract's events of one kind in blocks `first` to `last`, in order; few blocks at a time."""
+        parts = await self._running()
+        return await self._worker.run(parts.engine.find_logs, first, last, address, topic)
 
     async def receipt(self, places: Sequence[Place]) -> bytes:
         """Write the receipt file of final transactions (`ledger.receipts`).

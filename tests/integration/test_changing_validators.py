@@ -6,7 +6,9 @@ from functools import partial
 import structlog.testing
 
 from ledger.consistency import verify_consistency
-from ledger.contract import ContractHost, encode_args
+from ledger.contract import ContractHost, decode_log, encode_args
+from ledger.contract.abi import event_topic
+from ledger.contract.artefacts import ADDRESSES
 from ledger.contract.proposals import encode_proposal
 from ledger.encoding import block_hash
 from ledger.ports import Place
@@ -94,6 +96,7 @@ def test_companies_add_rotate_and_remove_validators_while_blocks_go_on():
             assert cluster.replicas[0].is_ready()
             last = await cluster.decide("members.suspend", 4)  # any decision: the new set makes it final
             receipts = [await cluster.replicas[index].receipt([added, rotated, removed, last]) for index in ALL]
+            await expect_proposals(cluster, last)
             return [place.height for place in (added, rotated, removed, last)], receipts
 
     heights, receipts = asyncio.run(run())
@@ -105,6 +108,15 @@ def test_companies_add_rotate_and_remove_validators_while_blocks_go_on():
     expected = sorted(Validator(public_key(key), ReplicaId(index)) for index, key in keys.items())
     assert list(store.validators(Height(heights[2]))) == expected
     check_proofs(cluster, heights)
+
+
+async def expect_proposals(cluster, last):
+    """What was proposed is found on every replica, in order, in the blocks that were asked for and no others."""
+    event = ADDRESSES["governance"], event_topic("governance", "Proposed")
+    for replica in cluster.replicas.values():
+        found = await replica.find_logs(Height(0), last.height, *event)
+        assert [decode_log(entry.log).values["id"] for entry in found] == [0, 1, 2, 3]
+        assert list(await replica.find_logs(found[1].height, found[2].height, *event)) == list(found[1:3])
 
 
 def check_proofs(cluster, heights):

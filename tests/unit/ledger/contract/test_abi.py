@@ -9,7 +9,15 @@ from eth_abi.abi import encode
 from eth_hash.auto import keccak
 
 from ledger.contract import decode_log, encode_args
-from ledger.contract.abi import ARGUMENTS, decode_args, decode_revert, encode_calldata, find_function, selector
+from ledger.contract.abi import (
+    ARGUMENTS,
+    decode_args,
+    decode_revert,
+    encode_calldata,
+    event_topic,
+    find_function,
+    selector,
+)
 from ledger.contract.artefacts import ADDRESSES, ARTEFACTS, load_artefacts
 from ledger.encoding import ARGS_BYTES_MAX, COSIGNERS_MAX
 from ledger.encoding.limits import STATEMENT_BYTES_MAX
@@ -176,6 +184,17 @@ def test_a_log_with_broken_data():
         decode_log(Log(address=ADDRESSES["queries"], topics=(ended, bytes(32)), data=b"\x01"))
     with pytest.raises(InvalidError, match="topics"):
         decode_log(Log(address=ADDRESSES["queries"], topics=(ended,), data=bytes(96)))
+
+
+def test_an_event_is_looked_for_by_its_topic():
+    topic = event_topic("governance", "Decided")
+    assert topic == keccak(b"Decided(uint64,bool)")
+    data = (1).to_bytes(32, "big")
+    found = decode_log(Log(address=ADDRESSES["governance"], topics=(topic, bytes(32)), data=data))
+    assert (found.event, dict(found.values)) == ("Decided", {"id": 0, "approved": True})
+    for contract, name in (("members", "Decided"), ("governance", "Nothing"), ("nobody", "Decided")):
+        with pytest.raises(InvalidError, match=f"expected one event {name}, got 0"):
+            event_topic(contract, name)
 
 
 def test_reasons():

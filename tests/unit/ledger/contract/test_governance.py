@@ -3,7 +3,7 @@
 import pytest
 
 from ledger.contract.abi import encode_args, encode_calldata, find_function
-from ledger.contract.proposals import CALL_BYTES_MAX, GOVERNED, decode_proposal, encode_proposal
+from ledger.contract.proposals import CALL_BYTES_MAX, GOVERNED, decode_proposal, encode_proposal, parameters
 from ledger.errors import InvalidError
 from tests.support.contracts import MPC, PARTICIPANT, World, bits, consortium, key, member, must, reason_of
 from tests.support.council import DAY_MS, Council, assembly
@@ -198,6 +198,12 @@ def test_names_of_arguments_are_those_of_the_contract(method: str):
     assert function is not None
     assert len(GOVERNED[method]) == len(function.inputs)
     assert not function.takes_transactions
+    assert list(parameters(method).items()) == list(zip(GOVERNED[method], function.inputs, strict=True))
+
+
+def test_what_cannot_be_decided_has_no_parameters():
+    with pytest.raises(InvalidError, match=r"expected one of .*members\.add.*, got 'members\.voice'"):
+        parameters("members.voice")
 
 
 def test_a_call_is_read_back_as_it_was_written():
