@@ -13,7 +13,7 @@ import ledger.errors
 from ledger.contract.abi import decode_log, encode_args
 from ledger.encoding import EXPIRY_AHEAD_MS_MAX, encode_transaction, transaction_statement
 from ledger.ports import Place
-from ledger.replica import CommittedBlock, Replica
+from ledger.replica import CommittedBlock, Replica, TxOutcome
 from ledger.types import ChainId, Height, Millis, PublicKey, Receipt, Signature, Transaction
 from mpcnode.errors import ErrorCode, RequestError, RevertedError, UnavailableError, code_of, code_of_revert
 from mpcnode.query.events import Event, event_of
@@ -145,14 +145,21 @@ class LedgerLink:
             RevertedError: the contract refused it, with the contract's code.
             UnavailableError: it expired before it was included, or the replica has no room for it now.
         """
-        tx = self._transaction(call)
-        try:
-            outcome = await self._replica.submit(encode_transaction(tx))
-        except ledger.errors.UnavailableError as error:
-            raise UnavailableError(f"{call.method}: {error}", code_of(error)) from error
+        outcome = await self._final(call)
         await self.reach(outcome.height)
         _check(call, outcome.receipt)
         return outcome.height
+
+    async def send(self, call: Call) -> TxOutcome:
+        """Send a transaction and wait until it is final; the view may not show it yet.
+
+        Raises:
+            RevertedError: the contract refused it, with the contract's code.
+            UnavailableError: it expired before it was included, or the replica has no room for it now.
+        """
+        outcome = await self._final(call)
+        _check(call, outcome.receipt)
+        return outcome
 
     async def preflight(self, call: Call) -> None:
         """Try a call on the head's state, and keep nothing.
@@ -177,6 +184,12 @@ class LedgerLink:
         if not places:
             raise RequestError(f"query {query.hex()}: not on the ledger", ErrorCode.UNKNOWN_QUERY)
         return await self._replica.receipt(tuple(places))
+
+    async def _final(self, call: Call) -> TxOutcome:
+        try:
+            return await self._replica.submit(encode_transaction(self._transaction(call)))
+        except ledger.errors.UnavailableError as error:
+            raise UnavailableError(f"{call.method}: {error}", code_of(error)) from error
 
     def _transaction(self, call: Call) -> Transaction:
         latest = Millis(self._clock.now_ms() + EXPIRY_AHEAD_MS_MAX // 2)

@@ -103,7 +103,14 @@ class _Daemon:
         names = Names([member.name for member in consortium.members], consortium.companies)
         roster = Roster(consortium.members)
         self._keeper = RosterKeeper(roster, names, self._replica)
-        self.voice = MemberVoice(names=names, me=self._me, key=keys.identity, replica=self._replica)
+        self.voice = MemberVoice(
+            names=names,
+            me=self._me,
+            key=keys.identity,
+            replica=self._replica,
+            link=self._link,
+            clock=SystemClock(),
+        )
         self.channels = open_channels(config, keys)
         self._stubs = make_stubs(self.channels)
         self._rounds = self._make_rounds(keys) if self._me.roles & Role.MPC else None

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ledger.types import Address, Height, PublicKey
+from mpcnode.errors import ErrorCode, NotAllowedError
 from mpcnode.types import MEMBERS_MAX, CompanyIndex, MemberIndex, Role
 
 View = Callable[..., Awaitable[tuple[object, ...]]]
@@ -55,6 +56,23 @@ class Names:
         return self.companies[index] if index < len(self.companies) else f"company-{index}"
 
 
+def check_delegate(members: Sequence[Standing], index: MemberIndex) -> None:
+    """Check that a member speaks for its company.
+
+    Raises:
+        NotAllowedError: another one does, or none.
+    """
+    mine = next(member for member in members if member.index == index)
+    if mine.is_delegate:
+        return
+    speaker = next((m.name for m in members if m.company == mine.company and m.is_delegate), None)
+    instead = "no member of it is active" if speaker is None else f"that is {speaker}"
+    raise NotAllowedError(
+        f"{mine.name}: expected the delegate of {mine.company_name}, got another of its members; {instead}",
+        ErrorCode.DELEGATE_ONLY,
+    )
+
+
 async def read_members(view: View, names: Names) -> tuple[Standing, ...]:
     """Read every member from the contract, by index."""
     (validators,) = await view("members.validators")
@@ -65,7 +83,7 @@ async def read_members(view: View, names: Names) -> tuple[Standing, ...]:
         if not isinstance(address, bytes) or address == _NOBODY:
             break
         _, company, roles, active = await view("members.member", address)
-        seats.append((Address(address), CompanyIndex(_number(company)), Role(_number(roles)), bool(active)))
+        seats.append((Address(address), CompanyIndex(number_of(company)), Role(number_of(roles)), bool(active)))
     speakers = set(_delegates([(company, active) for _, company, _, active in seats], votes).values())
     return tuple(
         Standing(
@@ -94,10 +112,11 @@ def _delegates(seats: Iterable[tuple[CompanyIndex, bool]], votes: Mapping[int, P
 
 def _by_index(validators: object) -> dict[int, PublicKey]:
     pairs = validators if isinstance(validators, tuple | list) else ()
-    return {_number(index): PublicKey(key) for key, index in pairs}
+    return {number_of(index): PublicKey(key) for key, index in pairs}
 
 
-def _number(value: object) -> int:
+def number_of(value: object) -> int:
+    """Return a number that a contract answered."""
     if not isinstance(value, int):
         raise TypeError(f"expected a number of the contract, got {type(value).__name__}")
     return value

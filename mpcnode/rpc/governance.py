@@ -12,13 +12,22 @@ from typing import Any, Protocol
 import grpc
 
 from ledger.replica.rejoining import Rejoin
-from ledger.types import Address, ChainId, Height, Millis, PublicKey, ReplicaId, Signature
+from ledger.types import Address, ChainId, Height, Millis, PublicKey, ReplicaId, Signature, TxId
 from mpcnode.errors import UnavailableError
+from mpcnode.governance.proposals import Ballot, Proposal, ProposalState, RawCall, Submitted
 from mpcnode.governance.standing import Members, Standing
 from mpcnode.rpc.control import ANSWER_TIMEOUT_S, open_control
-from mpcnode.rpc.statuses import error_of, translated
+from mpcnode.rpc.statuses import error_of, is_answer, translated
 from mpcnode.types import CompanyIndex, MemberIndex, Role
 from mpcnode.v1 import governance_pb2, governance_pb2_grpc
+
+_READ_TIMEOUT_S = 60.0
+"""Longest wait for all proposals; a daemon reads them from disk."""
+
+_FINAL_TIMEOUT_S = 60.0
+"""Longest wait for a transaction; a daemon says earlier that one is late."""
+
+_LOST = "; if the daemon had sent the transaction, that may still become final: look with mpcnode ledger proposals"
 
 
 class Voice(Protocol):
@@ -33,6 +42,27 @@ class Voice(Protocol):
         Raises:
             RequestError: something that this daemon knows speaks against it.
             NotAllowedError: this member is not its company's delegate.
+        """
+
+    def proposals(self, only: int | None) -> AsyncIterator[Proposal]:
+        """Read what companies proposed, the oldest first; with an id that one, if there is one."""
+
+    async def propose(self, call: RawCall, closes_ms: Millis, asked_by: str) -> Submitted:
+        """Propose a call in the name of the own company, and wait until that is final.
+
+        Raises:
+            NotAllowedError: this member is not its company's delegate.
+            RevertedError: the ledger refused it.
+            UnavailableError: it cannot be or was not included in time.
+        """
+
+    async def vote(self, proposal: int, approve: bool, call: RawCall, asked_by: str) -> Submitted:
+        """Vote in the name of the own company, and wait until that is final.
+
+        Raises:
+            NotAllowedError: this member is not its company's delegate.
+            RevertedError: the ledger refused it.
+            UnavailableError: it cannot be or was not included in time.
         """
 
 
@@ -65,6 +95,32 @@ class GovernanceServicer(governance_pb2_grpc.GovernanceServiceServicer):
             )
             key, signature = await self._voice.sign_rejoin(rejoin)
             return governance_pb2.SignRejoinResponse(key=key, signature=signature)
+
+    async def GetProposals(  # noqa: N802 - gRPC's name
+        self, request: governance_pb2.GetProposalsRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> AsyncIterator[governance_pb2.GetProposalsResponse]:
+        """Tell what companies proposed."""
+        async with translated(context, in_full=True):
+            async for proposal in self._voice.proposals(request.id if request.HasField("id") else None):
+                yield governance_pb2.GetProposalsResponse(proposal=_encode_proposal(proposal))
+
+    async def Propose(  # noqa: N802 - gRPC's name
+        self, request: governance_pb2.ProposeRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> governance_pb2.ProposeResponse:
+        """Propose a call."""
+        async with translated(context, in_full=True):
+            call = RawCall(request.target, request.data)
+            done = await self._voice.propose(call, Millis(request.closes_ms), request.asked_by)
+            return governance_pb2.ProposeResponse(submitted=_encode_submitted(done))
+
+    async def Vote(  # noqa: N802 - gRPC's name
+        self, request: governance_pb2.VoteRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> governance_pb2.VoteResponse:
+        """Vote on a proposal."""
+        async with translated(context, in_full=True):
+            call = RawCall(request.target, request.data)
+            done = await self._voice.vote(request.id, request.approve, call, request.asked_by)
+            return governance_pb2.VoteResponse(submitted=_encode_submitted(done))
 
 
 def add_governance_service(server: grpc.aio.Server, servicer: GovernanceServicer) -> None:
@@ -102,15 +158,62 @@ async def sign_rejoin(path: Path, rejoin: Rejoin, timeout_s: float = ANSWER_TIME
     return PublicKey(answer.key), Signature(answer.signature)
 
 
+async def fetch_proposals(
+    path: Path, only: int | None = None, timeout_s: float = _READ_TIMEOUT_S
+) -> tuple[Proposal, ...]:
+    """Ask the daemon behind a control socket what companies proposed; with an id, for that one.
+
+    Raises:
+        UnavailableError: nobody answers there, or the daemon's replica has not started.
+    """
+    request = governance_pb2.GetProposalsRequest(id=only)
+    async with _stub(path) as stub:
+        return tuple(
+            [_decode_proposal(answer.proposal) async for answer in stub.GetProposals(request, timeout=timeout_s)]
+        )
+
+
+async def propose(
+    path: Path, call: RawCall, closes_ms: Millis, asked_by: str, timeout_s: float = _FINAL_TIMEOUT_S
+) -> Submitted:
+    """Have the daemon behind a control socket propose a call, and wait until that is final.
+
+    Raises:
+        CallerError: it may not, or the ledger refused it; the message says why.
+        UnavailableError: nobody answers there, or it was not included in time.
+    """
+    request = governance_pb2.ProposeRequest(target=call.target, data=call.data, closes_ms=closes_ms, asked_by=asked_by)
+    async with _stub(path, _LOST) as stub:
+        return _decode_submitted((await stub.Propose(request, timeout=timeout_s)).submitted)
+
+
+async def vote(
+    path: Path, proposal: Proposal, approve: bool, asked_by: str, timeout_s: float = _FINAL_TIMEOUT_S
+) -> Submitted:
+    """Have the daemon behind a control socket vote on a proposal, and wait until that is final.
+
+    Raises:
+        CallerError: it may not, or the ledger refused it; the message says why.
+        UnavailableError: nobody answers there, or it was not included in time.
+    """
+    request = governance_pb2.VoteRequest(
+        id=proposal.id, approve=approve, target=proposal.call.target, data=proposal.call.data, asked_by=asked_by
+    )
+    async with _stub(path, _LOST) as stub:
+        return _decode_submitted((await stub.Vote(request, timeout=timeout_s)).submitted)
+
+
 @asynccontextmanager
-async def _stub(path: Path) -> AsyncIterator[Any]:
+async def _stub(path: Path, lost: str = "") -> AsyncIterator[Any]:
+    """Call the daemon; if the answer to a call gets lost, `lost` is said as well."""
     async with open_control(path) as channel:
         try:
             yield governance_pb2_grpc.GovernanceServiceStub(channel)
         except grpc.aio.AioRpcError as failure:
             error = error_of(failure, in_full=True)
             if isinstance(error, UnavailableError):
-                raise UnavailableError(f"{path}: {error}", error.code) from failure
+                hint = "" if is_answer(failure) else lost
+                raise UnavailableError(f"{path}: {error}{hint}", error.code) from failure
             raise error from failure
 
 
@@ -140,3 +243,50 @@ def _decode(sent: governance_pb2.Standing) -> Standing:
         vote_key=PublicKey(sent.vote_key) or None,
         is_delegate=sent.is_delegate,
     )
+
+
+def _encode_ballot(ballot: Ballot) -> governance_pb2.Ballot:
+    return governance_pb2.Ballot(
+        state=governance_pb2.ProposalState.ValueType(ballot.state), yes=ballot.yes, no=ballot.no
+    )
+
+
+def _decode_ballot(sent: governance_pb2.Ballot) -> Ballot:
+    return Ballot(
+        state=ProposalState(sent.state),
+        yes=tuple(map(CompanyIndex, sent.yes)),
+        no=tuple(map(CompanyIndex, sent.no)),
+    )
+
+
+def _encode_proposal(proposal: Proposal) -> governance_pb2.Proposal:
+    return governance_pb2.Proposal(
+        id=proposal.id,
+        company=proposal.company,
+        target=proposal.call.target,
+        data=proposal.call.data,
+        closes_ms=proposal.closes_ms,
+        height=proposal.height,
+        ballot=_encode_ballot(proposal.ballot),
+    )
+
+
+def _decode_proposal(sent: governance_pb2.Proposal) -> Proposal:
+    return Proposal(
+        id=sent.id,
+        company=CompanyIndex(sent.company),
+        call=RawCall(sent.target, sent.data),
+        closes_ms=Millis(sent.closes_ms),
+        height=Height(sent.height),
+        ballot=_decode_ballot(sent.ballot),
+    )
+
+
+def _encode_submitted(done: Submitted) -> governance_pb2.Submitted:
+    return governance_pb2.Submitted(
+        id=done.id, height=done.height, tx_id=done.tx_id, ballot=_encode_ballot(done.ballot)
+    )
+
+
+def _decode_submitted(sent: governance_pb2.Submitted) -> Submitted:
+    return Submitted(id=sent.id, height=Height(sent.height), tx_id=TxId(sent.tx_id), ballot=_decode_ballot(sent.ballot))

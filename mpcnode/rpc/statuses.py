@@ -63,6 +63,11 @@ def error_of(failure: grpc.aio.AioRpcError, *, in_full: bool = False) -> NodeErr
     return kind(failure.details() or "" if in_full else CATALOGUE[code].public, code)
 
 
+def is_answer(failure: grpc.aio.AioRpcError) -> bool:
+    """Tell whether the other side itself refused the call; else nobody knows whether it did anything."""
+    return _code_sent(failure) is not None
+
+
 def is_passing(failure: grpc.aio.AioRpcError) -> bool:
     """Tell whether the same call may succeed later."""
     return failure.code() in _PASSING and _code_sent(failure) not in _FINAL

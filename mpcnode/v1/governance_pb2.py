@@ -24,13 +24,15 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bmpcnode/v1/governance.proto\x12\nmpcnode.v1\"\xa5\x01\n\x08Standing\x12\r\n\x05index\x18\x01 \x01(\r\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07\x63ompany\x18\x03 \x01(\r\x12\x14\n\x0c\x63ompany_name\x18\x04 \x01(\t\x12\r\n\x05roles\x18\x05 \x01(\r\x12\x0e\n\x06\x61\x63tive\x18\x06 \x01(\x08\x12\x0f\n\x07\x61\x64\x64ress\x18\x07 \x01(\x0c\x12\x10\n\x08vote_key\x18\x08 \x01(\x0c\x12\x13\n\x0bis_delegate\x18\t \x01(\x08\"\x13\n\x11GetMembersRequest\"K\n\x12GetMembersResponse\x12\x0e\n\x06height\x18\x01 \x01(\x04\x12%\n\x07members\x18\x02 \x03(\x0b\x32\x14.mpcnode.v1.Standing\"l\n\x11SignRejoinRequest\x12\r\n\x05\x63hain\x18\x01 \x01(\x0c\x12\x0f\n\x07replica\x18\x02 \x01(\r\x12\x10\n\x08vote_key\x18\x03 \x01(\x0c\x12\x11\n\tsign_from\x18\x04 \x01(\x04\x12\x12\n\nexpires_ms\x18\x05 \x01(\x04\"4\n\x12SignRejoinResponse\x12\x0b\n\x03key\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\x32\xad\x01\n\x11GovernanceService\x12K\n\nGetMembers\x12\x1d.mpcnode.v1.GetMembersRequest\x1a\x1e.mpcnode.v1.GetMembersResponse\x12K\n\nSignRejoin\x12\x1d.mpcnode.v1.SignRejoinRequest\x1a\x1e.mpcnode.v1.SignRejoinResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bmpcnode/v1/governance.proto\x12\nmpcnode.v1\"\xa5\x01\n\x08Standing\x12\r\n\x05index\x18\x01 \x01(\r\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07\x63ompany\x18\x03 \x01(\r\x12\x14\n\x0c\x63ompany_name\x18\x04 \x01(\t\x12\r\n\x05roles\x18\x05 \x01(\r\x12\x0e\n\x06\x61\x63tive\x18\x06 \x01(\x08\x12\x0f\n\x07\x61\x64\x64ress\x18\x07 \x01(\x0c\x12\x10\n\x08vote_key\x18\x08 \x01(\x0c\x12\x13\n\x0bis_delegate\x18\t \x01(\x08\"\x13\n\x11GetMembersRequest\"K\n\x12GetMembersResponse\x12\x0e\n\x06height\x18\x01 \x01(\x04\x12%\n\x07members\x18\x02 \x03(\x0b\x32\x14.mpcnode.v1.Standing\"l\n\x11SignRejoinRequest\x12\r\n\x05\x63hain\x18\x01 \x01(\x0c\x12\x0f\n\x07replica\x18\x02 \x01(\r\x12\x10\n\x08vote_key\x18\x03 \x01(\x0c\x12\x11\n\tsign_from\x18\x04 \x01(\x04\x12\x12\n\nexpires_ms\x18\x05 \x01(\x04\"4\n\x12SignRejoinResponse\x12\x0b\n\x03key\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\"K\n\x06\x42\x61llot\x12(\n\x05state\x18\x01 \x01(\x0e\x32\x19.mpcnode.v1.ProposalState\x12\x0b\n\x03yes\x18\x02 \x03(\r\x12\n\n\x02no\x18\x03 \x03(\r\"\x8c\x01\n\x08Proposal\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x0f\n\x07\x63ompany\x18\x02 \x01(\r\x12\x0e\n\x06target\x18\x03 \x01(\r\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c\x12\x11\n\tcloses_ms\x18\x05 \x01(\x04\x12\x0e\n\x06height\x18\x06 \x01(\x04\x12\"\n\x06\x62\x61llot\x18\x07 \x01(\x0b\x32\x12.mpcnode.v1.Ballot\"-\n\x13GetProposalsRequest\x12\x0f\n\x02id\x18\x01 \x01(\x04H\x00\x88\x01\x01\x42\x05\n\x03_id\">\n\x14GetProposalsResponse\x12&\n\x08proposal\x18\x01 \x01(\x0b\x32\x14.mpcnode.v1.Proposal\"S\n\x0eProposeRequest\x12\x0e\n\x06target\x18\x01 \x01(\r\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x12\x11\n\tcloses_ms\x18\x03 \x01(\x04\x12\x10\n\x08\x61sked_by\x18\x04 \x01(\t\";\n\x0fProposeResponse\x12(\n\tsubmitted\x18\x01 \x01(\x0b\x32\x15.mpcnode.v1.Submitted\"Z\n\x0bVoteRequest\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x0f\n\x07\x61pprove\x18\x02 \x01(\x08\x12\x0e\n\x06target\x18\x03 \x01(\r\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c\x12\x10\n\x08\x61sked_by\x18\x05 \x01(\t\"8\n\x0cVoteResponse\x12(\n\tsubmitted\x18\x01 \x01(\x0b\x32\x15.mpcnode.v1.Submitted\"Z\n\tSubmitted\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x0e\n\x06height\x18\x02 \x01(\x04\x12\r\n\x05tx_id\x18\x03 \x01(\x0c\x12\"\n\x06\x62\x61llot\x18\x04 \x01(\x0b\x32\x12.mpcnode.v1.Ballot*\x9d\x01\n\rProposalState\x12\x1e\n\x1aPROPOSAL_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13PROPOSAL_STATE_OPEN\x10\x01\x12\x1b\n\x17PROPOSAL_STATE_APPROVED\x10\x02\x12\x1b\n\x17PROPOSAL_STATE_REJECTED\x10\x03\x12\x19\n\x15PROPOSAL_STATE_CLOSED\x10\x04\x32\x81\x03\n\x11GovernanceService\x12K\n\nGetMembers\x12\x1d.mpcnode.v1.GetMembersRequest\x1a\x1e.mpcnode.v1.GetMembersResponse\x12K\n\nSignRejoin\x12\x1d.mpcnode.v1.SignRejoinRequest\x1a\x1e.mpcnode.v1.SignRejoinResponse\x12S\n\x0cGetProposals\x12\x1f.mpcnode.v1.GetProposalsRequest\x1a .mpcnode.v1.GetProposalsResponse0\x01\x12\x42\n\x07Propose\x12\x1a.mpcnode.v1.ProposeRequest\x1a\x1b.mpcnode.v1.ProposeResponse\x12\x39\n\x04Vote\x12\x17.mpcnode.v1.VoteRequest\x1a\x18.mpcnode.v1.VoteResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'mpcnode.v1.governance_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_PROPOSALSTATE']._serialized_start=1193
+  _globals['_PROPOSALSTATE']._serialized_end=1350
   _globals['_STANDING']._serialized_start=44
   _globals['_STANDING']._serialized_end=209
   _globals['_GETMEMBERSREQUEST']._serialized_start=211
@@ -41,6 +43,24 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SIGNREJOINREQUEST']._serialized_end=417
   _globals['_SIGNREJOINRESPONSE']._serialized_start=419
   _globals['_SIGNREJOINRESPONSE']._serialized_end=471
-  _globals['_GOVERNANCESERVICE']._serialized_start=474
-  _globals['_GOVERNANCESERVICE']._serialized_end=647
+  _globals['_BALLOT']._serialized_start=473
+  _globals['_BALLOT']._serialized_end=548
+  _globals['_PROPOSAL']._serialized_start=551
+  _globals['_PROPOSAL']._serialized_end=691
+  _globals['_GETPROPOSALSREQUEST']._serialized_start=693
+  _globals['_GETPROPOSALSREQUEST']._serialized_end=738
+  _globals['_GETPROPOSALSRESPONSE']._serialized_start=740
+  _globals['_GETPROPOSALSRESPONSE']._serialized_end=802
+  _globals['_PROPOSEREQUEST']._serialized_start=804
+  _globals['_PROPOSEREQUEST']._serialized_end=887
+  _globals['_PROPOSERESPONSE']._serialized_start=889
+  _globals['_PROPOSERESPONSE']._serialized_end=948
+  _globals['_VOTEREQUEST']._serialized_start=950
+  _globals['_VOTEREQUEST']._serialized_end=1040
+  _globals['_VOTERESPONSE']._serialized_start=1042
+  _globals['_VOTERESPONSE']._serialized_end=1098
+  _globals['_SUBMITTED']._serialized_start=1100
+  _globals['_SUBMITTED']._serialized_end=1190
+  _globals['_GOVERNANCESERVICE']._serialized_start=1353
+  _globals['_GOVERNANCESERVICE']._serialized_end=1738
 # @@protoc_insertion_point(module_scope)

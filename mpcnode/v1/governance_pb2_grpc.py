@@ -45,6 +45,21 @@ class GovernanceServiceStub:
                 request_serializer=mpcnode_dot_v1_dot_governance__pb2.SignRejoinRequest.SerializeToString,
                 response_deserializer=mpcnode_dot_v1_dot_governance__pb2.SignRejoinResponse.FromString,
                 _registered_method=True)
+        self.GetProposals = channel.unary_stream(
+                '/mpcnode.v1.GovernanceService/GetProposals',
+                request_serializer=mpcnode_dot_v1_dot_governance__pb2.GetProposalsRequest.SerializeToString,
+                response_deserializer=mpcnode_dot_v1_dot_governance__pb2.GetProposalsResponse.FromString,
+                _registered_method=True)
+        self.Propose = channel.unary_unary(
+                '/mpcnode.v1.GovernanceService/Propose',
+                request_serializer=mpcnode_dot_v1_dot_governance__pb2.ProposeRequest.SerializeToString,
+                response_deserializer=mpcnode_dot_v1_dot_governance__pb2.ProposeResponse.FromString,
+                _registered_method=True)
+        self.Vote = channel.unary_unary(
+                '/mpcnode.v1.GovernanceService/Vote',
+                request_serializer=mpcnode_dot_v1_dot_governance__pb2.VoteRequest.SerializeToString,
+                response_deserializer=mpcnode_dot_v1_dot_governance__pb2.VoteResponse.FromString,
+                _registered_method=True)
 
 
 class GovernanceServiceServicer:
@@ -65,6 +80,27 @@ class GovernanceServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetProposals(self, request, context):
+        """What companies proposed, the oldest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Propose(self, request, context):
+        """Proposes a call in the name of the member's company; the answer comes when that is final.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Vote(self, request, context):
+        """Votes in the name of the member's company; the answer comes when that is final.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_GovernanceServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -77,6 +113,21 @@ def add_GovernanceServiceServicer_to_server(servicer, server):
                     servicer.SignRejoin,
                     request_deserializer=mpcnode_dot_v1_dot_governance__pb2.SignRejoinRequest.FromString,
                     response_serializer=mpcnode_dot_v1_dot_governance__pb2.SignRejoinResponse.SerializeToString,
+            ),
+            'GetProposals': grpc.unary_stream_rpc_method_handler(
+                    servicer.GetProposals,
+                    request_deserializer=mpcnode_dot_v1_dot_governance__pb2.GetProposalsRequest.FromString,
+                    response_serializer=mpcnode_dot_v1_dot_governance__pb2.GetProposalsResponse.SerializeToString,
+            ),
+            'Propose': grpc.unary_unary_rpc_method_handler(
+                    servicer.Propose,
+                    request_deserializer=mpcnode_dot_v1_dot_governance__pb2.ProposeRequest.FromString,
+                    response_serializer=mpcnode_dot_v1_dot_governance__pb2.ProposeResponse.SerializeToString,
+            ),
+            'Vote': grpc.unary_unary_rpc_method_handler(
+                    servicer.Vote,
+                    request_deserializer=mpcnode_dot_v1_dot_governance__pb2.VoteRequest.FromString,
+                    response_serializer=mpcnode_dot_v1_dot_governance__pb2.VoteResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -134,6 +185,87 @@ class GovernanceService:
             '/mpcnode.v1.GovernanceService/SignRejoin',
             mpcnode_dot_v1_dot_governance__pb2.SignRejoinRequest.SerializeToString,
             mpcnode_dot_v1_dot_governance__pb2.SignRejoinResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetProposals(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/mpcnode.v1.GovernanceService/GetProposals',
+            mpcnode_dot_v1_dot_governance__pb2.GetProposalsRequest.SerializeToString,
+            mpcnode_dot_v1_dot_governance__pb2.GetProposalsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Propose(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mpcnode.v1.GovernanceService/Propose',
+            mpcnode_dot_v1_dot_governance__pb2.ProposeRequest.SerializeToString,
+            mpcnode_dot_v1_dot_governance__pb2.ProposeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Vote(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mpcnode.v1.GovernanceService/Vote',
+            mpcnode_dot_v1_dot_governance__pb2.VoteRequest.SerializeToString,
+            mpcnode_dot_v1_dot_governance__pb2.VoteResponse.FromString,
             options,
             channel_credentials,
             insecure,

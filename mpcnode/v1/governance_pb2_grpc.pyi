@@ -37,6 +37,12 @@ class GovernanceServiceStub:
     """Where every member stands, as of the newest block."""
     SignRejoin: _grpc.UnaryUnaryMultiCallable[_governance_pb2.SignRejoinRequest, _governance_pb2.SignRejoinResponse]
     """Signs that a validator may vote again (ledger/rejoin/1) if nothing that this daemon knows speaks against it."""
+    GetProposals: _grpc.UnaryStreamMultiCallable[_governance_pb2.GetProposalsRequest, _governance_pb2.GetProposalsResponse]
+    """What companies proposed, the oldest first."""
+    Propose: _grpc.UnaryUnaryMultiCallable[_governance_pb2.ProposeRequest, _governance_pb2.ProposeResponse]
+    """Proposes a call in the name of the member's company; the answer comes when that is final."""
+    Vote: _grpc.UnaryUnaryMultiCallable[_governance_pb2.VoteRequest, _governance_pb2.VoteResponse]
+    """Votes in the name of the member's company; the answer comes when that is final."""
 
 @_typing.type_check_only
 class GovernanceServiceAsyncStub(GovernanceServiceStub):
@@ -47,6 +53,12 @@ class GovernanceServiceAsyncStub(GovernanceServiceStub):
     """Where every member stands, as of the newest block."""
     SignRejoin: _aio.UnaryUnaryMultiCallable[_governance_pb2.SignRejoinRequest, _governance_pb2.SignRejoinResponse]  # type: ignore[assignment]
     """Signs that a validator may vote again (ledger/rejoin/1) if nothing that this daemon knows speaks against it."""
+    GetProposals: _aio.UnaryStreamMultiCallable[_governance_pb2.GetProposalsRequest, _governance_pb2.GetProposalsResponse]  # type: ignore[assignment]
+    """What companies proposed, the oldest first."""
+    Propose: _aio.UnaryUnaryMultiCallable[_governance_pb2.ProposeRequest, _governance_pb2.ProposeResponse]  # type: ignore[assignment]
+    """Proposes a call in the name of the member's company; the answer comes when that is final."""
+    Vote: _aio.UnaryUnaryMultiCallable[_governance_pb2.VoteRequest, _governance_pb2.VoteResponse]  # type: ignore[assignment]
+    """Votes in the name of the member's company; the answer comes when that is final."""
 
 class GovernanceServiceServicer(metaclass=_abc_1.ABCMeta):
     """The member's voice. Whoever may open the socket is the daemon's own user; what the member may do is the ledger's to say."""
@@ -66,5 +78,29 @@ class GovernanceServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_governance_pb2.SignRejoinResponse, _abc.Awaitable[_governance_pb2.SignRejoinResponse]]:
         """Signs that a validator may vote again (ledger/rejoin/1) if nothing that this daemon knows speaks against it."""
+
+    @_abc_1.abstractmethod
+    def GetProposals(
+        self,
+        request: _governance_pb2.GetProposalsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_governance_pb2.GetProposalsResponse], _abc.AsyncIterator[_governance_pb2.GetProposalsResponse]]:
+        """What companies proposed, the oldest first."""
+
+    @_abc_1.abstractmethod
+    def Propose(
+        self,
+        request: _governance_pb2.ProposeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_governance_pb2.ProposeResponse, _abc.Awaitable[_governance_pb2.ProposeResponse]]:
+        """Proposes a call in the name of the member's company; the answer comes when that is final."""
+
+    @_abc_1.abstractmethod
+    def Vote(
+        self,
+        request: _governance_pb2.VoteRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_governance_pb2.VoteResponse, _abc.Awaitable[_governance_pb2.VoteResponse]]:
+        """Votes in the name of the member's company; the answer comes when that is final."""
 
 def add_GovernanceServiceServicer_to_server(servicer: GovernanceServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -169,6 +170,41 @@ def test_every_correlation_was_used_once(net: Devnet, asked: dict[str, Asked]) -
     assert all(found == first for found in others)
     assert all(len(found) == len(first) for found in sessions.values())
     assert len(first) >= len(asked)
+
+
+def test_companies_suspend_a_member(net: Devnet, asked: dict[str, Asked]) -> None:
+    """More than two thirds of six companies say yes, each through the daemon of its delegate; all daemons know."""
+    assert asked
+    others = ("operator", "insurer-mpc", "telecom-data", "notary-mpc")
+    first = governance(net, "bank-mpc", "propose", "members.suspend", "index=insurer-data")
+    assert (first["id"], first["state"], first["yes"], first["needed"]) == (0, "open", ["bank"], 5)
+    states = [governance(net, name, "vote", "0", "yes")["state"] for name in others]
+    assert states == ["open", "open", "open", "approved"]
+    net.equal_heads()
+    (proposal,) = json.loads(cli(*words(net, "bank-data", "proposals")).stdout)["proposals"]
+    assert (proposal["state"], proposal["method"], len(proposal["yes"])) == ("approved", "members.suspend", 5)
+    members = json.loads(cli(*words(net, "regulator", "members")).stdout)["members"]
+    assert [member["name"] for member in members if member["state"] == "suspended"] == ["insurer-data"]
+
+
+def test_companies_reject_a_proposal(net: Devnet, asked: dict[str, Asked]) -> None:
+    """Two of six are enough, for the others cannot be more than two thirds any more; what was proposed is not done."""
+    assert asked
+    number = str(governance(net, "regulator", "propose", "members.suspend", "index=bank-data")["id"])
+    states = [governance(net, name, "vote", number, "no")["state"] for name in ("bank-mpc", "operator")]
+    assert states == ["open", "rejected"]
+    members = json.loads(cli(*words(net, "operator", "members")).stdout)["members"]
+    assert "bank-data" in {member["name"] for member in members if member["state"] == "active"}
+
+
+def words(net: Devnet, name: str, command: str, *arguments: str) -> tuple[str, ...]:
+    sure = ("--yes",) if command in {"propose", "vote"} else ()
+    return ("ledger", command, *arguments, *sure, "--config", str(net.layout.node(name).config), "--json")
+
+
+def governance(net: Devnet, name: str, command: str, *arguments: str) -> dict[str, Any]:
+    said: dict[str, Any] = json.loads(cli(*words(net, name, command, *arguments)).stdout)
+    return said
 
 
 def test_devnet_status_and_down_are_json(net: Devnet, asked: dict[str, Asked]) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any, cast
@@ -10,19 +10,23 @@ from typing import Any, cast
 from structlog.testing import capture_logs
 
 from ledger.contract import ContractHost
-from ledger.ports import Store
-from ledger.replica import Replica
+from ledger.encoding import block_hash
+from ledger.ports import FoundLog, Store
+from ledger.replica import Replica, TxOutcome
+from ledger.replica.engine import Engine
 from ledger.replica.rejoining import Position, Rejoin, check_rejoin
-from ledger.types import Height, Millis, ReplicaId, Vote
+from ledger.types import Address, Certificate, Height, Millis, Receipt, ReplicaId, Transaction, View, Vote, VoteKind
 from mpcnode.adapters.clock import SystemClock
 from mpcnode.adapters.keystore import load_key
+from mpcnode.adapters.ledger_link import LedgerLink
+from mpcnode.adapters.randomness import random_bytes
 from mpcnode.adapters.replica_standing import names_of
 from mpcnode.config.node import NodeConfig
 from mpcnode.daemon.voice import MemberVoice
 from mpcnode.rpc.control import NodeHealth, NodeState, NodeStatus, serve_control
-from mpcnode.rpc.governance import GovernanceServicer, add_governance_service
+from mpcnode.rpc.governance import GovernanceServicer, Voice, add_governance_service
 from mpcnode.sealing.keyfile import KeyKind
-from mpcnode.sealing.keys import SigningKey
+from mpcnode.sealing.keys import SigningKey, verify
 
 
 class ReadingReplica:
@@ -42,6 +46,12 @@ class ReadingReplica:
         at = Millis(head.header.timestamp_ms + 1)
         return self.host.view(head.header.state_root, Height(head.height + 1), at, method, *args)
 
+    def is_ready(self) -> bool:
+        return True
+
+    async def find_logs(self, first: Height, last: Height, address: Address, topic: bytes) -> tuple[FoundLog, ...]:
+        return self.store.find_logs(first, last, address, topic)
+
     async def check_rejoin(self, rejoin: Rejoin) -> None:
         head = await self.head()
         position = Position(
@@ -53,15 +63,63 @@ class ReadingReplica:
         check_rejoin(rejoin, position, SystemClock().now_ms())
 
 
+class DecidingReplica(ReadingReplica):
+    """Also takes transactions: each is final in a block of its own at once, with nobody's signatures."""
+
+    def __init__(self, node: NodeConfig, store: Store) -> None:
+        super().__init__(node, store)
+        genesis = node.consortium.genesis()
+        self.engine = Engine(store=store, executor=self.host, genesis=genesis, verify=verify)
+        self.ready = True
+        self.fails: Exception | None = None
+        """What submitting ends with."""
+        self.submitted = 0
+
+    def is_ready(self) -> bool:
+        return self.ready
+
+    async def try_call(self, tx: Transaction) -> Receipt:
+        return self.engine.try_call(SystemClock().now_ms(), tx)
+
+    async def submit(self, data: bytes) -> TxOutcome:
+        self.submitted += 1
+        if self.fails is not None:
+            raise self.fails
+        pooled = self.engine.check(data)
+        block, _ = self.engine.build([pooled], self.engine.head.validators[0].key, SystemClock().now_ms())
+        assert block is not None
+        certificate = Certificate(
+            kind=VoteKind.FINALIZE,
+            height=block.header.height,
+            view=View(1),
+            block_hash=block_hash(block.header),
+            signers=(),
+            signatures=(),
+        )
+        self.engine.commit(block, certificate)
+        outcome = self.engine.outcome(pooled.tx_id)
+        assert outcome is not None
+        return outcome
+
+
 def voice_of(node: NodeConfig, replica: Any) -> MemberVoice:
     """The member's voice, with its real identity key."""
     key = SigningKey(load_key(node.keys_dir / "identity.key", KeyKind.IDENTITY, None).secret)
-    return MemberVoice(names=names_of(node.consortium), me=node.member, key=key, replica=cast("Replica", replica))
+    clock, chain = SystemClock(), node.consortium.chain
+    link = LedgerLink(replica=replica, chain=chain, modes={}, key=key, clock=clock, random=random_bytes)
+    return MemberVoice(
+        names=names_of(node.consortium),
+        me=node.member,
+        key=key,
+        replica=cast("Replica", replica),
+        link=link,
+        clock=clock,
+    )
 
 
 @contextmanager
-def serving(node: NodeConfig, voice: MemberVoice) -> Iterator[None]:
-    """Serve a daemon's control socket until the context ends."""
+def serving(node: NodeConfig, voice: Voice) -> Iterator[list[MutableMapping[str, Any]]]:
+    """Serve a daemon's control socket until the context ends; yield what it logs."""
     status = NodeStatus(
         name=node.member.name,
         role="mpc",
@@ -86,11 +144,11 @@ def serving(node: NodeConfig, voice: MemberVoice) -> Iterator[None]:
             await stop.wait()
 
     thread = threading.Thread(target=lambda: asyncio.run(serve()))
-    with capture_logs():  # the daemon's log is not the command's output
+    with capture_logs() as lines:  # the daemon's log is not the command's output
         thread.start()
         try:
             assert started.wait(10)
-            yield
+            yield lines
         finally:
             loops[0].call_soon_threadsafe(stop.set)
             thread.join(10)

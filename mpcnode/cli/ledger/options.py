@@ -1,6 +1,8 @@
 """What the ledger's commands share: options, ways to read, ways to ask."""
 
 import asyncio
+import getpass
+import os
 import re
 import sys
 from collections.abc import Callable, Coroutine
@@ -63,6 +65,16 @@ def ask_or_read(
 def time_of(at_ms: int) -> str:
     """Return a time as people read it, UTC."""
     return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def login_name() -> str:
+    """Return who runs this command, behind sudo as well, for the daemon's log."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # no such user on this machine, as in a container
+        user = f"uid {os.getuid()}"
+    behind = os.environ.get("SUDO_USER")
+    return f"{behind} as {user}" if behind else user
 
 
 def confirm(question: str, *, yes: bool, as_json: bool) -> None:

@@ -206,7 +206,7 @@ def test_who_may_not_or_cannot_sign(run, own_network, written, monkeypatch):
     path = written()
     before = path.read_bytes()
     for name, knows, code, message in (
-        ("bank-data", None, 11, "expected the delegate of bank, got another of its members; that is bank-mpc"),
+        ("bank-data", None, 22, "expected the delegate of bank, got another of its members; that is bank-mpc"),
         ("operator", 1, 24, "expected no vote of replica 2 at height 1 or above"),
     ):
         node = node_of(own_network, name)
