@@ -215,7 +215,7 @@ def publish_model(
     @param share The largest share that one supplier has of the range of points, in permille; 0 at genesis: not stated.
     """
     self._governed()
-    assert model != empty(bytes32), "MODEL"
+    assert model != empty(bytes32), "MODEL_HASH"
     assert self.models[model] == 0, "MODEL_EXISTS"
     assert 0 < classes and classes < 1 << 128, "CLASSES"
     assert 0 < minimum and minimum <= 128, "MINIMUM"

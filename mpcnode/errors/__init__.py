@@ -1,6 +1,7 @@
 """What can go wrong in the node, and what the world learns of it."""
 
-from mpcnode.errors.catalogue import CATALOGUE, Entry, ErrorCode, Exit, code_of_revert
+from mpcnode.errors.catalogue import CATALOGUE, Entry, code_of_revert
+from mpcnode.errors.codes import ErrorCode, Exit
 from mpcnode.errors.tree import (
     CallerError,
     ConfigError,

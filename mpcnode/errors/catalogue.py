@@ -6,168 +6,9 @@ from the catalogue.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import IntEnum, StrEnum
 from types import MappingProxyType
 
-
-class ErrorCode(StrEnum):
-    """Everything that may be said about a failure; never reused for another meaning."""
-
-    # what is wrong with a request (the contract's words where the contract checks it too)
-    REQUEST_FORM = "REQUEST_FORM"
-    MALFORMED_ID = "MALFORMED_ID"
-    WRONG_SIGNATURE = "WRONG_SIGNATURE"
-    UNKNOWN_INQUIRER = "UNKNOWN_INQUIRER"
-    UNKNOWN_MODEL = "UNKNOWN_MODEL"
-    PURPOSE_NOT_ALLOWED = "PURPOSE_NOT_ALLOWED"
-    WINDOW = "WINDOW"
-    PAST_DEADLINE = "PAST_DEADLINE"
-    PANEL_STALE = "PANEL_STALE"
-    EPOCH_STALE = "EPOCH_STALE"
-    TOKENS_MISMATCH = "TOKENS_MISMATCH"
-    COPY_MISMATCH = "COPY_MISMATCH"
-    QUERY_EXISTS = "QUERY_EXISTS"
-    QUOTA_EXCEEDED = "QUOTA_EXCEEDED"
-    COMMITTEE_TOO_SMALL = "COMMITTEE_TOO_SMALL"
-    UNKNOWN_QUERY = "UNKNOWN_QUERY"
-    # how a query may end for its inquirer
-    INSUFFICIENT = "INSUFFICIENT"
-    NOT_READY = "NOT_READY"
-    ABORTED = "ABORTED"
-    EXPIRED = "EXPIRED"
-    RESULT_MISMATCH = "RESULT_MISMATCH"
-    # what the contract refuses from daemons
-    OPERATOR_ONLY = "OPERATOR_ONLY"
-    SUPERVISOR_ONLY = "SUPERVISOR_ONLY"
-    MEMBER_ONLY = "MEMBER_ONLY"
-    ONE_INQUIRER = "ONE_INQUIRER"
-    COMMITTEE_ORDER = "COMMITTEE_ORDER"
-    WRONG_STATE = "WRONG_STATE"
-    WRONG_ATTEMPT = "WRONG_ATTEMPT"
-    NOT_IN_PANEL = "NOT_IN_PANEL"
-    NOT_IN_COMMITTEE = "NOT_IN_COMMITTEE"
-    ALREADY_CONTRIBUTED = "ALREADY_CONTRIBUTED"
-    COMMITMENTS = "COMMITMENTS"
-    TOO_LATE = "TOO_LATE"
-    TOO_EARLY = "TOO_EARLY"
-    NOT_YOUR_TURN = "NOT_YOUR_TURN"
-    COMMITTEE_SIGNATURES = "COMMITTEE_SIGNATURES"
-    END_FORM = "END_FORM"
-    END_MISMATCH = "END_MISMATCH"
-    BOX_MISMATCH = "BOX_MISMATCH"
-    REASON = "REASON"
-    REFUSAL_CODE = "REFUSAL_CODE"
-    NO_CONTRIBUTION = "NO_CONTRIBUTION"
-    VERDICT = "VERDICT"
-    ALREADY_ATTESTED = "ALREADY_ATTESTED"
-    UNKNOWN_METHOD = "UNKNOWN_METHOD"
-    UNEQUAL_STATEMENTS = "UNEQUAL_STATEMENTS"
-    MALFORMED_ARGUMENTS = "MALFORMED_ARGUMENTS"
-    OUT_OF_GAS = "OUT_OF_GAS"
-    MACHINE_ERROR = "MACHINE_ERROR"
-    # what companies may not propose, or not vote for
-    DELEGATE_ONLY = "DELEGATE_ONLY"
-    UNKNOWN_PROPOSAL = "UNKNOWN_PROPOSAL"
-    PROPOSAL_DECIDED = "PROPOSAL_DECIDED"
-    PROPOSAL_CLOSED = "PROPOSAL_CLOSED"
-    ALREADY_VOTED = "ALREADY_VOTED"
-    OTHER_CALL = "OTHER_CALL"
-    CLOSES_AT = "CLOSES_AT"
-    TARGET = "TARGET"
-    CALL = "CALL"
-    GOVERNED = "GOVERNED"
-    SYSTEM_ONLY = "SYSTEM_ONLY"
-    # what keeps a call of the companies from being made
-    UNKNOWN_MEMBER = "UNKNOWN_MEMBER"
-    UNKNOWN_COMPANY = "UNKNOWN_COMPANY"
-    MEMBER_EXISTS = "MEMBER_EXISTS"
-    MEMBERS_FULL = "MEMBERS_FULL"
-    ROLES = "ROLES"
-    ACTIVE = "ACTIVE"
-    NOT_ACTIVE = "NOT_ACTIVE"
-    STILL_VALIDATOR = "STILL_VALIDATOR"
-    VOTE_KEY_SAME = "VOTE_KEY_SAME"
-    VOTE_KEY_USED = "VOTE_KEY_USED"
-    ONE_VALIDATOR_PER_COMPANY = "ONE_VALIDATOR_PER_COMPANY"
-    VALIDATORS_CHANGED = "VALIDATORS_CHANGED"
-    VALIDATORS_MIN = "VALIDATORS_MIN"
-    VALIDATORS_FULL = "VALIDATORS_FULL"
-    COMPANIES_MIN = "COMPANIES_MIN"
-    UPGRADE_PENDING = "UPGRADE_PENDING"
-    UPGRADE_HEIGHT = "UPGRADE_HEIGHT"
-    CODE = "CODE"
-    NO_UPGRADE = "NO_UPGRADE"
-    # what a peer sends
-    MALFORMED_MESSAGE = "MALFORMED_MESSAGE"
-    NOT_ALLOWED = "NOT_ALLOWED"
-    WRONG_PEER = "WRONG_PEER"
-    REPLAYED = "REPLAYED"
-    SHARE_MISMATCH = "SHARE_MISMATCH"
-    INPUT_INVALID = "INPUT_INVALID"
-    DEAL_MISMATCH = "DEAL_MISMATCH"
-    SESSION_OVER = "SESSION_OVER"
-    SEALED_BOX = "SEALED_BOX"
-    INVALID_KEY = "INVALID_KEY"
-    # ledger and receipts
-    LEDGER_INVALID = "LEDGER_INVALID"
-    RECEIPT_INVALID = "RECEIPT_INVALID"
-    REVERTED = "REVERTED"
-    TRANSACTION_EXPIRED = "TRANSACTION_EXPIRED"
-    REJOIN = "REJOIN"
-    # this machine
-    CONFIG = "CONFIG"
-    KEY_FILE = "KEY_FILE"
-    PASSPHRASE = "PASSPHRASE"  # noqa: S105 (a name)
-    PERMISSIONS = "PERMISSIONS"
-    LOCKED = "LOCKED"
-    STORAGE = "STORAGE"
-    MODEL = "MODEL"
-    RECORDS = "RECORDS"
-    DISK_FULL = "DISK_FULL"
-    INTERNAL = "INTERNAL"
-    # nobody
-    UNAVAILABLE = "UNAVAILABLE"
-    BUSY = "BUSY"
-    TIMED_OUT = "TIMED_OUT"
-
-
-class Exit(IntEnum):
-    """Exit codes of the program: a range for each area, never reused; systemd's RestartPreventExitStatus reads them."""
-
-    OK = 0
-    INTERNAL = 1
-    USAGE = 2
-    # 10-19 query
-    QUERY_REFUSED = 10
-    QUERY_NOT_ALLOWED = 11
-    QUERY_UNKNOWN = 12
-    QUERY_OUTDATED = 13
-    QUERY_NOT_READY = 14
-    QUERY_INSUFFICIENT = 15
-    QUERY_ABORTED = 16
-    QUERY_EXPIRED = 17
-    QUERY_MISMATCH = 18
-    QUERY_QUOTA = 19
-    # 20-29 ledger and receipts
-    LEDGER_INVALID = 20
-    RECEIPT_INVALID = 21
-    LEDGER_REVERTED = 22
-    LEDGER_EXPIRED = 23
-    LEDGER_REJOIN = 24
-    # 30-39 daemon and configuration
-    CONFIG = 30
-    KEYS = 31
-    PERMISSIONS = 32
-    LOCKED = 33
-    STORAGE = 34
-    MODEL = 35
-    RECORDS = 36
-    DISK_FULL = 37
-    # 40-49 network
-    UNAVAILABLE = 40
-    BUSY = 41
-    TIMED_OUT = 42
-    PEER = 43
+from mpcnode.errors.codes import ErrorCode, Exit
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,6 +181,62 @@ CATALOGUE: Mapping[ErrorCode, Entry] = MappingProxyType(
             "New code is one hash for each contract named, none of them twice or zero.", Exit.LEDGER_REVERTED
         ),
         ErrorCode.NO_UPGRADE: _conflict("No other code is scheduled; there is nothing to cancel."),
+        ErrorCode.MODEL_RETIRED: _conflict(
+            "The companies have retired this model; ask for another one.", Exit.QUERY_OUTDATED
+        ),
+        ErrorCode.PARTICIPANT_ONLY: _forbidden("Only an active participant may do this.", Exit.LEDGER_REVERTED),
+        ErrorCode.MPC_ONLY: _forbidden("Only an active computing member may do this.", Exit.LEDGER_REVERTED),
+        ErrorCode.NOT_A_HOLDER: _forbidden(
+            "This member holds no share of that key, or the key is not being made.", Exit.LEDGER_REVERTED
+        ),
+        ErrorCode.NOT_A_PARTY: _forbidden("The query does not concern whoever says this.", Exit.LEDGER_REVERTED),
+        ErrorCode.CLAIMANT_ONLY: _forbidden("Only whoever opened the dispute may withdraw it.", Exit.LEDGER_REVERTED),
+        ErrorCode.MODEL_HASH: _refused(
+            "A model is named by the hash of its document, which is not zero.", Exit.LEDGER_REVERTED
+        ),
+        ErrorCode.MODEL_EXISTS: _conflict("This model was published already, and a hash is never published twice."),
+        ErrorCode.MODELS_FULL: _conflict("There are 65,536 models, which is the most."),
+        ErrorCode.CLASSES: _refused(
+            "A model needs at least one data class, of the 128 that there can be.", Exit.LEDGER_REVERTED
+        ),
+        ErrorCode.MINIMUM: _refused("Between 1 and 128 companies must contribute to a model.", Exit.LEDGER_REVERTED),
+        ErrorCode.MODE: _refused("The audit mode is 1 before release, 2 after release or 3 off.", Exit.LEDGER_REVERTED),
+        ErrorCode.PURPOSE: _refused("A purpose is a text that is not empty.", Exit.LEDGER_REVERTED),
+        ErrorCode.PURPOSES_FULL: _conflict("All models together have 64 different purposes, which is the most."),
+        ErrorCode.ISOLATION: _refused(
+            "The isolation figures are out of range, or above the limits of the companies.", Exit.LEDGER_REVERTED
+        ),
+        ErrorCode.SUPPLIERS_TOO_FEW: _conflict(
+            "Too few active participants supply the data classes of this model beyond its minimum."
+        ),
+        ErrorCode.APPROVAL_SAME: _conflict("The participant has approved this model already, or has not approved it."),
+        ErrorCode.INQUIRER_EXISTS: _conflict("This key is or was an inquirer, or it is zero; make a new key."),
+        ErrorCode.INQUIRERS_FULL: _conflict("There are as many inquirers as there can be."),
+        ErrorCode.QUOTA: _refused("A quota is a number of queries a day below 4,294,967,296.", Exit.LEDGER_REVERTED),
+        ErrorCode.FEES: _refused("A fee or its time is larger than the ledger can hold.", Exit.LEDGER_REVERTED),
+        ErrorCode.FEES_FULL: _conflict("The fees of this model were changed 1,024 times, which is the most."),
+        ErrorCode.EPOCH: _conflict(
+            "A new epoch has the next number, and keys that differ from each other and from those before."
+        ),
+        ErrorCode.HOLDERS: _refused(
+            "Every holder of a share must be an active computing member.", Exit.LEDGER_REVERTED
+        ),
+        ErrorCode.THRESHOLD: _refused(
+            "The threshold is at least 2 and at most the number of holders.", Exit.LEDGER_REVERTED
+        ),
+        ErrorCode.BUDGET: _refused("A budget is larger than the ledger can hold.", Exit.LEDGER_REVERTED),
+        ErrorCode.OPRF_FULL: _conflict("This participant has had as many keys as there can be."),
+        ErrorCode.HOUR_REPORTED: _conflict("This hour or a later one was reported already."),
+        ErrorCode.USAGE_FORM: _refused(
+            "Usage is one count for each participant, in ascending order.", Exit.LEDGER_REVERTED
+        ),
+        ErrorCode.MARK_NOT_AHEAD: _conflict("A mark only moves on; what is below it is used up."),
+        ErrorCode.DISPUTE_KIND: _refused("There is no such kind of dispute.", Exit.LEDGER_REVERTED),
+        ErrorCode.DISPUTE_FORM: _refused("The statement of the inquirer is not about this.", Exit.LEDGER_REVERTED),
+        ErrorCode.DISPUTE_CLOSED: _conflict("The dispute is closed."),
+        ErrorCode.UNKNOWN_DISPUTE: Entry("NOT_FOUND", 404, Exit.LEDGER_REVERTED, "There is no such dispute."),
+        ErrorCode.STATEMENT_USED: _conflict("This statement was heard already; the inquirer must sign another one."),
+        ErrorCode.OUTCOME: _refused("A dispute is upheld (2), rejected (3) or withdrawn (4).", Exit.LEDGER_REVERTED),
         ErrorCode.MALFORMED_MESSAGE: _refused("The message is not well formed.", Exit.PEER),
         ErrorCode.NOT_ALLOWED: _forbidden("Not allowed."),
         ErrorCode.WRONG_PEER: Entry(

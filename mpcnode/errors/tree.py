@@ -10,7 +10,8 @@ Messages are for logs: "expected X, got Y", never a secret and never a subject's
 from typing import ClassVar
 
 import ledger.errors
-from mpcnode.errors.catalogue import CATALOGUE, Entry, ErrorCode
+from mpcnode.errors.catalogue import CATALOGUE, Entry
+from mpcnode.errors.codes import ErrorCode
 from mpcnode.types import AuditStage
 
 

@@ -66,6 +66,8 @@ def test_every_revert_code_of_the_specification_is_in_the_catalogue():
         "INCOMPLETE",
         "SHA",
         "ABI",
+        "OPRF",
+        "MPC",
     }
     words = set(re.findall(r"\b[A-Z][A-Z_]{2,}\b", functions)) - not_codes
     assert {"OPERATOR_ONLY", "BOX_MISMATCH", "TOO_EARLY", "QUOTA_EXCEEDED"} <= words
@@ -114,6 +116,8 @@ def test_every_exception_has_a_code(error, code):
         ("queries", {"QUERY_EXISTS", "NO_CONTRIBUTION"}),
         ("members", {"VALIDATORS_MIN", "NOT_ACTIVE"}),
         ("governance", {"OTHER_CALL", "NO_UPGRADE"}),
+        ("registries", {"MODEL_RETIRED", "NOT_A_HOLDER"}),
+        ("records", {"MARK_NOT_AHEAD", "NOT_A_PARTY"}),
     ],
 )
 def test_every_word_that_a_transaction_or_a_decided_call_reverts_with_is_in_the_catalogue(contract, some):

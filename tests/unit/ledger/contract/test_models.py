@@ -117,7 +117,7 @@ def test_a_retired_model_takes_no_more_queries_and_finishes_those_it_has(council
 
 
 REFUSED: dict[str, dict[str, object]] = {
-    "MODEL": {"model": bytes(32)},
+    "MODEL_HASH": {"model": bytes(32)},
     "MODEL_EXISTS": {"model": model_hash("off")},
     "CLASSES": {"classes": 0},
     "MINIMUM": {"minimum": 0},
