@@ -1,8 +1,14 @@
 """`make bench ONLY=ledger` in small: every figure comes out, from real processes."""
 
+import asyncio
 import math
 
+import pytest
+
+from mpcnode.adapters.clock import SystemClock
 from scripts.bench.ledger import Extent, measure
+from scripts.bench.replicas.consortium import Consortium
+from scripts.bench.replicas.fleet import make_certificates, running
 
 SMALL = Extent(
     validators=(4,),
@@ -36,3 +42,20 @@ def test_every_figure_is_measured(tmp_path):
         assert math.isfinite(figure.value), figure
         assert figure.value > 0, figure
     assert not (tmp_path / "bench").exists()
+
+
+@pytest.mark.parametrize("floor", [False, True])
+def test_a_process_ends_when_told_though_a_transaction_is_under_way(floor, tmp_path):
+    asyncio.run(_end_two_of_four(tmp_path / "fleet", floor))
+
+
+async def _end_two_of_four(base, floor):
+    """Two of four are no quorum: what is submitted there never becomes final. Leaving waits for both ends."""
+    consortium = Consortium(4)
+    make_certificates(base, 4)
+    async with running(base, consortium, floor=floor, members=(0, 1), ready=False) as fleet:
+        submitted = asyncio.ensure_future(fleet[0].submit(consortium.query(0, SystemClock().now_ms())[0]))
+        await fleet[0].ask("figures")
+        assert not submitted.done()
+    with pytest.raises(RuntimeError, match="got its end"):
+        await submitted

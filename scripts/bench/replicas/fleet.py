@@ -53,8 +53,11 @@ class Child:
         number = next(self._numbers)
         answer = self._asked[number] = asyncio.get_running_loop().create_future()
         self.write({"id": number, "do": do, **values})
-        async with asyncio.timeout(_PATIENCE_S):
-            found: dict[str, Any] = await answer
+        try:
+            async with asyncio.timeout(_PATIENCE_S):
+                found: dict[str, Any] = await answer
+        except TimeoutError as late:
+            raise RuntimeError(f"replica: expected an answer to {do} within {_PATIENCE_S:.0f} s, got none") from late
         return found
 
     async def submit(self, call: Call) -> float:
@@ -65,14 +68,23 @@ class Child:
         return float(answer["ms"])
 
     async def end(self) -> None:
-        """Close its input and wait."""
+        """Close its input and wait.
+
+        Raises:
+            RuntimeError: it did not end by itself, or not well.
+        """
         self._stdin.close()
         try:
             async with asyncio.timeout(_PATIENCE_S):
-                await self._process.wait()
+                code = await self._process.wait()
+            if code:
+                raise RuntimeError(f"replica: expected it to end with code 0, got {code}")
+        except TimeoutError as late:
+            raise RuntimeError(f"replica: expected its end within {_PATIENCE_S:.0f} s, got none") from late
         finally:
             if self._process.returncode is None:
                 self._process.kill()
+                await self._process.wait()
             if self._listening is not None:
                 self._listening.cancel()
 

@@ -2,7 +2,7 @@
 
 They send the frames of a height that goes well, in their true sizes, over the same transport; each flushes what a
 replica flushes, as often, and executes the transaction. Nothing is signed, validated, retried or agreed on, and there
-is no thread beside the loop. One transaction at a time. (Certificates travel with proposals and commits only: here as
+is no thread beside the loop. One transaction in a block. (Certificates travel with proposals and commits only: here as
 in the real thing they are written and not sent.)
 """
 
@@ -57,12 +57,14 @@ class Floor:
         self._nodes.update(genesis.nodes)
         self._root: Digest = genesis.state_root
         self._height = 0
-        self._waiting: bytes | None = None
+        self._waiting: dict[bytes, None] = {}
+        self._final: set[bytes] = set()
+        """Transactions that are written; one may arrive after the block that holds it."""
         self._proposed: dict[int, tuple[Millis, bytes]] = {}
         self._executed: Execution | None = None
         self._finalized = False
         self._votes: defaultdict[tuple[int, int], set[int]] = defaultdict(set)
-        self._done: asyncio.Future[None] | None = None
+        self._done: dict[bytes, asyncio.Future[None]] = {}
         vote = Vote(
             kind=VoteKind.NOTARIZE,
             height=Height(1),
@@ -97,11 +99,11 @@ class Floor:
 
     async def submit(self, data: bytes) -> None:
         """Send a transaction to all and wait until it is written here."""
-        self._done = asyncio.get_running_loop().create_future()
+        done = self._done[data] = asyncio.get_running_loop().create_future()
         self._network.broadcast([bytes([_TRANSACTION]) + data])
-        self._waiting = data
+        self._take(data)
         self._advance()
-        await self._done
+        await done
 
     async def receive(self, sender: ReplicaId, items: Sequence[bytes]) -> None:
         """Take frames."""
@@ -109,7 +111,7 @@ class Floor:
             kind, body = item[0], item[1:]
             height = int.from_bytes(body[:8], "big")
             if kind == _TRANSACTION:
-                self._waiting = body
+                self._take(body)
             elif kind == _PROPOSAL:
                 self._proposed[height] = Millis(int.from_bytes(body[8:16], "big")), body[_PROPOSAL_BYTES:]
             else:
@@ -119,11 +121,15 @@ class Floor:
     def connected(self, peer: ReplicaId) -> None:
         """Nothing is said upon a connection."""
 
+    def _take(self, data: bytes) -> None:
+        if data not in self._final:
+            self._waiting[data] = None
+
     def _advance(self) -> None:
         """Do what the frames so far allow."""
         height = self._height + 1
-        if self._waiting is not None and height % self._validators == self._me and height not in self._proposed:
-            self._proposed[height] = Millis(time.time_ns() // 1_000_000), self._waiting  # noqa: TID251
+        if self._waiting and height % self._validators == self._me and height not in self._proposed:
+            self._proposed[height] = Millis(time.time_ns() // 1_000_000), next(iter(self._waiting))  # noqa: TID251
             self._notarize(height)
         if height in self._proposed and self._executed is None:
             self._notarize(height)
@@ -158,11 +164,14 @@ class Floor:
         self._write(data, self._certificate, *map(encode_receipt, executed.receipts), nodes=executed.nodes.items())
         self._nodes.update(executed.nodes)
         self._root, self._height = executed.state_root, height
-        self._executed, self._finalized, self._waiting = None, False, None
+        self._executed, self._finalized = None, False
+        self._waiting.pop(data, None)
+        self._final.add(data)
         for kind in (_NOTARIZE, _FINALIZE):
             del self._votes[kind, height]
-        if self._done is not None and not self._done.done():
-            self._done.set_result(None)
+        done = self._done.pop(data, None)
+        if done is not None and not done.done():
+            done.set_result(None)
 
     def _write(self, *written: bytes, nodes: Iterable[tuple[bytes, bytes]] = ()) -> None:
         """Write in one transaction, which is one flush."""

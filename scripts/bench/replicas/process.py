@@ -35,10 +35,12 @@ from ledger.types import ReplicaId
 from mpcnode.adapters.clock import SystemClock
 from mpcnode.adapters.ledger_link import VoteSigner
 from mpcnode.rpc.tls import (
+    CONTROL_BYTES_MAX,
     PeerDirectory,
     channel_options,
     peer_channel_credentials,
     peer_server_credentials,
+    server_options,
 )
 from mpcnode.sealing.keys import verify
 from mpcnode.types import MemberIndex
@@ -130,7 +132,7 @@ class _Process:
 
     async def run(self, *, floor: bool) -> None:
         """Serve until the input ends."""
-        server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+        server = grpc.aio.server(options=server_options(CONTROL_BYTES_MAX))
         credentials = peer_server_credentials(self._key, self._certificates[self._me], self._certificates)
         _say({"port": server.add_secure_port("127.0.0.1:0", credentials)})
         lines = await _standard_input()
@@ -146,9 +148,12 @@ class _Process:
             gc.collect()
             gc.freeze()  # as a daemon does when it is ready
             _say({"ready": True})
+            answering: set[asyncio.Task[None]] = set()
             while line := await lines.readline():
-                tasks.create_task(self._answer(node, json.loads(line)))
-            for task in running:
+                answer = tasks.create_task(self._answer(node, json.loads(line)))
+                answering.add(answer)
+                answer.add_done_callback(answering.discard)
+            for task in (*running, *answering):
                 task.cancel()
         await server.stop(None)
 
