@@ -8,7 +8,7 @@ as clients expect; contracts see the milliseconds of `milliTimestamp`.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from Crypto.Hash import keccak
+from sha3 import keccak_256
 
 from ledger.encoding import (
     BLOCK_GAS_MAX,
@@ -145,7 +145,7 @@ def bloom(logs: Iterable[Log]) -> bytes:
     bits = 0
     for log in logs:
         for item in (log.address, *log.topics):
-            hashed = keccak.new(digest_bits=256, data=item).digest()
+            hashed = keccak_256(item).digest()
             for at in (0, 2, 4):
                 bits |= 1 << (int.from_bytes(hashed[at : at + 2], "big") % (8 * _BLOOM_BYTES))
     return bits.to_bytes(_BLOOM_BYTES, "big")

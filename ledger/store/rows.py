@@ -4,7 +4,7 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Sequence
 
-from Crypto.Hash import keccak
+from sha3 import keccak_256
 
 from ledger import merkle
 from ledger.encoding import (
@@ -51,7 +51,7 @@ def integer(value: object) -> int:
 
 def keccak256(data: bytes) -> bytes:
     """Key of a state node."""
-    return keccak.new(digest_bits=256, data=data).digest()
+    return bytes(keccak_256(data).digest())
 
 
 def encode_body(block: Block) -> bytes:
