@@ -10,4 +10,4 @@ from eth_hash.backends import pysha3
 
 def hash_fast() -> None:
     """Let the one `keccak` that everybody imports from eth-hash be the one written in C."""
-    keccak.hasher = pysha3.keccak256
+    keccak.hasher = pysha3.keccak256  # type: ignore[assignment]

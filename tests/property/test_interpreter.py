@@ -82,11 +82,16 @@ pure = st.sampled_from([*range(0x01, 0x0B), *range(0x10, 0x1E), 0x50, 0x58, 0x5A
 moves = st.integers(0x80, 0x9F).map(lambda opcode: bytes([opcode]))
 memory = st.tuples(small, st.sampled_from([b"\x51", b"\x52", b"\x53", b"\x35"])).map(b"".join)
 hashes = st.tuples(small, small, st.sampled_from([b"\x20", b"\xa0", b"\xf3", b"\xfd"])).map(b"".join)
+copies = st.tuples(st.one_of(small, words.map(push)), small, small, st.sampled_from([b"\x37", b"\x39", b"\x5e"])).map(
+    b"".join
+)
 storage = st.tuples(st.integers(0, 3).map(push), st.sampled_from([b"\x54", b"\x55", b"\x5c", b"\x5d"])).map(b"".join)
 jumps = st.tuples(words, st.integers(0, 120), st.sampled_from(["if", "always"])).map(
     lambda drawn: push(drawn[0]) + b"\x60" + bytes([drawn[1]]) + (b"\x57" if drawn[2] == "if" else b"\x56")
 )
-sane = st.lists(st.one_of(pushes, pushes, pushes, pure, pure, moves, memory, hashes, storage, jumps), max_size=40)
+sane = st.lists(
+    st.one_of(pushes, pushes, pushes, pure, pure, moves, memory, hashes, copies, storage, jumps), max_size=40
+)
 programs = st.one_of(sane.map(b"".join), st.binary(max_size=80))
 
 
@@ -117,6 +122,20 @@ CORNERS = {
     "call itself": b"\x5f\x5f\x5f\x5f\x30\x61\xff\xff\xfa",
     "sha256": b"\x60\x20\x5f\x60\x20\x5f\x60\x02\x61\xff\xff\xfa\x5f\x51",
     "code copy": b"\x60\x06\x5f\x5f\x39\x5f\x51",
+    "call data copy beyond the end": b"\x60\x40\x60\x20\x60\x01\x37\x60\x10\x51",
+    "call data copy from far away": b"\x60\x40\x7f" + b"\xff" * 32 + b"\x5f\x37\x59",
+    "call data copy of nothing to far away": b"\x5f\x5f\x7f" + b"\xff" * 32 + b"\x37\x59",
+    "call data copy of too much": b"\x7f" + b"\xff" * 32 + b"\x5f\x5f\x37",
+    "call data load from far away": b"\x7f" + b"\xff" * 32 + b"\x35",
+    "memory copy that overlaps": b"\x7f" + bytes(range(32)) + b"\x5f\x52\x60\x20\x60\x08\x60\x10\x5e\x60\x10\x51",
+    "memory copy that expands": b"\x60\x20\x60\x41\x5f\x5e\x59",
+    "memory copy of nothing": b"\x5f\x7f" + b"\xff" * 32 + b"\x60\x01\x5e\x59",
+    "hash of much": b"\x62\xff\xff\xff\x5f\x20",
+    "hash of nothing": b"\x5f\x7f" + b"\xff" * 32 + b"\x20\x59",
+    "call itself, then expand": b"\x5f\x5f\x60\x20\x5f\x30\x61\x01\x00\xfa\x60\x80\x51\x59",
+    "copy underflow": b"\x5f\x5f\x5e",
+    "hash underflow": b"\x5f\x20",
+    "load underflow": b"\x35",
     "swap underflow": b"\x5f\x90",
     "dup underflow": b"\x80",
     "add underflow": b"\x5f\x01",
