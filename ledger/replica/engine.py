@@ -59,12 +59,13 @@ class _Executed:
 
 
 class CheckedTransactions:
-    """Transactions that passed every stateless check, by their bytes: none is verified twice.
+    """The newest transactions that passed every stateless check, by their bytes: none is verified twice.
 
-    Used by the event loop and by the worker.
+    Some 3,000 of them; taken apart, each takes up two and a half times its bytes. Used by the event loop and by the
+    worker.
     """
 
-    def __init__(self, bytes_max: int = 16 * 1024 * 1024) -> None:
+    def __init__(self, bytes_max: int = 4 * 1024 * 1024) -> None:
         self._checked: OrderedDict[bytes, Pooled] = OrderedDict()
         self._size = 0
         self._bytes_max = bytes_max

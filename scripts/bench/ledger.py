@@ -145,6 +145,7 @@ async def _load(extent: Extent, base: Path, consortium: Consortium) -> list[Meas
         "transactions": txs,
         "blocks": blocks,
         "queries_at_once": extent.at_once,
+        "rss_growth_mb": max(last["rss_mb"] - first["rss_mb"] for first, last in zip(before, after, strict=True)),
         **_machine(),
     }
     return [
