@@ -13,6 +13,7 @@ from ledger.consensus.effects import (
     Persist,
     Send,
     SendDecided,
+    SendRecorded,
     SetTimer,
     ValidateBlock,
 )
@@ -61,6 +62,7 @@ __all__ = [
     "Record",
     "Send",
     "SendDecided",
+    "SendRecorded",
     "SetTimer",
     "Signer",
     "Started",

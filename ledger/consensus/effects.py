@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from ledger.consensus.messages import Message, Record
-from ledger.types import Block, Certificate, Height, Millis, ReplicaId, View, Vote
+from ledger.types import Block, BlockHash, Certificate, Height, Millis, ReplicaId, View, Vote
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,15 @@ class SendDecided:
 
     to: ReplicaId
     height: Height
+
+
+@dataclass(frozen=True, slots=True)
+class SendRecorded:
+    """Send `BlockMessage` of a block that is in a durable proposal of this height, and no longer in memory."""
+
+    to: ReplicaId
+    height: Height
+    block_hash: BlockHash
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +93,18 @@ class Evidence:
     second: Vote
 
 
-Effect: TypeAlias = Persist | Broadcast | Send | SendDecided | BuildBlock | ValidateBlock | Commit | SetTimer | Evidence
+Effect: TypeAlias = (
+    Persist
+    | Broadcast
+    | Send
+    | SendDecided
+    | SendRecorded
+    | BuildBlock
+    | ValidateBlock
+    | Commit
+    | SetTimer
+    | Evidence
+)
 
 
 class Outbox:

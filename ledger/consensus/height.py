@@ -67,6 +67,7 @@ class Instance:
                     state.unanswered.append(record.view)
             case Proposal():
                 state.keep_body(record.block)
+                state.recorded.add(block_hash(record.block.header))
                 if state.committee.leader(record.view) == state.me:
                     state.proposed = max(state.proposed, record.view)
                 if state.proposal is None or record.view > state.proposal.view:

@@ -1,7 +1,8 @@
 """Messages of heights that this replica has not reached: a bounded number, so no peer can fill the memory.
 
 Of the next height each peer may leave its first votes and one proposal; of the heights after it, final blocks are kept
-and everything else only tells that the peer is ahead.
+and everything else only tells that the peer is ahead. What a peer sends that was not asked fills empty places only, so
+nobody who floods a replica with final blocks that are none keeps those of the peer that it asked out.
 """
 
 from ledger.consensus.messages import Decided, Message, height_of
@@ -31,8 +32,8 @@ class Inbox:
         self._ahead[sender] = max(height, self._ahead.get(sender, height))
         match message:
             case Decided():
-                if height <= self._height + DECIDED_KEPT_MAX:
-                    self._decided.setdefault(height, (sender, message))
+                if height <= self._height + DECIDED_KEPT_MAX and (sender == self._asked or height not in self._decided):
+                    self._decided[height] = sender, message
             case Vote() if height == self._height + 1:
                 votes = self._votes.setdefault(sender, [])
                 if len(votes) < VOTES_KEPT_MAX and message not in votes:

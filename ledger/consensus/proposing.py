@@ -1,6 +1,6 @@
 """Proposals and NOTARIZE votes: rules H1, H3 and the leader's part (docs/ledger.md, Consensus)."""
 
-from ledger.consensus.effects import Broadcast, BuildBlock, Persist, Send, ValidateBlock
+from ledger.consensus.effects import Broadcast, BuildBlock, Send, ValidateBlock
 from ledger.consensus.messages import GetBlock
 from ledger.consensus.state import HeightState
 from ledger.consensus.voting import cast, enter_view, receive_certificate
@@ -79,7 +79,7 @@ def _publish(state: HeightState, block: Block, base: View) -> bool:
     )
     state.proposed = state.view
     state.proposal = proposal
-    state.put(Persist(proposal))
+    state.record(proposal)
     state.put(Broadcast(proposal))
     return True
 
@@ -139,7 +139,7 @@ def notarize(state: HeightState, _now: Millis) -> bool:
     if not state.is_valid(hashed, fresh=proposal.base == 0):
         return False
     if not state.leads:
-        state.put(Persist(proposal))
+        state.record(proposal)
     cast(state, VoteKind.NOTARIZE, state.view, hashed)
     return True
 
@@ -152,7 +152,7 @@ def want(state: HeightState, certificate: Certificate) -> None:
 
 
 def ask_for_body(state: HeightState, certificate: Certificate, attempt: int) -> None:
-    """Ask the next signer of a certificate; f + 1 of them are honest and hold the body."""
+    """Ask the next signer of a certificate; f + 1 of them are honest and have the body, in memory or on disk."""
     others = [signer for signer in certificate.signers if signer != state.me]
     if others:
         replica = state.committee.replica(others[(state.replica + attempt) % len(others)])

@@ -3,7 +3,7 @@
 Every automatic answer is limited for each peer, so no exchange of messages can feed itself.
 """
 
-from ledger.consensus.effects import Broadcast, Send
+from ledger.consensus.effects import Broadcast, Send, SendRecorded
 from ledger.consensus.messages import BlockMessage, GetBlock, Status
 from ledger.consensus.proposing import ask_for_body
 from ledger.consensus.state import HeightState
@@ -76,7 +76,9 @@ def opening(state: HeightState, view: View) -> list[Certificate]:
 
 
 def answer_get_block(state: HeightState, peer: ReplicaId, request: GetBlock, now: Millis, limiter: Limiter) -> None:
-    """Upon a request for a block that is held, send it."""
-    body = state.bodies.get(request.block_hash)
-    if body is not None and limiter.allows(peer, "block", (state.height, state.view), now):
-        state.put(Send(peer, BlockMessage(block=body)))
+    """Upon a request for a block that is in memory or on disk, send it."""
+    body, hashed = state.bodies.get(request.block_hash), request.block_hash
+    if body is None and hashed not in state.recorded:
+        return
+    if limiter.allows(peer, "block", (state.height, state.view), now):
+        state.put(SendRecorded(peer, state.height, hashed) if body is None else Send(peer, BlockMessage(block=body)))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from ledger import merkle
 from ledger.consensus.committee import Committee, Signer
-from ledger.consensus.effects import Effect, Outbox
+from ledger.consensus.effects import Effect, Outbox, Persist
 from ledger.consensus.timing import Timing
 from ledger.consensus.votes import Certificates, Tally
 from ledger.encoding import block_hash
@@ -53,6 +53,8 @@ class HeightState:
     proposed: View = View(0)
     """Highest view in which this replica proposed."""
     bodies: dict[BlockHash, Block] = field(default_factory=dict)
+    recorded: set[BlockHash] = field(default_factory=set)
+    """Blocks of the proposals that were made durable; those that are needed no more in memory can be read again."""
     verdicts: dict[tuple[BlockHash, bool], bool | None] = field(default_factory=dict)
     """Whether a block is valid, by hash and whether its time was checked too; None: being found out."""
     wanted: dict[BlockHash, Certificate] = field(default_factory=dict)
@@ -121,6 +123,11 @@ class HeightState:
         """Ask the shell for something."""
         self.outbox.put(effect)
 
+    def record(self, proposal: Proposal) -> None:
+        """Make a proposal durable, with its body."""
+        self.recorded.add(block_hash(proposal.block.header))
+        self.put(Persist(proposal))
+
     def keep_body(self, block: Block) -> bool:
         """Keep a block if it is one whole block of this height on this parent."""
         header = block.header
@@ -134,11 +141,13 @@ class HeightState:
         return True
 
     def prune(self) -> None:
-        """Drop what no later rule can need, so that a height of many views stays small.
+        """Drop what no later rule is likely to need, so that a height of many views stays small.
 
         Of bodies there remain those proposed now, notarized last, and voted for last by this replica. If a block gets
         a FINALIZE certificate in view v, whoever notarized it in v voted for no other block since: it held, by H3, a
-        certificate of v or later for the same block. So its last vote is for that block, and its body is here.
+        certificate of v or later for the same block. So its last vote is for that block, and its body is here. A block
+        that was notarized only may be called for after all its voters voted for another, when the Byzantine show its
+        certificate late: they read it from their records (`recorded`).
         """
         base = self.certificates.base(self.view)
         self.tally.forget(base, View(max(0, self.view - VIEWS_BACK_MAX)))

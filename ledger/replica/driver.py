@@ -26,6 +26,7 @@ from ledger.consensus import (
     Record,
     Send,
     SendDecided,
+    SendRecorded,
     SetTimer,
     Signer,
     Started,
@@ -213,6 +214,8 @@ class Driver:
                 self._transport.send(effect.to, [encode_item(effect.message)])
             case SendDecided():
                 self._send_decided(effect.to, effect.height)
+            case SendRecorded():
+                self._send_recorded(effect)
             case BuildBlock():
                 self._build(effect)
             case ValidateBlock():
@@ -241,6 +244,10 @@ class Driver:
     def _send_decided(self, to: ReplicaId, height: Height) -> None:
         job = self._worker.run(self._engine.decided_from, height)
         self._later(job, lambda items: self._transport.send(to, items))
+
+    def _send_recorded(self, effect: SendRecorded) -> None:
+        job = self._worker.run(self._engine.recorded_block, effect.height, effect.block_hash)
+        self._later(job, lambda items: self._transport.send(effect.to, items))
 
     def _build(self, effect: BuildBlock) -> None:
         signer = self._identity.signer

@@ -1,5 +1,6 @@
 """Everything of a replica that touches disk or contract: runs in one worker thread, so the event loop stays free."""
 
+import itertools
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ from ledger.chain import (
     check_header,
     check_transaction,
 )
-from ledger.consensus import Decided, Evidence, Record, encode_message
+from ledger.consensus import BlockMessage, Decided, Evidence, Record, encode_message
 from ledger.consensus.inbox import DECIDED_KEPT_MAX
 from ledger.encoding import BATCH_BYTES_MAX, BLOCK_BYTES_MAX, block_hash, decode_transaction, transaction_id
 from ledger.errors import InvalidError, StorageError, UnavailableError
@@ -36,6 +37,7 @@ from ledger.types import (
     Genesis,
     Height,
     Millis,
+    Proposal,
     PublicKey,
     Receipt,
     Transaction,
@@ -245,6 +247,12 @@ class Engine:
                 break
             items.append(item)
         return items
+
+    def recorded_block(self, height: Height, wanted: BlockHash) -> list[bytes]:
+        """Encode a block of a durable proposal as a message; none once its height is decided."""
+        proposed = (record.block for record in self._store.records(height) if isinstance(record, Proposal))
+        found = (block for block in proposed if block_hash(block.header) == wanted)
+        return [encode_message(BlockMessage(block=block)) for block in itertools.islice(found, 1)]
 
     def committed(self, height: Height) -> CommittedBlock:
         """Return a final block from the store.

@@ -10,6 +10,8 @@
   stale, on bases that are false or lack their certificates; completes certificates and shows them late, to one replica;
   shows forged final blocks to whoever is behind, and misleads those that ask for their own votes.
 - splitter: proposes two well-justified blocks to two halves, votes for each before each, nullifies before the rest.
+- miser: proposes to so few that its own vote is needed, and keeps that; shows the certificate when every honest replica
+  has put the block away that it is for, and never hands out the block.
 """
 
 from collections.abc import Sequence
@@ -61,6 +63,8 @@ def make(cluster: "Cluster", replica: ReplicaId, strategy: str) -> list["Replica
             return [Chaos(cluster, replica)]
         case "splitter":
             return [Splitter(cluster, replica)]
+        case "miser":
+            return [Miser(cluster, replica)]
         case _:
             raise ValueError(f"expected a strategy, got {strategy}")
 
@@ -334,3 +338,85 @@ class Splitter(Chaos):
 
     def side(self, side: int) -> list[ReplicaId]:
         return [peer for peer in self.cluster.peers if peer != self.id and (peer + self.id) % 2 == side]
+
+
+class Miser(Chaos):
+    """Would have a height wait for ever for a block that only it can produce. Misers share what they collect."""
+
+    def __init__(self, cluster: "Cluster", replica: ReplicaId) -> None:
+        super().__init__(cluster, replica)
+        self.mute_at = self.cluster.now * 10
+        self.led: set[tuple[int, int]] = set()
+        self.given_up: set[tuple[int, int]] = set()
+
+    def answer(
+        self,
+        sender: ReplicaId,
+        message: Vote | Proposal | Certificate | Status,
+        committee: Committee,
+        index: int,
+    ) -> None:
+        """Collect, nullify with the others, and pay out late."""
+        self.note(message)
+        if isinstance(message, Vote) and message.kind is VoteKind.NOTARIZE:
+            self.collect(committee, message)
+        if isinstance(message, Vote) and message.kind is VoteKind.NULLIFY:
+            self.give_up(committee, index, message.view)
+        self.lead(committee, index, message)
+        self.pay(committee)
+
+    def collect(self, committee: Committee, vote: Vote) -> None:
+        """Keep a certificate that others' votes and those of all misers make."""
+        tally = self.tallies.setdefault(vote.height, Tally())
+        misers = [body for bodies in self.cluster.bodies.values() for body in bodies if isinstance(body, Miser)]
+        held = [vote]
+        for miser in misers:
+            index = committee.index(miser.key.key)
+            if index is not None:
+                held.append(miser.sign(committee, index, vote.kind, vote.view, vote.block_hash))
+        for each in held:
+            if tally.is_news(each):
+                tally.add(each)
+        certificate = tally.certificate(vote, committee)
+        if certificate is not None:
+            self.certificates.setdefault((vote.kind, vote.height, vote.view), certificate)
+
+    def give_up(self, committee: Committee, index: int, view: View) -> None:
+        if (committee.height, view) not in self.given_up:
+            self.given_up.add((committee.height, view))
+            vote = self.sign(committee, index, VoteKind.NULLIFY, view, NO_BLOCK)
+            for peer in self.cluster.peers:
+                self.tell(peer, vote)
+
+    def lead(self, committee: Committee, index: int, message: Vote | Proposal | Certificate | Status) -> None:
+        """Propose a block to no more than are needed."""
+        view = message.view
+        if committee.leader(view) != index or (committee.height, view) in self.led:
+            return
+        block = self.new_block(committee.height)
+        if block is None:
+            return
+        self.led.add((committee.height, view))
+        byzantine = self.cluster.byzantine
+        honest = [v.replica for v in committee.validators if v.replica not in byzantine]
+        needed = committee.quorum - (committee.size - len(honest))
+        for peer in self.cluster.random.sample(honest, max(0, min(needed, len(honest)))):
+            self.tell(peer, self.propose(committee, view, block, View(0)))
+
+    def pay(self, committee: Committee) -> None:
+        """Show the newest certificate whose block nobody honest has at hand any more."""
+        known = [
+            certificate
+            for (kind, height, _), certificate in self.certificates.items()
+            if kind is VoteKind.NOTARIZE and height == committee.height
+        ]
+        at_hand = {
+            hashed
+            for replica in self.cluster.honest
+            if replica.up and replica.height == committee.height - 1
+            for hashed in replica.machine._instance.state.bodies
+        }
+        gone = [certificate for certificate in known if certificate.block_hash not in at_hand]
+        if gone:
+            for peer in self.cluster.peers:
+                self.tell(peer, max(gone, key=lambda certificate: certificate.view))

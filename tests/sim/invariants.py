@@ -6,11 +6,11 @@ counts as a certificate, whether or not any replica held it. A signature counts 
 
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ledger.chain import Head, check_certificate, check_final, faults_tolerated, quorum
-from ledger.consensus import Commit, Evidence, Status
+from ledger.consensus import Commit, Evidence, Machine, Status
 from ledger.consensus.inbox import DECIDED_KEPT_MAX, VOTES_KEPT_MAX
 from ledger.encoding import VIEWS_AHEAD_MAX, block_hash
 from ledger.errors import InvalidError, InvalidProofError, StorageError
@@ -57,6 +57,15 @@ class Violation(Exception):  # noqa: N818 - it is a finding, not an error of the
         self.number = number
 
 
+@dataclass(slots=True)
+class Hearing:
+    """What one core was sent of the view that it was in."""
+
+    machine: Machine
+    votes: dict[tuple[int, int, ReplicaId], dict[VoteKind, set[BlockHash]]] = field(default_factory=dict)
+    accused: set[tuple[int, int, ReplicaId]] = field(default_factory=set)
+
+
 class Checker:
     """Watches every item that leaves an honest replica, every step and every commit."""
 
@@ -80,6 +89,7 @@ class Checker:
         self.proposals: dict[tuple[ReplicaId, int, int], BlockHash] = {}
         self.places: dict[tuple[ReplicaId, int], tuple[int, int]] = {}
         self.said: dict[ReplicaId, tuple[int, int]] = {}
+        self.heard: dict[tuple[ReplicaId, int], Hearing] = {}
         self.forgiven: set[tuple[ReplicaId, int]] = set()
         """Heights at which a replica that was rolled back counts as Byzantine."""
         self.bursts: dict[tuple[ReplicaId, ReplicaId], tuple[int, int]] = {}
@@ -115,6 +125,23 @@ class Checker:
             for invariant in self.watched["send"]:
                 invariant.check(self, replica, item, to)
 
+    def hears(self, replica: Replica, sender: ReplicaId, vote: Vote) -> None:
+        """A replica is about to take another's own vote of the very view that it is in."""
+        status = replica.machine.status
+        if not replica.honest or replica.committing or (vote.height, vote.view) != (status.height, status.view):
+            return
+        validators = self.set_of(vote.height)
+        if vote.signer < len(validators) and validators[vote.signer].replica == sender:
+            votes = self.hearing(replica).votes.setdefault((vote.height, vote.view, sender), {})
+            votes.setdefault(vote.kind, set()).add(vote.block_hash)
+
+    def hearing(self, replica: Replica) -> Hearing:
+        """What the core of a replica was sent since it began."""
+        held = self.heard.get((replica.id, replica.life))
+        if held is None or held.machine is not replica.machine:
+            held = self.heard[replica.id, replica.life] = Hearing(replica.machine)
+        return held
+
     def stepped(self, replica: Replica) -> None:
         """A replica's core has nothing more to do for now."""
         if replica.honest:
@@ -135,6 +162,7 @@ class Checker:
     def accused(self, replica: Replica, evidence: Evidence) -> None:
         """A replica holds two votes that no honest validator casts both."""
         accused = self.set_of(evidence.first.height)[evidence.second.signer].replica
+        self.hearing(replica).accused.add((evidence.first.height, evidence.first.view, accused))
         forgiven = (accused, evidence.first.height) in self.forgiven
         if replica.honest and accused not in self.cluster.byzantine and not forgiven:
             raise Violation(3, f"evidence against the honest {accused}: {evidence}")
@@ -303,6 +331,16 @@ def dutiful(checker: Checker, replica: Replica) -> None:
         raise Violation(8, f"replica {replica.id} waits {state.deadline - longest} ms too long in {view}")
 
 
+def accuses(checker: Checker, replica: Replica) -> None:
+    """Whoever contradicts himself before a replica is proven to have done so."""
+    hearing = checker.hearing(replica)
+    for place, cast in hearing.votes.items():
+        twice = any(len(voted) > 1 for voted in cast.values())
+        if (twice or {VoteKind.NULLIFY, VoteKind.FINALIZE} <= cast.keys()) and place not in hearing.accused:
+            raise Violation(3, f"replica {replica.id} has no evidence against {place[2]}, who cast {cast} at {place}")
+    hearing.votes = {place: cast for place, cast in hearing.votes.items() if place not in hearing.accused}
+
+
 def bounded(checker: Checker, replica: Replica) -> None:
     machine, peers = replica.machine, len(checker.cluster.peers)
     if len(machine._instance.state.bodies) > BODIES_MAX:
@@ -416,6 +454,7 @@ INVARIANTS = (
     Invariant(6, "certified", "commit", certified),
     Invariant(5, "validity", "commit", valid),
     Invariant(7, "quiet", "send", paced),
+    Invariant(3, "signs once", "step", accuses),
     Invariant(8, "live", "step", dutiful, inside=True),
     Invariant(8, "live", "end", live),
     Invariant(9, "replays", "end", replays),

@@ -17,6 +17,7 @@ from ledger.consensus import (
     BuildBlock,
     Effect,
     Persist,
+    SendRecorded,
     ValidateBlock,
     committee,
     effects,
@@ -25,6 +26,7 @@ from ledger.consensus import (
     proposing,
     repair,
     timing,
+    votes,
     voting,
 )
 from ledger.consensus.state import HeightState
@@ -73,26 +75,26 @@ def quorum_of(size: Callable[[int], int]) -> Iterator[None]:
         yield
 
 
-def forgetting(what: Callable[[object], bool]) -> contextlib.AbstractContextManager[object]:
+def without(what: Callable[[Effect], bool]) -> contextlib.AbstractContextManager[object]:
     put = effects.Outbox.put
 
     def put_some(self: effects.Outbox, effect: Effect) -> None:
-        if not (isinstance(effect, Persist) and what(effect.record)):
+        if not what(effect):
             put(self, effect)
 
     return mock.patch.object(effects.Outbox, "put", put_some)
 
 
+def forgetting(kind: type) -> contextlib.AbstractContextManager[object]:
+    return without(lambda effect: isinstance(effect, Persist) and isinstance(effect.record, kind))
+
+
 def without_bodies() -> contextlib.AbstractContextManager[object]:
     """Keep own proposals, and none of those that are voted for."""
-    notarize, put = proposing.notarize, effects.Outbox.put
+    notarize = proposing.notarize
 
     def forgetful(state: HeightState, now: Millis) -> bool:
-        def put_some(self: effects.Outbox, effect: Effect) -> None:
-            if not (isinstance(effect, Persist) and isinstance(effect.record, Proposal)):
-                put(self, effect)
-
-        with mock.patch.object(effects.Outbox, "put", put_some):
+        with forgetting(Proposal):
             return notarize(state, now)
 
     return with_rule(notarize, forgetful)
@@ -226,6 +228,15 @@ def answer_everything() -> contextlib.AbstractContextManager[object]:
     return mock.patch.object(repair.Limiter, "allows", return_value=True)
 
 
+def first_votes_only() -> contextlib.AbstractContextManager[object]:
+    """Drop a vote that contradicts one of its kind."""
+
+    def is_news(self: votes.Tally, vote: Vote) -> bool:
+        return not self._of(vote.kind, vote.view, vote.signer)
+
+    return mock.patch.object(votes.Tally, "is_news", is_news)
+
+
 def never(_state: HeightState, _now: Millis) -> bool:
     return False
 
@@ -233,10 +244,10 @@ def never(_state: HeightState, _now: Millis) -> bool:
 MUTANTS = (
     Mutant("quorum-half", "q = n - f", lambda: quorum_of(lambda n: n // 2)),
     Mutant("quorum-2f", "q = n - f", lambda: quorum_of(lambda n: 2 * chain.faults_tolerated(n))),
-    Mutant("votes-forgotten", "H5", lambda: forgetting(lambda record: isinstance(record, Vote))),
-    Mutant("proposals-forgotten", "H5", lambda: forgetting(lambda record: isinstance(record, Proposal))),
+    Mutant("votes-forgotten", "H5", lambda: forgetting(Vote)),
+    Mutant("proposals-forgotten", "H5", lambda: forgetting(Proposal)),
     Mutant("bodies-forgotten", "H5", without_bodies),
-    Mutant("certificates-forgotten", "H5", lambda: forgetting(lambda record: isinstance(record, Certificate))),
+    Mutant("certificates-forgotten", "H5", lambda: forgetting(Certificate)),
     Mutant("sent-before-flush", "H5", send_first),
     Mutant("notarize-twice", "H1", notarize_twice),
     Mutant("finalize-after-nullify", "H2", lambda: with_rule(voting.finalize, finalize_anyway)),
@@ -251,6 +262,8 @@ MUTANTS = (
     Mutant("old-blocks-refused", "progress", always_fresh),
     Mutant("timeouts-uncapped", "progress", uncapped),
     Mutant("answers-unlimited", "rate limits", answer_everything),
+    Mutant("bodies-put-away", "progress", lambda: without(lambda effect: isinstance(effect, SendRecorded))),
+    Mutant("conflicting-votes-dropped", "evidence", first_votes_only),
 )
 
 

@@ -114,6 +114,8 @@ PROFILES = (
     Profile(name="lost disk, liar", replicas=7, byzantine=("chaos",), losses=1, asks=True, txs=8),
     Profile(name="rolled back, liar", replicas=7, byzantine=("chaos",), roll_backs=1, asks=True, txs=8),
     Profile(name="outage, blackouts", byzantine=("splitter",), outage_ms=12_000, settled_ms=16_000, blackouts=3, txs=5),
+    Profile(name="miser", byzantine=("miser",), loss=0.3),
+    Profile(name="misers, seven", replicas=7, byzantine=("miser", "miser"), txs=8),
     Profile(name="changes, observers", spare=2, observers=1, changes=8, asks=True, crash=0.001, pauses=2),
     CALM,
 )

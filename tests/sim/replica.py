@@ -25,6 +25,7 @@ from ledger.consensus import (
     Record,
     Send,
     SendDecided,
+    SendRecorded,
     SetTimer,
     Started,
     TimerFired,
@@ -238,11 +239,14 @@ class Replica:
             case _:
                 self._work(effect)
 
-    def _work(self, effect: SendDecided | BuildBlock | ValidateBlock | Commit) -> None:
+    def _work(self, effect: SendDecided | SendRecorded | BuildBlock | ValidateBlock | Commit) -> None:
         """What the real one gives to its worker."""
         match effect:
             case SendDecided():
                 for data in self.engine.decided_from(effect.height):
+                    self._say(decode(data), data, effect.to)
+            case SendRecorded():
+                for data in self.engine.recorded_block(effect.height, effect.block_hash):
                     self._say(decode(data), data, effect.to)
             case BuildBlock():
                 self._later(self.cluster.execution_ms(), self._answer(self._build(effect)))
@@ -361,6 +365,8 @@ class Replica:
                 self._take_answer(sender, item)
             case _:
                 self.sightings.take(sender, item)
+                if isinstance(item, Vote):
+                    self.cluster.checker.hears(self, sender, item)
                 self.step(MessageReceived(sender=sender, message=item))
 
     def submit(self, tx: bytes) -> None:

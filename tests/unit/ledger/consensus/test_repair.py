@@ -14,6 +14,7 @@ from ledger.consensus import (
     MessageReceived,
     Send,
     SendDecided,
+    SendRecorded,
     Started,
     Status,
     Timing,
@@ -21,7 +22,7 @@ from ledger.consensus import (
 )
 from ledger.consensus.inbox import DECIDED_KEPT_MAX, VOTES_KEPT_MAX, Inbox
 from ledger.types import Block, Certificate, Height, Proposal, ReplicaId, View, Vote
-from tests.unit.ledger.consensus.lab import F, Lab, N, X, block_on, cast, hash_of, said
+from tests.unit.ledger.consensus.lab import F, Lab, N, X, block_on, cast, hash_of, kept, said
 
 
 def status(height: int = 1, view: int = 1) -> Status:
@@ -125,6 +126,26 @@ def test_a_requested_block_is_sent_once_in_a_while():
     assert sent(lab.hear(2, GetBlock(height=Height(1), block_hash=hash_of(lab.block(b"other"))))) == []
 
 
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_block_that_was_voted_for_and_is_needed_no_more_is_sent_from_the_records(restarted):
+    """Else a certificate that the Byzantine show late would be for a block that no honest replica can produce."""
+    lab = Lab()
+    first, second, never = (lab.block(name) for name in (b"first", b"second", b"never"))
+    views = [lab.certificate(X, view) for view in (1, 2)]
+    effects = lab.accept(first) + lab.hear(1, views[0]) + lab.accept(second, 2, just=views[:1]) + lab.hear(1, views[1])
+    assert cast(effects) == [(N, 1), (N, 2)]
+    if restarted:
+        lab = Lab(records=kept(effects))
+    asker, height = lab.replica(1), Height(1)
+    request = GetBlock(height=height, block_hash=hash_of(first))
+    assert lab.hear(1, request) == [SendRecorded(asker, height, hash_of(first))]
+    assert lab.hear(1, request) == []
+    assert sent(lab.hear(2, GetBlock(height=height, block_hash=hash_of(second)))) == [
+        (lab.replica(2), BlockMessage(block=second))
+    ]
+    assert lab.hear(3, GetBlock(height=height, block_hash=hash_of(never))) == []
+
+
 def chain(lab: Lab, length: int) -> list[Decided]:
     """Final blocks of heights 1 to `length`."""
     head, blocks = lab.head, []
@@ -202,6 +223,21 @@ def test_a_replica_that_is_behind_asks_those_ahead_in_turn_but_not_at_once():
     lab.hear(1, batch[1])
     lab.committed(batch[1].block)
     assert lab.machine.status == status(3)
+
+
+def test_final_blocks_that_are_none_do_not_keep_out_those_of_the_peer_that_is_asked():
+    lab = Lab()
+    batch = chain(lab, 5)
+    forged = [Decided(block=decided.block, certificate=batch[0].certificate) for decided in batch[1:]]
+    lab.hear_all((1, decided) for decided in forged)
+    lab.hear(2, status(6))
+    while lab.replica(2) not in {to for to, _ in sent(lab.wait(50), Status)}:
+        pass
+    effects = lab.hear_all((2, decided) for decided in batch) + lab.hear_all((1, decided) for decided in forged)
+    for decided in batch:
+        assert commits(effects) == [decided.block]
+        effects = lab.committed(decided.block)
+    assert lab.machine.status == status(6)
 
 
 def test_messages_of_the_next_height_wait_for_it():
