@@ -191,6 +191,13 @@ class StateStore(Protocol):
             StorageError: a node of a state that is kept is missing.
         """
 
+    def check_nodes(self, after: bytes) -> bytes | None:
+        """Check some nodes of the state against their keys: those after a key, in the order of keys.
+
+        Returns:
+            The last key that was checked; None if there was none.
+        """
+
     def wants_compaction(self, states: int) -> bool:
         """Whether one is under way, or so much was written since the last that the next would pay."""
 

@@ -94,16 +94,7 @@ class Evidence:
 
 
 Effect: TypeAlias = (
-    Persist
-    | Broadcast
-    | Send
-    | SendDecided
-    | SendRecorded
-    | BuildBlock
-    | ValidateBlock
-    | Commit
-    | SetTimer
-    | Evidence
+    Persist | Broadcast | Send | SendDecided | SendRecorded | BuildBlock | ValidateBlock | Commit | SetTimer | Evidence
 )
 
 

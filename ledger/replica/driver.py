@@ -212,10 +212,8 @@ class Driver:
                 self._transport.broadcast([encode_item(effect.message)])
             case Send():
                 self._transport.send(effect.to, [encode_item(effect.message)])
-            case SendDecided():
-                self._send_decided(effect.to, effect.height)
-            case SendRecorded():
-                self._send_recorded(effect)
+            case SendDecided() | SendRecorded():
+                self._send_stored(effect)
             case BuildBlock():
                 self._build(effect)
             case ValidateBlock():
@@ -241,12 +239,11 @@ class Driver:
 
         job.add_done_callback(done)
 
-    def _send_decided(self, to: ReplicaId, height: Height) -> None:
-        job = self._worker.run(self._engine.decided_from, height)
-        self._later(job, lambda items: self._transport.send(to, items))
-
-    def _send_recorded(self, effect: SendRecorded) -> None:
-        job = self._worker.run(self._engine.recorded_block, effect.height, effect.block_hash)
+    def _send_stored(self, effect: SendDecided | SendRecorded) -> None:
+        if isinstance(effect, SendDecided):
+            job = self._worker.run(self._engine.decided_from, effect.height)
+        else:
+            job = self._worker.run(self._engine.recorded_block, effect.height, effect.block_hash)
         self._later(job, lambda items: self._transport.send(effect.to, items))
 
     def _build(self, effect: BuildBlock) -> None:

@@ -2,8 +2,9 @@
 
 import itertools
 import threading
+import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -28,6 +29,7 @@ from ledger.replica.mempool import Pooled
 from ledger.replica.opening import open_chain
 from ledger.replica.outcomes import CommittedBlock, TxOutcome
 from ledger.replica.proving import write_receipt
+from ledger.replica.scrubbing import scrub
 from ledger.types import (
     Address,
     Block,
@@ -47,6 +49,9 @@ from ledger.types import (
 
 FRESH_MS = 10_000
 """How far a fresh block's time may lie from the local clock."""
+
+SCRUB_S = 0.004
+"""How long a moment of scrubbing takes, and consensus may have to wait for it."""
 
 _EXECUTIONS_KEPT = 4
 
@@ -104,6 +109,7 @@ class Engine:
         self._verify = verify
         self._checked = CheckedTransactions()
         self._executed: dict[BlockHash, _Executed] = {}
+        self._scrub: Iterator[None] | None = None
         self.head: Head = open_chain(store, executor, genesis, verify)
 
     def check(self, data: bytes) -> Pooled:
@@ -339,6 +345,18 @@ class Engine:
                 _log.info(
                     "state.compacted", kept=done.kept, removed=done.removed, states_from=self._store.states_from()
                 )
+
+    def scrub(self) -> bool:
+        """Go on for a moment with looking at everything that is stored; return whether all of it was (`scrubbing`)."""
+        if self._scrub is None:
+            self._scrub = scrub(self._store, self._genesis, self._verify)
+        began = time.perf_counter()
+        for _ in self._scrub:
+            if time.perf_counter() - began >= SCRUB_S:
+                return False
+        self._scrub = None
+        _log.info("store.scrubbed", height=self.head.header.height)
+        return True
 
     def maintain(self) -> None:
         """Let the store do what can wait."""

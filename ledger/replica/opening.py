@@ -2,7 +2,7 @@
 
 from ledger.chain import Head, Verify, check_finality, check_header, genesis_head
 from ledger.errors import InvalidError, StorageError
-from ledger.ports import Decision, Execution, Executor, Store
+from ledger.ports import BlockStore, Decision, Execution, Executor, Store
 from ledger.types import Block, FinalBlock, Genesis, Height
 
 CHECKED_BLOCKS = 1_000
@@ -30,13 +30,18 @@ def open_chain(store: Store, executor: Executor, genesis: Genesis, verify: Verif
     if store.header(Height(0)) != head.header:
         raise StorageError("height 0: expected the genesis block of this consortium, got another")
     for number in range(1, newest + 1):
-        head = _followed(store, head, Height(number), verify, in_full=number > newest - CHECKED_BLOCKS)
+        head = follow_stored(store, head, Height(number), verify, in_full=number > newest - CHECKED_BLOCKS)
     if store.read_node(head.header.state_root) is None:
         raise StorageError(f"height {newest}: expected the state {head.header.state_root.hex()}, got none")
     return head
 
 
-def _followed(store: Store, head: Head, height: Height, verify: Verify, *, in_full: bool) -> Head:
+def follow_stored(store: BlockStore, head: Head, height: Height, verify: Verify, *, in_full: bool) -> Head:
+    """Return the head after a stored block, checked; `in_full` with its certificate and body.
+
+    Raises:
+        StorageError: there is none, or it does not follow.
+    """
     header = store.header(height)
     if header is None:
         raise StorageError(f"height {height}: expected a block, got none")

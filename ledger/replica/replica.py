@@ -37,6 +37,8 @@ from ledger.types import Address, Genesis, Height, PublicKey, Receipt, ReplicaId
 
 _RECENT_BLOCKS = 32
 _HOUSEKEEPING_S = 0.25
+_SCRUB_EVERY_S = 86_400.0
+"""Time from the end of a pass over the whole store to the next one."""
 _REPEAT_ROUNDS = 4
 """Rounds of housekeeping after which own transactions, and questions that are open, are sent again."""
 
@@ -435,13 +437,16 @@ class Replica:
         return [encode_item(AskVotes(self._enlisting.key))] if self._enlisting is not None else []
 
     async def _keep_house(self, parts: _Parts) -> None:
-        rounds = 0
+        rounds, now = 0, asyncio.get_running_loop().time
+        scrub_at = now()
         while True:
             await asyncio.sleep(_HOUSEKEEPING_S)
             rounds += 1
             if parts.intake.expire(parts.driver.head_ms):
                 parts.driver.inflow.post(WorkGone())
             await self._worker.run(parts.engine.compact)
+            if now() >= scrub_at and await self._worker.run(parts.engine.scrub):
+                scrub_at = now() + _SCRUB_EVERY_S
             await self._try_to_enlist(parts)
             if rounds % _REPEAT_ROUNDS == 0:
                 await self._repeat(parts)

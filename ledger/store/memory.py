@@ -113,6 +113,13 @@ class MemoryStore:
         self._states_from = Height(states_from)
         return Compaction(kept=len(kept), removed=removed, done=True)
 
+    def check_nodes(self, after: bytes) -> bytes | None:
+        """Check the nodes after a key, all at once."""
+        keys = sorted(key for key in self._nodes if key > after)
+        for key in keys:
+            check_node(key, self._nodes[key])
+        return keys[-1] if keys else None
+
     def wants_compaction(self, states: int) -> bool:  # noqa: ARG002
         """Memory ends with its process."""
         return False

@@ -52,6 +52,8 @@ _COUNTS = (
     "SELECT count(*) FROM logs",
     "SELECT ifnull(max(written), 0) FROM blocks",
 )
+_NODES_CHECKED_AT_ONCE = 128
+"""A millisecond or two of work."""
 _WAL_BYTES_IDLE = 1 << 20
 """Size of the log above which `maintain` moves it into the database."""
 _WAL_BYTES_MAX = 64 << 20
@@ -191,6 +193,16 @@ class SqliteStore:
             if self._db.wal_bytes() > _WAL_BYTES_MAX:
                 self._db.checkpoint()
             return done
+
+    def check_nodes(self, after: bytes) -> bytes | None:
+        """Check some nodes against their keys, past the cache."""
+        query = "SELECT key, value FROM nodes WHERE key > ? ORDER BY key LIMIT ?"
+        with self._db.guarded("state"):
+            last = None
+            for key, value in self._db.rows(query, after, _NODES_CHECKED_AT_ONCE):
+                last = blob(key)
+                check_node(last, blob(value))
+            return last
 
     def shrink(self) -> None:
         """Give the room that a compaction freed back to the file system; without it, later blocks use that room."""

@@ -20,9 +20,10 @@ from ledger.chain import (
     check_transaction,
     genesis_head,
 )
-from ledger.encoding import block_hash, decode_vote, proposal_statement, transaction_id, vote_statement
+from ledger.encoding import block_hash, decode_vote, proposal_statement
 from ledger.errors import InvalidError, StorageError
 from ledger.ports import Execution, Executor
+from ledger.replica.scrubbing import check_indices, check_vote
 from ledger.store.audit import AuditableStore, Counts
 from ledger.store.compaction import reach
 from ledger.store.rows import blob, check_node
@@ -149,7 +150,9 @@ class _Walk:
             raise StorageError(f"height {height}: expected the validators of its execution, got others")
         for key, value in execution.nodes.items():
             self._check_node(key, value)
-        self._check_indices(final, height)
+        check_indices(self._store, final, receipts)
+        self._txs += len(final.block.txs)
+        self._logs += sum(len(receipt.logs) for receipt in receipts)
         self._head = head
         self._sets.append(tuple(execution.validators))
 
@@ -242,31 +245,11 @@ class _Walk:
         place = self._store.locate(tx_id)
         return place is not None and self.height is not None and place.height < self.height
 
-    def _check_indices(self, final: FinalBlock, height: Height) -> None:
-        for index, data in enumerate(final.block.txs):
-            place = self._store.locate(transaction_id(self._checked(data)))
-            if place is None or (place.height, place.index) != (height, index):
-                raise StorageError(f"height {height}: expected transaction {index} in the index, got {place}")
-        logs = [log for receipt in self._store.receipts(height) for log in receipt.logs]
-        found = self._store.find_logs(height, height)
-        if [entry.log for entry in found] != logs:
-            raise StorageError(f"height {height}: expected {len(logs)} events in the index, got {len(found)}")
-        for log in logs:
-            topic = log.topics[0] if log.topics else None
-            if all(entry.log != log for entry in self._store.find_logs(height, height, log.address, topic)):
-                raise StorageError(f"height {height}: expected an event in the index by its topic, got none")
-        self._txs += len(final.block.txs)
-        self._logs += len(logs)
-
     def _check_vote(self, vote: Vote) -> PublicKey:
         """Check a vote's signature against the set of its height; return whose it is."""
         if vote.height >= len(self._sets):
             raise StorageError(f"vote: expected one below height {len(self._sets)}, got {vote}")
-        stated = vote_statement(self._genesis.chain, vote.kind, vote.height, vote.view, vote.block_hash)
-        keys = [validator.key for validator in self._sets[vote.height]]
-        if vote.signer >= len(keys) or not self._verify(keys[vote.signer], stated, vote.signature):
-            raise StorageError(f"vote: expected one signed by a validator of height {vote.height}, got {vote}")
-        return keys[vote.signer]
+        return check_vote(vote, self._sets[vote.height], self._genesis.chain, self._verify)
 
     def _check_proposal(self, proposal: Proposal, keys: Sequence[PublicKey]) -> None:
         block = proposal.block

@@ -46,27 +46,19 @@ QUESTIONS = 40
 
 
 def make(cluster: "Cluster", replica: ReplicaId, strategy: str) -> list["Replica | Chaos"]:
-    match strategy:
-        case "silent":
-            return []
-        case "selective":
-            return [Selective(cluster, replica, votes=True)]
-        case "fading":
-            return [Fading(cluster, replica, votes=True)]
-        case "pest":
-            return [Pest(cluster, replica, votes=True)]
-        case "amnesiac":
-            return [Amnesiac(cluster, replica, votes=True)]
-        case "twins":
-            return [Twin(cluster, replica, side) for side in (0, 1)]
-        case "chaos":
-            return [Chaos(cluster, replica)]
-        case "splitter":
-            return [Splitter(cluster, replica)]
-        case "miser":
-            return [Miser(cluster, replica)]
-        case _:
-            raise ValueError(f"expected a strategy, got {strategy}")
+    if strategy == "silent":
+        return []
+    if strategy == "twins":
+        return [Twin(cluster, replica, side) for side in (0, 1)]
+    cores: dict[str, type[Replica]] = {
+        "selective": Selective,
+        "fading": Fading,
+        "pest": Pest,
+        "amnesiac": Amnesiac,
+    }
+    if strategy in cores:
+        return [cores[strategy](cluster, replica, votes=True)]
+    return [{"chaos": Chaos, "splitter": Splitter, "miser": Miser}[strategy](cluster, replica)]
 
 
 class Selective(Replica):

@@ -127,8 +127,8 @@ class Checker:
 
     def hears(self, replica: Replica, sender: ReplicaId, vote: Vote) -> None:
         """A replica is about to take another's own vote of the very view that it is in."""
-        status = replica.machine.status
-        if not replica.honest or replica.committing or (vote.height, vote.view) != (status.height, status.view):
+        state = replica.machine._instance.state
+        if not replica.honest or state.certificates.final or (vote.height, vote.view) != (state.height, state.view):
             return
         validators = self.set_of(vote.height)
         if vote.signer < len(validators) and validators[vote.signer].replica == sender:

@@ -1,28 +1,16 @@
 """Offline verification: a whole chain passes, and whatever is changed is found, with its height where it has one."""
 
-import sqlite3
-from contextlib import closing
 from functools import partial
 
 import pytest
 
 from ledger.errors import StorageError
 from ledger.store import MemoryStore, SqliteStore, create_directory, verify_store
-from ledger.types import Height, VoteKind
-from tests.ports.store_suite import GENESIS, Grower, equivocation, vote
-from tests.support.chains import certificate, genesis_of, transaction, verify
+from ledger.types import Height
+from tests.ports.store_suite import GENESIS
+from tests.support.chains import genesis_of, verify
+from tests.support.damage import FLIP, HEIGHTS, damage, fill
 from tests.support.executors import CountingExecutor
-
-HEIGHTS = 6
-
-
-def fill(store):
-    grower = Grower(store)
-    for number in range(1, HEIGHTS + 1):
-        store.append([vote(VoteKind.NOTARIZE, number, 1, signer=1), vote(VoteKind.FINALIZE, number, 1, signer=1)])
-        grower.grow(transaction(number), transaction(number + 100, method="test.fail"), transaction(number + 200))
-    store.append([certificate(GENESIS, VoteKind.NULLIFY, HEIGHTS + 1, 1, bytes(32))])
-    store.accuse(equivocation(4, 1, signer=2))
 
 
 def report_of(store, genesis=GENESIS):
@@ -36,15 +24,6 @@ def path(tmp_path):
     fill(store)
     store.close()
     return tmp_path / "data"
-
-
-def damage(path, *queries):
-    with closing(sqlite3.connect(path / "ledger.sqlite", isolation_level=None)) as other:
-        for table in ("blocks", "receipts", "txs", "logs", "votes", "evidence", "compactions"):
-            other.execute(f"DROP TRIGGER {table}_no_update")
-            other.execute(f"DROP TRIGGER {table}_no_delete")
-        for query in queries:
-            assert other.execute(query).rowcount, query
 
 
 def verified(path):
@@ -88,13 +67,6 @@ def test_another_genesis_is_found_at_height_0():
     failure = report_of(store, genesis_of(5)).failure
     assert failure is not None
     assert failure.height == 0
-
-
-FLIP = """
-UPDATE {0} SET {1} = CAST(
-    substr({1}, 1, {2}) || (CASE substr({1}, {2} + 1, 1) WHEN x'01' THEN x'02' ELSE x'01' END) || substr({1}, {2} + 2)
-AS BLOB) WHERE height = {3}
-"""
 
 
 @pytest.mark.parametrize("height", [1, 4, HEIGHTS])
