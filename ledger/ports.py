@@ -132,6 +132,8 @@ class Compaction:
     kept: int
     """Nodes that were marked so far; blocks that were committed meanwhile are not counted."""
     removed: int
+    states_from: Height
+    """Height from which on states are kept."""
     done: bool
 
 

@@ -5,7 +5,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import structlog
 
@@ -24,7 +24,7 @@ from ledger.consensus import BlockMessage, Decided, Evidence, Record, encode_mes
 from ledger.consensus.inbox import DECIDED_KEPT_MAX
 from ledger.encoding import BATCH_BYTES_MAX, BLOCK_BYTES_MAX, block_hash, decode_transaction, transaction_id
 from ledger.errors import InvalidError, StorageError, UnavailableError
-from ledger.ports import STATES_KEPT, Decision, Equivocation, Execution, Executor, FoundLog, Place, Store
+from ledger.ports import STATES_KEPT, Compaction, Decision, Equivocation, Execution, Executor, FoundLog, Place, Store
 from ledger.replica.mempool import Pooled
 from ledger.replica.opening import open_chain
 from ledger.replica.outcomes import CommittedBlock, TxOutcome
@@ -337,14 +337,16 @@ class Engine:
             header.state_root, Height(header.height + 1), Millis(max(now, header.timestamp_ms + 1)), tx
         )
 
-    def compact(self) -> None:
-        """Go on for a moment with removing old state, if there is enough of it."""
-        if self._store.wants_compaction(STATES_KEPT):
-            done = self._store.compact(self._executor.children, STATES_KEPT)
-            if done.done:
-                _log.info(
-                    "state.compacted", kept=done.kept, removed=done.removed, states_from=self._store.states_from()
-                )
+    def wants_compaction(self) -> bool:
+        """Whether there is enough old state to remove, or its removal is under way."""
+        return self._store.wants_compaction(STATES_KEPT)
+
+    def compact(self) -> Compaction:
+        """Go on for a moment with removing old state."""
+        so_far = self._store.compact(self._executor.children, STATES_KEPT)
+        if so_far.done:
+            _log.info("state.compacted", **asdict(so_far))
+        return so_far
 
     def scrub(self) -> bool:
         """Go on for a moment with looking at everything that is stored; return whether all of it was (`scrubbing`)."""

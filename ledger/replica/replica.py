@@ -2,7 +2,8 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import structlog
@@ -20,7 +21,7 @@ from ledger.consensus import (
 )
 from ledger.encoding import vote_statement
 from ledger.errors import StorageError, UnavailableError
-from ledger.ports import Clock, Equivocation, Executor, FoundLog, Place, Store, Transport
+from ledger.ports import Clock, Compaction, Equivocation, Executor, FoundLog, Place, Store, Transport
 from ledger.replica.driver import NEVER, Driver, Identity
 from ledger.replica.engine import Engine
 from ledger.replica.enlisting import Enlisting
@@ -101,6 +102,7 @@ class Replica:
         self._stopped = False
         self._height = Height(0)
         self._busy = False
+        self._compacting = asyncio.Lock()
         self._recent: OrderedDict[Height, CommittedBlock] = OrderedDict()
         self._news = asyncio.Event()
 
@@ -264,6 +266,21 @@ class Replica:
         parts = await self._running()
         return await self._worker.run(parts.engine.evidence)
 
+    async def compact(self) -> AsyncGenerator[Compaction, None]:
+        """Remove old state now, in moments between other work; tell after each how far it is, to the end.
+
+        Raises:
+            UnavailableError: the replica stops.
+        """
+        async with self._compacting:
+            done = False
+            while not done:
+                parts = await self._running()
+                with self._fatal(parts):
+                    so_far = await self._worker.run(parts.engine.compact)
+                yield so_far
+                done = so_far.done
+
     async def receive(self, sender: ReplicaId, items: Sequence[bytes]) -> None:
         """Take items of a peer (`ledger.ports.Inbox`).
 
@@ -363,14 +380,20 @@ class Replica:
         return sign_from
 
     async def _take_question(self, sender: ReplicaId, item: AskVotes | TellVotes, parts: _Parts) -> None:
-        try:
+        with self._fatal(parts):
             if isinstance(item, AskVotes):
                 await self._tell_votes(sender, item.key, parts)
             else:
                 self._sightings.see(sender, item.height)
                 await self._take_answer(sender, item, parts)
+
+    @contextmanager
+    def _fatal(self, parts: _Parts) -> Iterator[None]:
+        """Let a failed disk end the replica, and not only what met it on somebody's behalf."""
+        try:
+            yield
         except StorageError as error:
-            parts.driver.inflow.post(error)  # it ends the replica, not this peer's stream alone
+            parts.driver.inflow.post(error)
             raise UnavailableError("replica: expected a working disk, got its failure") from error
 
     async def _take_answer(self, sender: ReplicaId, answer: TellVotes, parts: _Parts) -> None:
@@ -444,7 +467,8 @@ class Replica:
             rounds += 1
             if parts.intake.expire(parts.driver.head_ms):
                 parts.driver.inflow.post(WorkGone())
-            await self._worker.run(parts.engine.compact)
+            if not self._compacting.locked() and await self._worker.run(parts.engine.wants_compaction):
+                await self._worker.run(parts.engine.compact)
             if now() >= scrub_at and await self._worker.run(parts.engine.scrub):
                 scrub_at = now() + _SCRUB_EVERY_S
             await self._try_to_enlist(parts)

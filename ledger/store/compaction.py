@@ -71,7 +71,7 @@ class Sweep:
             self._mark(self._marking)
         elif not self._is_done:
             self._sweep()
-        return Compaction(kept=self._kept, removed=self._removed, done=self._is_done)
+        return Compaction(kept=self._kept, removed=self._removed, states_from=self.states_from, done=self._is_done)
 
     def _mark(self, marking: Iterator[bytes]) -> None:
         marked = sum(1 for _, _ in zip(range(MARKED_AT_ONCE), marking, strict=False))

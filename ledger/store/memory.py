@@ -111,7 +111,7 @@ class MemoryStore:
         removed = len(self._nodes) - len(kept)
         self._nodes = {key: self._nodes[key] for key in kept}
         self._states_from = Height(states_from)
-        return Compaction(kept=len(kept), removed=removed, done=True)
+        return Compaction(kept=len(kept), removed=removed, states_from=self._states_from, done=True)
 
     def check_nodes(self, after: bytes) -> bytes | None:
         """Check the nodes after a key, all at once."""

@@ -9,7 +9,7 @@ import gc
 import os
 import random
 import signal
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import AsyncExitStack
 
 import structlog
@@ -18,6 +18,7 @@ import uvloop
 from ledger.consensus import Timing
 from ledger.contract import ContractHost
 from ledger.errors import UnavailableError
+from ledger.ports import Compaction
 from ledger.replica import Replica, registered_key
 from ledger.rpc import Backoff, PeerNetwork
 from ledger.store import SqliteStore
@@ -45,6 +46,7 @@ from mpcnode.rpc.governance import GovernanceServicer, add_governance_service
 from mpcnode.rpc.inquiry import InquiryServicer, add_inquiry_service
 from mpcnode.rpc.peers import Peers, PeerServicer, add_peer_service, make_stubs
 from mpcnode.rpc.rounds import Rounds
+from mpcnode.rpc.storage import StoreServicer, add_store_service
 from mpcnode.rpc.tls import PeerDirectory
 from mpcnode.sealing.keys import verify
 from mpcnode.types import MemberIndex, Role
@@ -149,6 +151,10 @@ class _Daemon:
         if self._listeners.inquiry is not None and isinstance(role, Operator):
             self._inquiry = InquiryServicer(consortium.chain, role, SystemClock())
             add_inquiry_service(self._listeners.inquiry, self._inquiry)
+
+    def compact(self) -> AsyncGenerator[Compaction, None]:
+        """Remove old state while the daemon runs."""
+        return self._replica.compact()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run until told to stop."""
@@ -288,6 +294,11 @@ async def _run(config: NodeConfig, keys: Keystore) -> None:
         for channel in daemon.channels.values():
             stack.push_async_callback(channel.close, None)
         governance = GovernanceServicer(daemon.voice)
-        reporter, beside = daemon.reporter, [lambda server: add_governance_service(server, governance)]
+        files = StoreServicer(daemon.compact)
+        beside = [
+            lambda server: add_governance_service(server, governance),
+            lambda server: add_store_service(server, files),
+        ]
+        reporter = daemon.reporter
         await stack.enter_async_context(serve_control(config.control, reporter.status, reporter.health, beside))
         await daemon.run(stop)

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator, MutableMapping
+from collections.abc import AsyncGenerator, Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any, cast
@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from ledger.contract import ContractHost
 from ledger.encoding import block_hash
-from ledger.ports import FoundLog, Store
+from ledger.ports import Compaction, FoundLog, Store
 from ledger.replica import Replica, TxOutcome
 from ledger.replica.engine import Engine
 from ledger.replica.rejoining import Position, Rejoin, check_rejoin
@@ -25,6 +25,7 @@ from mpcnode.config.node import NodeConfig
 from mpcnode.daemon.voice import MemberVoice
 from mpcnode.rpc.control import NodeHealth, NodeState, NodeStatus, serve_control
 from mpcnode.rpc.governance import GovernanceServicer, Voice, add_governance_service
+from mpcnode.rpc.storage import StoreServicer, add_store_service
 from mpcnode.sealing.keyfile import KeyKind
 from mpcnode.sealing.keys import SigningKey, verify
 
@@ -118,7 +119,9 @@ def voice_of(node: NodeConfig, replica: Any) -> MemberVoice:
 
 
 @contextmanager
-def serving(node: NodeConfig, voice: Voice) -> Iterator[list[MutableMapping[str, Any]]]:
+def serving(
+    node: NodeConfig, voice: Voice, compact: Callable[[], AsyncGenerator[Compaction, None]] | None = None
+) -> Iterator[list[MutableMapping[str, Any]]]:
     """Serve a daemon's control socket until the context ends; yield what it logs."""
     status = NodeStatus(
         name=node.member.name,
@@ -139,6 +142,9 @@ def serving(node: NodeConfig, voice: Voice) -> Iterator[list[MutableMapping[str,
         loops.append(asyncio.get_running_loop())
         servicer = GovernanceServicer(voice)
         beside = [lambda server: add_governance_service(server, servicer)]
+        if compact is not None:
+            files = StoreServicer(compact)
+            beside.append(lambda server: add_store_service(server, files))
         async with serve_control(node.control, lambda: status, lambda: NodeHealth(healthy=True), beside):
             started.set()
             await stop.wait()

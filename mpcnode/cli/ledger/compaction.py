@@ -1,17 +1,17 @@
-"""`mpcnode ledger compact`: less state on disk, while the daemon does not run."""
+"""`mpcnode ledger compact`: less state on disk, whether the daemon runs or not."""
 
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from mpcnode.cli.ledger.options import config_option
+from mpcnode.cli.ledger.options import ask_or_read, config_option
 from mpcnode.cli.output import json_option, show_json
 
 if TYPE_CHECKING:
     from ledger.ports import Compaction
+    from ledger.store import SqliteStore
 
 _MB = 1_000_000
 
@@ -20,23 +20,31 @@ _MB = 1_000_000
 @config_option
 @json_option
 def compact(config: Path, as_json: bool) -> None:
-    """Remove old state from a replica, offline, and make its file smaller.
+    """Remove old state from a replica.
 
-    Blocks, receipts and votes all stay, and so does the state after each of the last 1,000 blocks. A daemon that runs
-    does this by itself, a little at a time, and uses the room again; this command does it at once and gives the room
-    back. It may be interrupted.
+    Blocks, receipts and votes all stay, and so does the state after each of the last 1,000 blocks. The running daemon
+    does it between its other work, and uses the room again; it also does so by itself when there is enough of it. If
+    none runs, this command does it and gives the room back. It may be interrupted.
     """
-    from mpcnode.adapters.replica_compaction import compact_replica  # noqa: PLC0415 - slow to load
+    from mpcnode.adapters.replica_compaction import compact_store, replica_bytes  # noqa: PLC0415 - slow to load
     from mpcnode.config.node import load_node  # noqa: PLC0415
+    from mpcnode.rpc.storage import compact_daemon  # noqa: PLC0415
 
     node = load_node(config)
-    done = compact_replica(node, _show_progress)
+
+    async def compact_files(store: "SqliteStore") -> "Compaction":
+        return compact_store(store, node.consortium.chain, _show_progress)
+
+    before = replica_bytes(node)
+    done = ask_or_read(node, lambda control: compact_daemon(control, _show_progress), compact_files)
+    after = replica_bytes(node)
     if as_json:
-        show_json({"name": node.member.name, **asdict(done)})
+        counted = {"kept": done.kept, "removed": done.removed, "states_from": done.states_from}
+        show_json({"name": node.member.name, **counted, "bytes_before": before, "bytes_after": after})
         return
     click.echo(f"{node.member.name}: removed {done.removed} state nodes, kept {done.kept}")
     click.echo(f"states are kept from height {done.states_from} on")
-    click.echo(f"{done.bytes_before / _MB:.1f} MB before, {done.bytes_after / _MB:.1f} MB after")
+    click.echo(f"{before / _MB:.1f} MB before, {after / _MB:.1f} MB after")
 
 
 def _show_progress(done: "Compaction") -> None:

@@ -15,7 +15,7 @@ import click
 from mpcnode.errors import UnavailableError
 
 if TYPE_CHECKING:
-    from ledger.ports import Store
+    from ledger.store import SqliteStore
     from mpcnode.config.node import NodeConfig
 
 T = TypeVar("T")
@@ -42,7 +42,9 @@ def duration(text: str) -> int:
 
 
 def ask_or_read(
-    node: "NodeConfig", ask: Callable[[Path], Coroutine[Any, Any, T]], read: Callable[["Store"], Coroutine[Any, Any, T]]
+    node: "NodeConfig",
+    ask: Callable[[Path], Coroutine[Any, Any, T]],
+    read: Callable[["SqliteStore"], Coroutine[Any, Any, T]],
 ) -> T:
     """Ask the running daemon; if none runs, read its files.
 

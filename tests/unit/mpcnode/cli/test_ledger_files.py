@@ -10,13 +10,15 @@ from ledger import merkle
 from ledger.chain import quorum
 from ledger.contract import ContractHost
 from ledger.encoding import block_hash, decode_certificate, decode_header
-from ledger.ports import Equivocation
+from ledger.ports import Compaction, Equivocation
 from ledger.store import SqliteStore
 from ledger.types import BlockHash, Certificate, Height, PublicKey, Signature, View, Vote, VoteKind
 from mpcnode.config.consortium import load_consortium
 from mpcnode.config.node import load_node
+from mpcnode.errors import Exit, UnavailableError
 from tests.support.chains import CHAIN, genesis_of
 from tests.support.contracts import START, transaction
+from tests.support.control import ReadingReplica, serving, voice_of
 from tests.support.proofs import Consortium, chronicle, transactions
 from tests.support.stored_world import BLOCK_MS, QUERY, stored_world
 
@@ -213,7 +215,7 @@ def test_evidence_names_who_voted_twice(run, shown, node, world):
 
 def test_a_compaction_keeps_the_newest_states_and_frees_room(run, shown, node, world, monkeypatch):
     assert shown("ledger", "compact", "--config", node)["removed"] == 0
-    monkeypatch.setattr("mpcnode.adapters.replica_compaction.compact_replica.__defaults__", (1,))
+    monkeypatch.setattr("mpcnode.adapters.replica_compaction.compact_store.__defaults__", (1,))
     found = shown("ledger", "compact", "--config", node)
     assert found["removed"] == 8
     assert found["states_from"] == 4
@@ -226,6 +228,35 @@ def test_a_compaction_keeps_the_newest_states_and_frees_room(run, shown, node, w
     assert host.view(world.root, Height(5), world.head.header.timestamp_ms, "queries.get", QUERY)[0] == 1
     store.close()
     assert len(shown("ledger", "show", 2, "--config", node)["transactions"]) == 3
+
+
+def compacting(*steps, failure=None):
+    """What a running daemon does when it is asked."""
+
+    async def compact():
+        for kept, removed in steps:
+            yield Compaction(kept=kept, removed=removed, states_from=Height(3), done=(kept, removed) == steps[-1])
+            if failure is not None:
+                raise failure
+
+    return compact
+
+
+def test_a_running_daemon_is_asked_to_compact(run, shown, node):
+    config = load_node(node)
+    store = SqliteStore(config.ledger_dir)
+    voice = voice_of(config, ReadingReplica(config, store))
+    try:
+        with serving(config, voice, compacting((5, 0), (9, 0), (9, 4))):
+            found = shown("ledger", "compact", "--config", node)
+            assert (found["kept"], found["removed"], found["states_from"]) == (9, 4, 3)
+        failure = UnavailableError("replica: expected a working disk, got its failure")
+        with serving(config, voice, compacting((5, 0), (9, 0), failure=failure)):
+            code, out, err = run("ledger", "compact", "--config", node)
+        assert (code, out) == (Exit.UNAVAILABLE, "")
+        assert str(failure) in err
+    finally:
+        store.close()
 
 
 def test_before_the_first_block(run, shown, own_network, tmp_path):
