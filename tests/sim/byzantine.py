@@ -8,7 +8,7 @@
 - twins: two honest cores with one key, each talking to half of the network.
 - chaos: signs every kind of vote for whatever it hears of, to random subsets; proposes blocks that conflict or are
   stale, on bases that are false or lack their certificates; completes certificates and shows them late, to one replica;
-  shows forged final blocks to whoever is behind, and misleads those that ask for their own votes.
+  shows forged final blocks to whoever is behind, as many as it keeps, and misleads those that ask for their own votes.
 - splitter: proposes two well-justified blocks to two halves, votes for each before each, nullifies before the rest.
 - miser: proposes to so few that its own vote is needed, and keeps that; shows the certificate when every honest replica
   has put the block away that it is for, and never hands out the block.
@@ -37,6 +37,7 @@ from ledger.types import (
     VoteKind,
 )
 from tests.sim.replica import TXS_PER_BLOCK_MAX, Replica
+from tests.sim.world import decode
 
 if TYPE_CHECKING:
     from tests.sim.cluster import Cluster
@@ -177,13 +178,20 @@ class Chaos:
 
     def forge(self, sender: ReplicaId, committee: Committee) -> None:
         """Show a block as final that is not: too few signed it, or others did."""
-        r = self.cluster.random
-        block = self.any_block(committee.height) if r.random() < 0.2 else None
-        if block is None:
-            return
+        block = self.any_block(committee.height) if self.cluster.random.random() < 0.2 else None
+        if block is not None:
+            self.tell(sender, self.forged(committee, block))
+        for data in self.cluster.checker.reference.decided_from(Height(committee.height + 1)):
+            message = decode(data)
+            later = self.committee(message.block.header.height) if isinstance(message, Decided) else None
+            if isinstance(message, Decided) and later is not None:
+                self.tell(sender, self.forged(later, message.block))
+
+    def forged(self, committee: Committee, block: Block) -> Decided:
+        """A certificate in which only the own signature is right, if any."""
         hashed = block_hash(block.header)
         stated = committee.vote_statement(VoteKind.FINALIZE, View(1), hashed)
-        count = r.choice((1, committee.quorum - 1, committee.quorum))
+        count = self.cluster.random.choice((1, committee.quorum - 1, committee.quorum))
         certificate = Certificate(
             kind=VoteKind.FINALIZE,
             height=committee.height,
@@ -192,7 +200,7 @@ class Chaos:
             signers=tuple(range(count)),
             signatures=(self.key.sign(stated),) * count,
         )
-        self.tell(sender, Decided(block=block, certificate=certificate))
+        return Decided(block=block, certificate=certificate)
 
     def note(self, message: Message) -> None:
         if isinstance(message, Certificate):

@@ -19,7 +19,7 @@ BATCH = 25
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A seed that breaks an invariant."""
+    """A seed that breaks an invariant, or the core."""
 
     seed: int
     profile: str
@@ -48,7 +48,9 @@ def run_batch(seeds: range) -> Batch:
         try:
             cluster.run()
         except Violation as violation:
-            return Batch(tally, Finding(seed, draw(seed).name, str(violation)))
+            return Batch(tally, Finding(seed, draw(seed).name, f"VIOLATION of {violation}"))
+        except Exception as error:  # noqa: BLE001 - whatever stops the core is a finding, with its seed
+            return Batch(tally, Finding(seed, draw(seed).name, f"the core stops: {error!r}"))
         tally.update(seeds=1, real=cluster.profile.real, blocks=len(cluster.checker.decided), messages=cluster.messages)
     return Batch(tally, None)
 
@@ -61,7 +63,7 @@ def search(first: int, count: int | None, workers: int) -> int:
             total += batch.tally
             if batch.finding is not None:
                 found = batch.finding
-                print(f"seed {found.seed} ({found.profile}): VIOLATION of {found.said}")
+                print(f"seed {found.seed} ({found.profile}): {found.said}")
                 print(f"replay it with: make sim SEED={found.seed}")
                 return 1
             if total["seeds"] // 500 > (total["seeds"] - batch.tally["seeds"]) // 500:

@@ -9,9 +9,11 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
+from ledger.consensus import voting
 from tests.sim import __main__ as command
 from tests.sim.campaign import be_quiet, run_batch, search
 from tests.sim.cluster import Cluster, Violation
@@ -120,6 +122,16 @@ def test_a_planted_bug_is_found(name, number):
     assert found is not None
     assert found.by == str(number)
     Cluster(found.seeds - 1).run()
+
+
+def test_an_error_of_the_core_is_a_finding_with_its_seed(capsys):
+    with mock.patch.object(voting, "count", side_effect=KeyError("vote")):
+        batch = run_batch(range(3, 6))
+        assert batch.finding is not None
+        assert (batch.finding.seed, batch.finding.said) == (3, "the core stops: KeyError('vote')")
+        with pytest.raises(KeyError):
+            command.replay(batch.finding.seed)
+    assert capsys.readouterr().out == ""
 
 
 def test_the_planted_bugs_take_turns():

@@ -1,6 +1,7 @@
 """Repetition, answers to replicas that are behind, and their limits."""
 
 import itertools
+from dataclasses import replace
 
 import pytest
 
@@ -21,7 +22,8 @@ from ledger.consensus import (
     WorkArrived,
 )
 from ledger.consensus.inbox import DECIDED_KEPT_MAX, VOTES_KEPT_MAX, Inbox
-from ledger.types import Block, Certificate, Height, Proposal, ReplicaId, View, Vote
+from ledger.encoding import block_hash, vote_statement
+from ledger.types import Block, Certificate, ChainId, Height, Proposal, ReplicaId, View, Vote
 from tests.unit.ledger.consensus.lab import F, Lab, N, X, block_on, cast, hash_of, kept, said
 
 
@@ -195,7 +197,16 @@ def test_a_batch_of_final_blocks_is_committed_one_by_one():
     assert lab.machine.status == status(5)
 
 
-@pytest.mark.parametrize("flaw", ["kind", "block", "quorum", "body"])
+def of_another_chain(lab: Lab, decided: Decided) -> Decided:
+    """What the same validators made final in a chain of another consortium document."""
+    header = replace(decided.block.header, chain=ChainId(bytes(32)))
+    stated = vote_statement(header.chain, F, Height(1), View(1), block_hash(header))
+    signatures = tuple(lab.sign(index, stated) for index in (0, 1, 2))
+    certificate = replace(decided.certificate, block_hash=block_hash(header), signatures=signatures)
+    return Decided(block=Block(header=header, txs=decided.block.txs), certificate=certificate)
+
+
+@pytest.mark.parametrize("flaw", ["kind", "block", "quorum", "body", "set", "chain"])
 def test_a_final_block_without_its_certificate_or_body_is_refused(flaw):
     lab = Lab()
     (decided,) = chain(lab, 1)
@@ -204,6 +215,8 @@ def test_a_final_block_without_its_certificate_or_body_is_refused(flaw):
         "kind": Decided(block=block, certificate=lab.certificate(N, 1, block)),
         "block": Decided(block=block, certificate=lab.certificate(F, 1, lab.block(b"other"))),
         "quorum": Decided(block=block, certificate=lab.certificate(F, 1, block, signers=(0, 1))),
+        "set": Decided(block=block, certificate=Lab(n=7).certificate(F, 1, block, signers=(4, 5, 6))),
+        "chain": of_another_chain(lab, decided),
         "body": Decided(block=Block(header=block.header, txs=(b"swapped",)), certificate=decided.certificate),
     }
     assert commits(lab.hear(1, flawed[flaw])) == []
