@@ -42,6 +42,8 @@ class Stopped:
     codes: dict[str, int | None]
     refused: subprocess.CompletedProcess[str]
     """A second process that was started on a running daemon's data directory."""
+    compacted: subprocess.CompletedProcess[str]
+    """`ledger compact` of a running daemon."""
 
 
 @pytest.fixture(scope="module")
@@ -50,9 +52,11 @@ def stopped(devnet: Devnet) -> Stopped:
     for subject in devnet.truth().subjects()[:2]:
         devnet.ask(subject, wait_audit=True)
     devnet.equal_heads()
-    refused = run_daemon(devnet.layout.node(VICTIM).config)
+    config = devnet.layout.node(VICTIM).config
+    refused = run_daemon(config)
+    compacted = cli("ledger", "compact", "--config", str(config), "--json")
     assert set(devnet.down().values()) == {"stopped"}
-    return Stopped(devnet, {name: devnet.kill(name) for name in NAMES}, refused)
+    return Stopped(devnet, {name: devnet.kill(name) for name in NAMES}, refused, compacted)
 
 
 def run_daemon(config: Path) -> subprocess.CompletedProcess[str]:
@@ -132,6 +136,19 @@ def test_a_flipped_byte_of_the_state_is_found_and_stops_the_daemon(victim: Path)
     query = "UPDATE nodes SET value = ? WHERE key = ?"
     with damaged(victim, query, flipped(node, len(node) // 2), header.state_root):
         refuses(victim, height, said="state: expected a node with keccak256")
+
+
+def test_damage_that_nothing_reads_is_found_by_a_daemon_that_runs(victim: Path) -> None:
+    with closing(sqlite3.connect(load_node(victim).ledger_dir / "ledger.sqlite")) as db:
+        height = db.execute("SELECT max(height) FROM txs").fetchone()[0] // 2
+    with damaged(victim, "UPDATE txs SET idx = idx + 7 WHERE height = ? AND idx = 0", height):
+        refuses(victim, height, said=f"height {height}: expected transaction 0 in the index")
+
+
+def test_a_daemon_that_runs_compacts_when_it_is_told_to(stopped: Stopped) -> None:
+    told = json.loads(stopped.compacted.stdout)
+    assert told["kept"] > 0
+    assert (told["name"], told["states_from"]) == (VICTIM, 0)
 
 
 def refuses(config: Path, height: int, said: str = "") -> None:

@@ -17,6 +17,7 @@ from ledger.consensus import (
     BuildBlock,
     Effect,
     Persist,
+    Record,
     SendRecorded,
     ValidateBlock,
     committee,
@@ -228,6 +229,17 @@ def answer_everything() -> contextlib.AbstractContextManager[object]:
     return mock.patch.object(repair.Limiter, "allows", return_value=True)
 
 
+def votes_left_on_disk() -> contextlib.AbstractContextManager[object]:
+    """Begin a height after a restart without the own votes that are on disk."""
+    restore = height.Instance._restore
+
+    def restore_others(self: height.Instance, record: Record) -> None:
+        if not isinstance(record, Vote):
+            restore(self, record)
+
+    return mock.patch.object(height.Instance, "_restore", restore_others)
+
+
 def first_votes_only() -> contextlib.AbstractContextManager[object]:
     """Drop a vote that contradicts one of its kind."""
 
@@ -245,6 +257,7 @@ MUTANTS = (
     Mutant("quorum-half", "q = n - f", lambda: quorum_of(lambda n: n // 2)),
     Mutant("quorum-2f", "q = n - f", lambda: quorum_of(lambda n: 2 * chain.faults_tolerated(n))),
     Mutant("votes-forgotten", "H5", lambda: forgetting(Vote)),
+    Mutant("votes-not-replayed", "H5", votes_left_on_disk),
     Mutant("proposals-forgotten", "H5", lambda: forgetting(Proposal)),
     Mutant("bodies-forgotten", "H5", without_bodies),
     Mutant("certificates-forgotten", "H5", lambda: forgetting(Certificate)),
