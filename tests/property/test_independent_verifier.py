@@ -33,11 +33,9 @@ def first_opinion(data: bytes, side: Consortium) -> list[tuple] | None:
         (
             found.tx_id,
             found.transaction.method,
-            found.height,
-            found.timestamp_ms,
-            found.block_hash,
             found.receipt.ok,
             encode_receipt(found.receipt),
+            (found.height, found.block_hash, found.timestamp_ms),
         )
         for found in verified.transactions
     ]
@@ -45,7 +43,7 @@ def first_opinion(data: bytes, side: Consortium) -> list[tuple] | None:
 
 def second_opinion(data: bytes, side: Consortium) -> list[tuple] | None:
     try:
-        return [tuple(proven) for proven in check(data, side.document)]
+        return [(*proven[:-1], proven.block[:3]) for proven in check(data, side.document)]
     except WrongError:
         return None
 

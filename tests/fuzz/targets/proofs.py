@@ -58,11 +58,9 @@ def receipt_file() -> Target:
             (
                 found.tx_id,
                 found.transaction.method,
-                found.height,
-                found.timestamp_ms,
-                found.block_hash,
                 found.receipt.ok,
                 encode_receipt(found.receipt),
+                (found.height, found.block_hash, found.timestamp_ms),
             )
             for found in verify_receipt(data, side.genesis, _first_verifier).transactions
         ]
@@ -70,7 +68,7 @@ def receipt_file() -> Target:
     def opinions(data: bytes) -> tuple[object, object]:
         return (
             _seen(lambda: first_opinion(data)),
-            _seen(lambda: [tuple(proven) for proven in second.check(data, side.document)]),
+            _seen(lambda: [(*each[:-1], each.block[:3]) for each in second.check(data, side.document)]),
         )
 
     return _target(opinions, tuple(map(valid_text, SEEDS)))
