@@ -87,6 +87,24 @@ def header_in(entry: Document) -> Header:
     return decode_header(bytes.fromhex(entry["header"]))
 
 
+def only_block(document: Case, txs: Sequence[bytes], receipts: Sequence[bytes]) -> None:
+    """Let the file prove the first transaction of a block of these, which a quorum signed."""
+    header = replace(document.made.headers[1], tx_root=merkle.root(txs), receipts_root=merkle.root(receipts))
+    document["handovers"] = []
+    document["blocks"] = [resigned(document, header)]
+    document["transactions"] = [
+        {
+            "block": 0,
+            "index": 0,
+            "size": len(txs),
+            "transaction": txs[0].hex(),
+            "transaction_path": [step.hex() for step in merkle.path(txs, 0)],
+            "receipt": receipts[0].hex(),
+            "receipt_path": [step.hex() for step in merkle.path(receipts, 0)],
+        }
+    ]
+
+
 # ------------------------------------------------------------- mutations: each changes a valid document
 
 
@@ -256,20 +274,7 @@ def foreign_bytes(document: Case, rng: random.Random) -> None:
         txs[0] = rng.choice((damaged(txs[0], rng), odd_transaction(made.side.chain, rng)))
     else:
         receipts[0] = rng.choice((damaged(receipts[0], rng), odd_receipt(rng)))
-    header = replace(made.headers[1], tx_root=merkle.root(txs), receipts_root=merkle.root(receipts))
-    document["handovers"] = []
-    document["blocks"] = [resigned(document, header)]
-    document["transactions"] = [
-        {
-            "block": 0,
-            "index": 0,
-            "size": size,
-            "transaction": txs[0].hex(),
-            "transaction_path": [step.hex() for step in merkle.path(txs, 0)],
-            "receipt": receipts[0].hex(),
-            "receipt_path": [step.hex() for step in merkle.path(receipts, 0)],
-        }
-    ]
+    only_block(document, txs, receipts)
 
 
 # ------------------------------------------------------------- mutations of handovers, on chains that have some

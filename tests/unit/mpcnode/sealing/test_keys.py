@@ -1,7 +1,6 @@
 """Keys: bad public keys are refused, signatures belong to one key and one statement, secrets stay inside."""
 
 import copy
-import hashlib
 import pickle
 
 import nacl.bindings
@@ -20,28 +19,17 @@ from mpcnode.sealing.keys import (
     check_signature,
     verify,
 )
+from tests.support.odd_keys import (
+    FORGED,
+    NON_CANONICAL,
+    SMALL_ORDER,
+    P,
+    mixed_order_forgery,
+    same_signature,
+)
 
 CHAIN = ChainId(b"\x07" * 32)
 STATED = statement("mpcnode/test/1", CHAIN, 5)
-P = 2**255 - 19
-ORDER = 2**252 + 27742317777372353535851937790883648493
-
-SMALL_ORDER_ED25519 = {
-    "neutral": (1).to_bytes(32, "little"),
-    "order 2": (P - 1).to_bytes(32, "little"),
-    "order 4": bytes(32),
-    "order 4, sign": bytes(31) + b"\x80",
-    "order 8, a": bytes.fromhex("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05"),
-    "order 8, a, sign": bytes.fromhex("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc85"),
-    "order 8, b": bytes.fromhex("c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a"),
-    "order 8, b, sign": bytes.fromhex("c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa"),
-}
-NON_CANONICAL_ED25519 = {
-    "y = p": P.to_bytes(32, "little"),
-    "y = p + 1": (P + 1).to_bytes(32, "little"),
-    "neutral with a sign": bytes([1, *[0] * 30, 0x80]),
-    "all ones": b"\xff" * 32,
-}
 SMALL_ORDER_X25519 = {
     "zero": bytes(32),
     "one": (1).to_bytes(32, "little"),
@@ -52,25 +40,11 @@ SMALL_ORDER_X25519 = {
 }
 
 
-def mixed_order_forgery() -> tuple[bytes, bytes, bytes]:
-    """Key, statement and signature: a good key plus a point of order 8, and a hash that is a multiple of 8.
-
-    The key is canonical and on the curve, but outside the main subgroup; the verification equation holds.
-    """
-    add, base = nacl.bindings.crypto_core_ed25519_add, nacl.bindings.crypto_scalarmult_ed25519_base_noclamp
-    secret, nonce = 12345, 67890
-    key = add(base(secret.to_bytes(32, "little")), SMALL_ORDER_ED25519["order 8, a"])
-    commitment = base(nonce.to_bytes(32, "little"))
-    for number in range(1000):
-        stated = statement("mpcnode/test/1", CHAIN, number)
-        challenge = int.from_bytes(hashlib.sha512(commitment + key + stated).digest(), "little") % ORDER
-        if challenge % 8 == 0:
-            response = (nonce + challenge * secret) % ORDER
-            return key, stated, commitment + response.to_bytes(32, "little")
-    raise AssertionError("no hash was a multiple of 8")
+def statement_of(number: int) -> bytes:
+    return statement("mpcnode/test/1", CHAIN, number)
 
 
-@pytest.mark.parametrize("key", [*SMALL_ORDER_ED25519.values(), *NON_CANONICAL_ED25519.values(), b"", b"\x01" * 31])
+@pytest.mark.parametrize("key", [*SMALL_ORDER.values(), *NON_CANONICAL.values(), b"", b"\x01" * 31])
 def test_bad_signing_keys_are_refused(key):
     with pytest.raises(InvalidKeyError, match="prime order"):
         check_public_key(key)
@@ -78,7 +52,7 @@ def test_bad_signing_keys_are_refused(key):
 
 
 def test_a_mixed_order_key_is_refused_although_its_signature_would_verify():
-    key, stated, signature = mixed_order_forgery()
+    key, stated, signature = mixed_order_forgery(statement_of)
     assert nacl.bindings.crypto_sign_open(signature + stated, key) == stated
     with pytest.raises(InvalidKeyError):
         check_public_key(key)
@@ -86,9 +60,8 @@ def test_a_mixed_order_key_is_refused_although_its_signature_would_verify():
 
 
 def test_a_small_order_key_verifies_nothing_even_where_the_equation_holds():
-    forged = Signature((1).to_bytes(32, "little") + bytes(32))
-    for key in SMALL_ORDER_ED25519.values():
-        assert not verify(PublicKey(key), STATED, forged)
+    for key in SMALL_ORDER.values():
+        assert not verify(PublicKey(key), STATED, Signature(FORGED))
 
 
 @pytest.mark.parametrize("key", [*SMALL_ORDER_X25519.values(), bytes(31)])
@@ -135,8 +108,7 @@ def test_a_signature_has_64_bytes(size):
 def test_the_malleable_twin_of_a_signature_is_refused():
     key = SigningKey(b"\x02" * 32)
     signature = key.sign(STATED)
-    twin = int.from_bytes(signature[32:], "little") + ORDER
-    assert not verify(key.public, STATED, Signature(signature[:32] + twin.to_bytes(32, "little")))
+    assert not verify(key.public, STATED, Signature(same_signature(signature)))
 
 
 def test_another_statement_or_key_is_refused():
