@@ -178,14 +178,16 @@ class ContractHost:
             return SYSTEM, b""
         return ADDRESSES[function.contract], _calldata(function, tx)
 
-    def static_call(self, header: Header, sender: Address, target: Address, data: bytes) -> "Outcome":
+    def static_call(
+        self, header: Header, sender: Address, target: Address, data: bytes, gas: int = _VIEW_GAS
+    ) -> "Outcome":
         """Call a contract with any calldata on the state after a block, at its time; nothing can change.
 
         Raises:
             StorageError: a node of the state is missing.
         """
         machine = self._machine_at(header.state_root, header.height, header.timestamp_ms)
-        return machine.call(sender, target, data, _VIEW_GAS, is_static=True)
+        return machine.call(sender, target, data, gas, is_static=True)
 
     def _machine_at(self, root: Digest | None, height: Height, timestamp_ms: Millis) -> "Machine":
         from ledger.contract.machine import Machine  # noqa: PLC0415 - py-evm takes a second to import

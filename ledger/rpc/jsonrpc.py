@@ -7,8 +7,8 @@ machine's.
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
+from ledger.rpc.allowance import Limits
 from ledger.rpc.methods import Methods
 from ledger.rpc.reading import ChainReader, Contracts
 from ledger.rpc.refusals import (
@@ -22,21 +22,6 @@ from ledger.rpc.refusals import (
 
 _NO_ID = None
 _READ_ONLY = frozenset({"eth_sendRawTransaction", "eth_sendTransaction", "eth_sign", "eth_signTransaction"})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """How much one body may ask."""
-
-    body_bytes: int = 256 * 1024
-    batch: int = 100
-    """Requests; 100 is what ethers sends at most."""
-    log_blocks: int = 1000
-    """Blocks searched for events, over the whole body."""
-    log_bytes: int = 2 << 20
-    """Of the events found by one request."""
-    answer_bytes: int = 8 << 20
-    """Of a batch's answers; when they are more, the other requests are refused."""
 
 
 class JsonRpc:
@@ -61,12 +46,12 @@ class JsonRpc:
         if len(body) > limits.body_bytes:
             return _encode(_error(_NO_ID, LIMIT_EXCEEDED, f"expected a body of at most {limits.body_bytes} bytes"))
         try:
-            parsed = json.loads(body.decode("utf-8"), parse_constant=_no_constant)
+            parsed = json.loads(body.decode("utf-8"), object_pairs_hook=_object, parse_constant=_no_constant)
+        except RefusedError as error:
+            return _encode(_error(_NO_ID, error.code, error.message))
         except (ValueError, RecursionError):
             return _encode(_error(_NO_ID, PARSE_ERROR, "expected JSON in UTF-8"))
-        methods = Methods(
-            self._reader, self._contracts, client=self._client, log_blocks=limits.log_blocks, log_bytes=limits.log_bytes
-        )
+        methods = Methods(self._reader, self._contracts, client=self._client, limits=limits)
         if isinstance(parsed, list):
             return self._answer_batch(parsed, methods)
         answered = _answer_one(parsed, methods)
@@ -130,6 +115,14 @@ def _error(given: object, code: int, message: str, data: str | None = None) -> M
 
 def _encode(answer: Mapping[str, object]) -> bytes:
     return json.dumps(answer, separators=(",", ":")).encode("ascii")
+
+
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """Whoever let a body pass may have read the first of two."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise RefusedError(INVALID_REQUEST, "expected every key once, got one twice")
+    return found
 
 
 def _no_constant(name: str) -> object:

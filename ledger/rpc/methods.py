@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from ledger.ports import FoundLog
+from ledger.rpc.allowance import Allowance, Limits
 from ledger.rpc.ethereum import Json, ShownBlock, matches
 from ledger.rpc.hexadecimal import (
     data,
@@ -19,7 +20,6 @@ from ledger.types import Address, BlockHash, Header, Height, TxId
 _NEWEST = frozenset({"latest", "finalized", "safe", "pending"})
 """Every block is final, and there is none before it is."""
 
-_MACHINE_FAILURES = {"OUT_OF_GAS": "out of gas", "MACHINE_ERROR": "the call broke a rule of the machine"}
 _TOPICS_MAX = 4
 _STRIDE = 32
 _LOG_BYTES = 512
@@ -34,15 +34,13 @@ class Methods:
     machine's fault.
     """
 
-    def __init__(
-        self, reader: ChainReader, contracts: Contracts, *, client: str, log_blocks: int, log_bytes: int
-    ) -> None:
-        """Search at most `log_blocks` blocks in all, for events of at most `log_bytes` in each request."""
+    def __init__(self, reader: ChainReader, contracts: Contracts, *, client: str, limits: Limits) -> None:
+        """Answer no more than the limits allow."""
         self._reader = reader
         self._contracts = contracts
         self._client = client
-        self._log_blocks = log_blocks
-        self._log_bytes = log_bytes
+        self._allowance = Allowance(limits)
+        self._log_bytes = limits.log_bytes
         self._loaded: tuple[Height, ShownBlock] | None = None
 
     def client_version(self) -> str:
@@ -100,12 +98,15 @@ class Methods:
         self._check_kept(header)
         if target is None or not self._contracts.code(header, target):
             return "0x"
-        done = self._contracts.static_call(header, sender, target, calldata)
+        gas = self._allowance.gas()
+        done = self._contracts.static_call(header, sender, target, calldata, gas)
+        self._allowance.use(done.gas)
         if done.ok:
             return data(done.output)
-        failure = _MACHINE_FAILURES.get(done.reason)
-        if failure is not None:
-            raise RefusedError(SERVER_ERROR, failure)
+        if done.reason == "OUT_OF_GAS":
+            raise RefusedError(SERVER_ERROR, f"out of gas: expected a call that needs no more than {gas}")
+        if done.reason == "MACHINE_ERROR":
+            raise RefusedError(SERVER_ERROR, "the call broke a rule of the machine")
         raise RefusedError(REVERTED, f"execution reverted: {done.reason}", data(done.output))
 
     def _check_kept(self, header: Header) -> None:
@@ -119,9 +120,7 @@ class Methods:
         given = read_object(wanted, "filter")
         addresses, topics = _read_addresses(given.get("address")), _read_topics(given.get("topics"))
         first, last = self._range(given)
-        self._log_blocks -= max(0, last - first + 1)
-        if self._log_blocks < 0:
-            raise RefusedError(LIMIT_EXCEEDED, "expected fewer blocks: ask for a part of the range at a time")
+        self._allowance.search(max(0, last - first + 1))
         found = self._find(first, last, addresses, topics)
         return [self._load(entry.height).as_log(entry.tx_index, entry.log_index) for entry in found]
 
@@ -135,6 +134,7 @@ class Methods:
         for start in range(first, last + 1, _STRIDE):
             end = Height(min(start + _STRIDE - 1, last))
             entries = self._reader.find_logs(Height(start), end, address, topic)
+            self._allowance.read(len(entries))
             found += (entry for entry in entries if matches(entry.log, addresses, topics))
             if sum(_LOG_BYTES + len(entry.log.data) for entry in found) > self._log_bytes:
                 raise RefusedError(LIMIT_EXCEEDED, "expected fewer events: ask for a part of the range at a time")
@@ -191,6 +191,7 @@ class Methods:
         final = self._reader.final(height)
         if final is None:
             raise RefusedError(SERVER_ERROR, f"block {height} not found")
+        self._allowance.read(1 + len(final.block.txs))
         shown = ShownBlock.of(final.block, self._reader.receipts(height))
         self._loaded = height, shown
         return shown

@@ -65,6 +65,10 @@ class Answer(Protocol):
     def reason(self) -> str:
         """Why it failed."""
 
+    @property
+    def gas(self) -> int:
+        """What it used."""
+
 
 class Contracts(Protocol):
     """Contracts that never change, on any state."""
@@ -82,5 +86,5 @@ class Contracts(Protocol):
     def message_of(self, tx: Transaction) -> tuple[Address, bytes]:
         """Contract that a transaction calls, and its calldata."""
 
-    def static_call(self, header: Header, sender: Address, target: Address, data: bytes) -> Answer:
-        """Call a contract on the state after a block; nothing is kept."""
+    def static_call(self, header: Header, sender: Address, target: Address, data: bytes, gas: int) -> Answer:
+        """Call a contract on the state after a block with so much gas; nothing is kept."""

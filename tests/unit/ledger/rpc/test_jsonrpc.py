@@ -13,8 +13,9 @@ from ledger.contract.abi import decode_output, decode_revert, encode_call, find_
 from ledger.contract.artefacts import ADDRESSES, load_artefacts
 from ledger.encoding import BLOCK_GAS_MAX, decode_transaction, transaction_id
 from ledger.errors import StorageError
+from ledger.rpc.allowance import Limits
 from ledger.rpc.ethereum import bloom, matches
-from ledger.rpc.jsonrpc import JsonRpc, Limits
+from ledger.rpc.jsonrpc import JsonRpc
 from ledger.store import MemoryStore
 from ledger.types import Height, Log, Signature
 from tests.support.contracts import CHAIN, GET_FIELDS, START, key
@@ -352,6 +353,39 @@ def test_found_events_are_bounded_in_bytes(world):
     assert len(result(endpoint, "eth_getLogs", {"fromBlock": "0x1", "toBlock": "0x1"})) == 1
 
 
+def batch_of(endpoint, method, *each):
+    requests = [{"jsonrpc": "2.0", "id": n, "method": method, "params": params} for n, params in enumerate(each)]
+    return [
+        answer.get("error", {}).get("code") for answer in json.loads(endpoint.answer(json.dumps(requests).encode()))
+    ]
+
+
+def test_what_is_read_is_bounded_over_the_whole_body(world):
+    """Block 1 has one transaction, block 2 has three: a block costs one more than it has."""
+    endpoint = world.endpoint(limits=Limits(items=6))
+    first, second, *_ = tx_ids(world, 1) + tx_ids(world, 2)
+    assert batch_of(endpoint, "eth_getTransactionByHash", [first], [second], [first]) == [None, None, -32005]
+    assert batch_of(endpoint, "eth_getTransactionReceipt", *[[second]] * 9) == [None] * 9
+    assert batch_of(endpoint, "eth_getBlockByNumber", ["0x2"], ["0x1"], ["0x2"]) == [None, None, -32005]
+    assert result(endpoint, "eth_getTransactionByHash", first)["hash"] == first
+
+
+def test_events_that_are_looked_at_count_whether_they_are_found_or_not(world):
+    endpoint = world.endpoint(limits=Limits(items=3))
+    nothing = {"fromBlock": "0x0", "topics": [[topic("Registered"), topic("InputCommitted")], "0x" + "ee" * 32]}
+    assert batch_of(endpoint, "eth_getLogs", [nothing], [nothing]) == [None, -32005]
+
+
+def test_the_gas_of_calls_is_bounded_over_the_whole_body(world):
+    call = [{"to": QUERIES, "data": calldata("queries.get", QUERY)}]
+    used = world.host.static_call(
+        world.head.header, bytes(20), ADDRESSES["queries"], bytes.fromhex(call[0]["data"][2:])
+    ).gas
+    assert batch_of(world.endpoint(limits=Limits(gas=2 * used)), "eth_call", call, call, call) == [None, None, -32005]
+    error = refusal(world.endpoint(limits=Limits(gas=used - 1)), "eth_call", *call)
+    assert error == {"code": -32000, "message": f"out of gas: expected a call that needs no more than {used - 1}"}
+
+
 def test_more_alternatives_than_allowed(endpoint):
     assert refusal(endpoint, "eth_getLogs", {"address": [NOBODY] * 65})["code"] == -32005
     assert refusal(endpoint, "eth_getLogs", {"topics": [["0x" + "00" * 32] * 65]})["code"] == -32005
@@ -392,6 +426,10 @@ def test_what_only_writes_is_refused_clearly(endpoint):
         (b'"eth_chainId"', -32600),
         (b'{"id":1,"method":"eth_chainId"}', -32600),
         (b'{"jsonrpc":"2.0","id":1,"method":7}', -32600),
+        (b'{"jsonrpc":"2.0","id":1,"method":"eth_chainId","method":"eth_blockNumber"}', -32600),
+        (b'[{"jsonrpc":"2.0","id":1,"method":"eth_getLogs","params":[{"address":null,"address":null}]}]', -32600),
+        (b'{"jsonrpc":"2.0","id":1.5,"method":"eth_chainId"}', -32600),
+        (b'{"jsonrpc":"2.0","id":{},"method":"eth_chainId"}', -32600),
         (b'{"jsonrpc":"2.0","id":[],"method":"eth_chainId"}', -32600),
         (b'{"jsonrpc":"2.0","id":1e999,"method":"eth_chainId"}', -32600),
         (b'{"jsonrpc":"2.0","id":true,"method":"eth_chainId"}', -32600),
