@@ -40,7 +40,6 @@ class Link:
         self._queue: deque[bytes] = deque()
         self._size = 0
         self._wake = asyncio.Event()
-        self._closed = False
         self._over = asyncio.Event()
         self._reason: Exception | None = None
         """What ended the stream first."""
@@ -57,9 +56,8 @@ class Link:
         self._wake.set()
 
     def close(self) -> None:
-        """End the stream from this side."""
-        self._closed = True
-        self._wake.set()
+        """End the stream from this side, also while the peer takes nothing."""
+        self._over.set()
 
     async def run(self, read: Read, write: Write, inbox: Inbox) -> None:
         """Carry items both ways until the stream ends.
@@ -75,8 +73,12 @@ class Link:
             await self._over.wait()
             for task in both:
                 task.cancel()
-        if self._reason is not None and not isinstance(self._reason, LinkEnded):
-            raise self._reason
+        reason, self._reason = self._reason, None
+        try:
+            if reason is not None and not isinstance(reason, LinkEnded):
+                raise reason
+        finally:
+            del reason  # its traceback holds the message; a cycle would keep megabytes until it is searched for
 
     async def _until_end(self, work: Callable[[], Awaitable[None]]) -> None:
         """Note how it ends instead of failing: a task group that fails while it is cancelled forgets the latter."""
@@ -103,8 +105,6 @@ class Link:
     async def _write(self, write: Write) -> None:
         while True:
             await self._wake.wait()
-            if self._closed:
-                raise LinkEnded
             batch = self._take()
             if batch:
                 await write(batch)

@@ -1,6 +1,9 @@
 """One stream: what waits leaves together, nothing grows without bound, and it ends once for all."""
 
 import asyncio
+import contextlib
+import gc
+import weakref
 
 import pytest
 
@@ -127,6 +130,18 @@ def test_closing_ends_it_from_this_side():
     running(test)
 
 
+def test_closing_ends_it_although_the_peer_takes_nothing():
+    async def test(peer, link, task):
+        peer.gate.clear()
+        link.put([b"1"])
+        await settle()
+        link.close()
+        await settle()
+        assert task.done()
+
+    running(test)
+
+
 @pytest.mark.parametrize(
     ("items", "error"),
     [
@@ -143,6 +158,29 @@ def test_what_goes_wrong_ends_it_with_its_reason(items, error):
             await task
 
     running(test)
+
+
+class Message(list):
+    """Items that a weak reference can follow."""
+
+
+def test_a_message_that_was_refused_is_forgotten_at_once():
+    """A cycle would keep it until the collector comes by, and a peer can be refused again and again."""
+
+    async def refused():
+        peer, link, message = Peer(), Link(ReplicaId(3)), Message([b"bad"])
+        peer.incoming.put_nowait(message)
+        followed = weakref.ref(message)
+        del message
+        with contextlib.suppress(DecodeError):
+            await link.run(peer.read, peer.write, peer)
+        return followed
+
+    gc.disable()
+    try:
+        assert asyncio.run(refused())() is None
+    finally:
+        gc.enable()
 
 
 def test_waits_double_up_to_the_longest_and_are_spread():
