@@ -84,11 +84,11 @@ class Instance:
         state.prune()
         self.settle(now)
 
-    def receive(self, sender: ReplicaId, message: Message, now: Millis) -> None:
-        """Take a message of this height."""
-        state = self.state
+    def receive(self, sender: ReplicaId, message: Message, now: Millis) -> bool:
+        """Take a message of this height; False if it is a final block that is none, so its sender lies."""
+        state, honest = self.state, True
         if state.decided and not isinstance(message, GetBlock):
-            return
+            return True
         match message:
             case Vote():
                 voting.receive_vote(state, sender, message)
@@ -104,21 +104,24 @@ class Instance:
                 if block_hash(message.block.header) in state.wanted:
                     state.keep_body(message.block)
             case Decided():
-                self._take_decided(message)
+                honest = self._take_decided(message)
         self.settle(now)
+        return honest
 
     def _take_status(self, sender: ReplicaId, view: View, now: Millis) -> None:
         state = self.state
         if view < state.view and self._limiter.allows(sender, "views", (state.height, view), now):
             repair.answer_status(state, sender, view)
 
-    def _take_decided(self, message: Decided) -> None:
+    def _take_decided(self, message: Decided) -> bool:
         """Upon a final block: with a certificate of this height's set and its whole body, it is decided here too."""
         state, certificate = self.state, message.certificate
         if certificate.kind is not VoteKind.FINALIZE or certificate.block_hash != block_hash(message.block.header):
-            return
-        if voting.receive_certificate(state, certificate):
-            state.keep_body(message.block)
+            return False
+        if not voting.receive_certificate(state, certificate):
+            return False
+        state.keep_body(message.block)
+        return certificate.block_hash in state.bodies
 
     def work(self, *, arrived: bool) -> None:
         """Take note that the mempool holds, or holds no longer, something includable."""

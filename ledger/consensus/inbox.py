@@ -2,7 +2,8 @@
 
 Of the next height each peer may leave its first votes and one proposal; of the heights after it, final blocks are kept
 and everything else only tells that the peer is ahead. What a peer sends that was not asked fills empty places only, so
-nobody who floods a replica with final blocks that are none keeps those of the peer that it asked out.
+nobody who floods a replica with final blocks that are none keeps those of the peer that it asked out. And whoever sent
+one that is none, which shows when its height has come, is neither asked nor believed again.
 """
 
 from ledger.consensus.messages import Decided, Message, height_of
@@ -25,14 +26,17 @@ class Inbox:
         self._proposals: dict[ReplicaId, Proposal] = {}
         self._decided: dict[Height, tuple[ReplicaId, Decided]] = {}
         self._asked: ReplicaId = ReplicaId(-1)
+        self._liars: set[ReplicaId] = set()
 
     def keep(self, sender: ReplicaId, message: Message) -> None:
         """Keep a message of a later height, if there is room."""
         height = height_of(message)
-        self._ahead[sender] = max(height, self._ahead.get(sender, height))
+        if sender not in self._liars:
+            self._ahead[sender] = max(height, self._ahead.get(sender, height))
         match message:
             case Decided():
-                if height <= self._height + DECIDED_KEPT_MAX and (sender == self._asked or height not in self._decided):
+                free = sender == self._asked or height not in self._decided
+                if height <= self._height + DECIDED_KEPT_MAX and free and sender not in self._liars:
                     self._decided[height] = sender, message
             case Vote() if height == self._height + 1:
                 votes = self._votes.setdefault(sender, [])
@@ -42,6 +46,12 @@ class Inbox:
                 self._proposals.setdefault(sender, message)
             case _:
                 pass
+
+    def distrust(self, liar: ReplicaId) -> None:
+        """Keep no final blocks of a peer any more, nor ask it for any."""
+        self._liars.add(liar)
+        self._ahead.pop(liar, None)
+        self._decided = {at: entry for at, entry in self._decided.items() if entry[0] != liar}
 
     def open(self, height: Height) -> list[tuple[ReplicaId, Message]]:
         """Move to a height and return what waited for it: a final block first, then proposals, then votes."""

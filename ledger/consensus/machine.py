@@ -25,7 +25,7 @@ from ledger.consensus.events import (
 )
 from ledger.consensus.height import Instance
 from ledger.consensus.inbox import Inbox
-from ledger.consensus.messages import GetBlock, Record, Status, height_of
+from ledger.consensus.messages import GetBlock, Message, Record, Status, height_of
 from ledger.consensus.state import HeightState
 from ledger.consensus.timing import Timing
 from ledger.types import BlockHash, ChainId, Height, Millis, PublicKey, ReplicaId, Validator, View, Vote
@@ -158,7 +158,12 @@ class Machine:
             return
         if isinstance(message, Status) and message.view > self._instance.state.view:
             self._answer_ahead(sender, now)
-        self._instance.receive(sender, message, now)
+        self._take(sender, message, now)
+
+    def _take(self, sender: ReplicaId, message: Message, now: Millis) -> None:
+        """Take a message of the current height."""
+        if not self._instance.receive(sender, message, now):
+            self._inbox.distrust(sender)
 
     def _answer_ahead(self, sender: ReplicaId, now: Millis) -> None:
         """Upon a peer in a later view of this height, say where this replica is; the peer sends what it takes."""
@@ -197,7 +202,7 @@ class Machine:
         kept = self._inbox.open(height)
         for sender, message in kept:
             if not self._instance.state.decided:
-                self._instance.receive(sender, message, now)
+                self._take(sender, message, now)
         if not self._inbox.is_ahead():
             self._ask_at = None
         elif not self._instance.state.decided:

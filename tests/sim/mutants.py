@@ -191,9 +191,9 @@ def always_fresh() -> contextlib.AbstractContextManager[object]:
 
 
 def believe_final_blocks() -> contextlib.AbstractContextManager[object]:
-    def take_decided(self: height.Instance, message) -> None:
+    def take_decided(self: height.Instance, message) -> bool:
         voting.learn(self.state, message.certificate)
-        self.state.keep_body(message.block)
+        return self.state.keep_body(message.block)
 
     return mock.patch.object(height.Instance, "_take_decided", take_decided)
 

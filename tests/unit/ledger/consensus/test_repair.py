@@ -223,6 +223,32 @@ def test_a_final_block_without_its_certificate_or_body_is_refused(flaw):
     assert commits(lab.hear(2, decided)) == [block]
 
 
+def test_whoever_sent_a_false_final_block_is_not_believed_again():
+    lab = Lab()
+    first, second, third, fourth = chain(lab, 4)
+    for each in (second, third, fourth):  # too few signed; they come before the true ones
+        few = replace(each.certificate, signers=(0, 1), signatures=each.certificate.signatures[:2])
+        lab.hear(1, replace(each, certificate=few))
+    assert commits(lab.hear(2, first)) == [first.block]
+    assert commits(lab.committed(first.block)) == []  # the first lie is found out
+    for each in (third, fourth):
+        lab.hear(2, each)
+    assert commits(lab.hear(2, second)) == [second.block]
+    assert commits(lab.committed(second.block)) == [third.block]
+    assert commits(lab.committed(third.block)) == [fourth.block]
+
+
+def test_a_liar_is_asked_for_nothing():
+    lab = Lab()
+    first, second = chain(lab, 2)
+    lab.hear(1, status(9))
+    lab.hear(3, status(9))
+    lab.hear(1, replace(first, certificate=second.certificate))
+    assert {to for to, _ in sent(lab.wait(3_000), Status)} == {lab.replica(3)}
+    lab.hear(1, status(10))
+    assert {to for to, _ in sent(lab.wait(3_000), Status)} == {lab.replica(3)}
+
+
 def test_a_replica_that_is_behind_asks_those_ahead_in_turn_but_not_at_once():
     lab = Lab()
     assert sent(lab.hear(1, status(4))) == []

@@ -1,15 +1,17 @@
 """A peer that sends without end gets what its quota allows, and the others what they always get; in virtual time."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from ledger.consensus import Decided, GetBlock, Status, decode_message, encode_message
+from ledger.encoding import block_hash
 from ledger.replica.items import AskVotes, Transactions, encode_item
 from ledger.replica.pace import Quota
 from ledger.types import BlockHash, Height, PublicKey, ReplicaId, Signature, View, Vote, VoteKind
 from tests.support import virtual_time
-from tests.support.chains import genesis_of, transaction
+from tests.support.chains import block_on, certificate, genesis_of, genesis_state, receipt, transaction
 from tests.support.networks import Cluster, until
 
 FLOODER = ReplicaId(3)
@@ -119,3 +121,42 @@ def test_answers_are_limited(make):
     batches = quota.burst + seconds * quota.per_second
     assert len(decided) <= batches * 17
     assert len(answers) - len(decided) <= batches + 10 * seconds
+
+
+LATE, LIAR = ReplicaId(5), ReplicaId(6)
+BEHIND = 120
+
+
+def false_blocks(first):
+    """Final blocks that no quorum signed, of all heights that may be kept."""
+    genesis = genesis_of(7)
+    made = []
+    for height in range(first, first + 17):
+        head = replace(genesis_state(genesis).header, height=Height(height - 1))
+        block = block_on(replace(genesis_state(genesis), header=head), [transaction(height)], [receipt(height)])
+        voted = certificate(genesis, VoteKind.FINALIZE, height, 1, block_hash(block.header))
+        made.append(Decided(block=block, certificate=replace(voted, signatures=(Signature(bytes(64)),) * 5)))
+    return [encode_message(each) for each in made]
+
+
+async def catch_up(lies):
+    """Seconds until a replica that was away has all blocks, while another one sends it false ones."""
+    cluster = Cluster(genesis_of(7))
+    async with cluster.running(0, 1, 2, 3, 4):
+        await until(lambda: all(cluster.replicas[index].is_ready() for index in range(5)), 60)
+        for number in range(BEHIND):
+            await submit(cluster, number)
+        height = (await cluster.replicas[0].head()).height
+        began = asyncio.get_running_loop().time()
+        cluster.start(LATE)
+        late = cluster.replicas[LATE]
+        while late._height < height:
+            if lies:
+                await late.receive(LIAR, false_blocks(late._height + 1))
+            await asyncio.sleep(0.01)
+        return asyncio.get_running_loop().time() - began
+
+
+def test_false_blocks_do_not_delay_whoever_catches_up():
+    undisturbed, disturbed = (virtual_time.run(catch_up(lies)) for lies in (False, True))
+    assert disturbed <= 1.5 * undisturbed
