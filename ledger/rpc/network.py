@@ -15,6 +15,7 @@ import structlog
 from ledger.encoding import MESSAGE_BYTES_MAX
 from ledger.errors import DecodeError, UnavailableError
 from ledger.ports import Inbox
+from ledger.replica.pace import Pace
 from ledger.rpc.link import Link
 from ledger.types import ReplicaId
 from ledger.v1 import replica_pb2, replica_pb2_grpc
@@ -26,6 +27,9 @@ _OPTIONS = (
     ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX + _MESSAGE_OVERHEAD_BYTES),
     ("grpc.max_send_message_length", MESSAGE_BYTES_MAX + _MESSAGE_OVERHEAD_BYTES),
 )
+
+STREAMS_PER_SECOND, STREAMS_BURST = 1.0, 8.0
+"""Streams that a peer may open; each may bring one message before anything of it is counted, and is greeted."""
 
 _log = structlog.get_logger("ledger.rpc")
 
@@ -81,6 +85,7 @@ class PeerNetwork(replica_pb2_grpc.ReplicaServiceServicer):
         self._peers: Mapping[ReplicaId, PeerAddress] = {peer.replica: peer for peer in peers}
         self._peer_of = peer_of
         self._backoff = backoff or Backoff()
+        self._streams = Pace(per_second=STREAMS_PER_SECOND, burst=STREAMS_BURST)
         self._links: dict[ReplicaId, Link] = {}
         self._inbox: Inbox | None = None
 
@@ -142,7 +147,7 @@ class PeerNetwork(replica_pb2_grpc.ReplicaServiceServicer):
             await context.abort(grpc.StatusCode.UNAVAILABLE, "stopping")
 
     async def _admitted(self, context: Context) -> ReplicaId:
-        """Return who calls, or refuse: only a known peer with a lower index dials."""
+        """Return who calls, or refuse: only a known peer with a lower index dials, and not again and again."""
         try:
             peer = self._peer_of(context)
         except Exception as error:  # noqa: BLE001 - whatever the injected check raises, the call is refused
@@ -151,6 +156,9 @@ class PeerNetwork(replica_pb2_grpc.ReplicaServiceServicer):
         if peer not in self._peers or peer >= self._replica:
             _log.warning("peer.refused", peer=peer, reason="does not dial this replica")
             await context.abort(grpc.StatusCode.PERMISSION_DENIED, "does not dial this replica")
+        if not self._streams.allows(peer, asyncio.get_running_loop().time()):
+            _log.debug("peer.limited", peer=peer)
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many streams: open another one in a second")
         return peer
 
     async def _carry(

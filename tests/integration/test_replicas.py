@@ -1,6 +1,7 @@
 """Four replicas over gRPC with mutual TLS on the real contracts: final everywhere, through crashes and strangers."""
 
 import asyncio
+import contextlib
 from contextlib import aclosing
 from functools import partial
 
@@ -10,6 +11,7 @@ import pytest
 from ledger.contract import ContractHost
 from ledger.ports import Place
 from ledger.receipts import verify_receipt
+from ledger.rpc.network import STREAMS_BURST, STREAMS_PER_SECOND
 from ledger.store import SqliteStore, verify_store
 from ledger.types import Height, ReplicaId
 from ledger.v1 import replica_pb2, replica_pb2_grpc
@@ -163,6 +165,28 @@ def test_a_peer_that_sends_junk_loses_its_stream_and_harms_nobody(fleet):
                 assert await end_of(call) is grpc.StatusCode.INVALID_ARGUMENT
             await until(lambda: ReplicaId(0) not in fleet.daemons[3].network.peers())
             assert (await register(fleet, range(3), (1, 2, 3)))[0].receipt.ok
+
+    asyncio.run(run())
+
+
+def test_a_peer_that_opens_stream_after_stream_is_made_to_wait(fleet):
+    async def run():
+        async with fleet.running(1, 2, 3), dial(fleet, fleet.certificates[0]) as channel:
+            began = asyncio.get_running_loop().time()
+            codes: list[grpc.StatusCode] = []
+            while codes.count(grpc.StatusCode.RESOURCE_EXHAUSTED) < 20:
+                call = replica_pb2_grpc.ReplicaServiceStub(channel).Exchange(None, wait_for_ready=True)
+                with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
+                    await call.write(replica_pb2.ExchangeRequest(items=[b"\xff" * 1_000]))
+                codes.append(await end_of(call))
+            seconds = asyncio.get_running_loop().time() - began
+            assert codes.count(grpc.StatusCode.INVALID_ARGUMENT) >= STREAMS_BURST
+            assert len(codes) - 20 <= STREAMS_BURST + STREAMS_PER_SECOND * seconds + 1
+            assert (await register(fleet, range(3), (1, 2, 3)))[0].receipt.ok
+            await asyncio.sleep(1 / STREAMS_PER_SECOND)
+            call = replica_pb2_grpc.ReplicaServiceStub(channel).Exchange(None, wait_for_ready=True)
+            await call.initial_metadata()
+            await until(lambda: ReplicaId(0) in fleet.daemons[3].network.peers())
 
     asyncio.run(run())
 

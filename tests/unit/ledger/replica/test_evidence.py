@@ -9,7 +9,7 @@ import pytest
 from ledger.consensus import Evidence, encode_message
 from ledger.errors import StorageError
 from ledger.store import SqliteStore, create_directory, verify_store
-from ledger.types import Height, ReplicaId, VoteKind
+from ledger.types import Height, ReplicaId, Signature, VoteKind
 from tests.ports.store_suite import GENESIS, equivocation, vote
 from tests.support.chains import verify
 from tests.support.executors import CountingExecutor
@@ -63,6 +63,19 @@ def test_whoever_votes_as_agreed_is_not_accused(path):
     later = (vote(VoteKind.NOTARIZE, 1, 2, b"\3" * 32, LIAR), vote(VoteKind.NOTARIZE, 1, 2, b"\4" * 32, LIAR))
     (only,) = asyncio.run(hear(path, *said, *said, *later, proofs=1))
     assert (only.first.view, only.first.height) == (2, Height(1))
+
+
+def test_garbage_is_no_evidence(path):
+    """Votes that nobody signed, or somebody else, or for other heights; then a real pair, so that all were heard."""
+    forged = [
+        replace(each, signature=Signature(bytes([number]) * 64)) for number, each in enumerate(KINDS["two NOTARIZE"])
+    ]
+    others = [vote(VoteKind.NOTARIZE, 1, 1, bytes([number]) * 32, 1) for number in (1, 2)]
+    mixed = [replace(each, signer=LIAR) for each in others]
+    later = [vote(VoteKind.NOTARIZE, height, 1, b"\1" * 32, LIAR) for height in (2, 3)]
+    far = [vote(VoteKind.NOTARIZE, 1, 1_000, bytes([number]) * 32, LIAR) for number in (1, 2)]
+    (proof,) = asyncio.run(hear(path, *forged, *others, *mixed, *later, *far, *KINDS["two FINALIZE"], proofs=1))
+    assert {proof.first, proof.second} == set(KINDS["two FINALIZE"])
 
 
 def test_a_disk_that_cannot_keep_evidence_ends_the_replica(path):
