@@ -3,9 +3,14 @@
 import hashlib
 import random
 from collections.abc import Callable
+from dataclasses import replace
 
 import nacl.bindings
 import nacl.signing
+
+from ledger.encoding import transaction_statement
+from ledger.types import Signature, Transaction
+from tests.support.chains import member_key
 
 P = 2**255 - 19
 ORDER = 2**252 + 27742317777372353535851937790883648493
@@ -85,3 +90,14 @@ def bad_signature(signature: bytes, rng: random.Random) -> bytes:
             signature[:31] + bytes([signature[31] ^ 0x80]) + signature[32:],
         )
     )
+
+
+def signed_twice(tx: Transaction, nonce: int) -> Transaction:
+    """Every signature made again by its signer, with another nonce."""
+    of = {bytes(member_key(index).verify_key): member_key(index) for index in range(4)}
+    cosigners = tuple(
+        replace(each, signature=Signature(second_signature(of[each.key], each.statement, nonce)))
+        for each in tx.cosigners
+    )
+    changed = replace(tx, cosigners=cosigners)
+    return replace(changed, signature=Signature(second_signature(of[tx.sender], transaction_statement(changed), nonce)))

@@ -24,7 +24,7 @@ from tests.support.odd_keys import (
     SMALL_ORDER,
     bad_signature,
     mixed_order_key,
-    second_signature,
+    signed_twice,
 )
 from tests.support.proofs import executed
 from tests.support.receipt_cases import NEVER, SOMETIMES, Case, header_in, only_block, resigned
@@ -88,17 +88,6 @@ def odd_validators(document: Case, rng: random.Random) -> None:
     document["blocks"] = [resigned(document, block, old) | {"certificate": encode_certificate(forged).hex()}]
     for entry in document["transactions"]:
         entry["block"] = 0
-
-
-def signed_twice(tx: Transaction, nonce: int) -> Transaction:
-    """Every signature made again by its signer, with another nonce."""
-    of = {bytes(member_key(index).verify_key): member_key(index) for index in range(4)}
-    cosigners = tuple(
-        replace(each, signature=Signature(second_signature(of[each.key], each.statement, nonce)))
-        for each in tx.cosigners
-    )
-    changed = replace(tx, cosigners=cosigners)
-    return replace(changed, signature=Signature(second_signature(of[tx.sender], transaction_statement(changed), nonce)))
 
 
 def _with_odd_sender(tx: Transaction, rng: random.Random) -> Transaction:

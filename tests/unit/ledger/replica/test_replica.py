@@ -3,17 +3,19 @@
 import asyncio
 import random
 from contextlib import aclosing
+from dataclasses import replace
 
 import pytest
 
 from ledger.consensus import Decided, decode_message
-from ledger.encoding import decode_transaction, transaction_id
+from ledger.encoding import decode_transaction, encode_transaction, transaction_id
 from ledger.errors import DecodeError, ExpiredError, InvalidTransactionError, StorageError, UnavailableError
-from ledger.replica.items import Transactions, decode_item
+from ledger.replica.items import Transactions, decode_item, encode_item
 from ledger.store import MemoryStore
-from ledger.types import Digest, Height, ReplicaId, Vote
-from tests.support.chains import genesis_of, transaction
+from ledger.types import Digest, Height, ReplicaId, Signature, Vote
+from tests.support.chains import genesis_of, member_key, transaction
 from tests.support.networks import Cluster, until
+from tests.support.odd_keys import signed_twice
 
 ALL = (0, 1, 2, 3)
 
@@ -82,6 +84,50 @@ def test_the_same_transaction_has_one_outcome(cluster):
             assert len(set(outcomes)) == 1
             assert await cluster.replicas[0].outcome(id_of(data)) == outcomes[0]
             assert await cluster.replicas[0].outcome(id_of(fresh(cluster, 2))) is None
+
+    asyncio.run(run())
+
+
+def variants(data):
+    """The same transaction, so the same id, with bytes of its signatures altered."""
+    tx = decode_transaction(data)
+    altered = [Signature(bytes([each.signature[0] ^ 1]) + each.signature[1:]) for each in (tx, tx.cosigners[0])]
+    other = (
+        replace(tx, signature=altered[0]),
+        replace(tx, cosigners=(replace(tx.cosigners[0], signature=altered[1]),)),
+    )
+    return tuple(map(encode_transaction, other))
+
+
+def test_altered_signatures_do_not_stand_in_the_way_of_the_true_ones(cluster):
+    async def run():
+        async with cluster.running(*ALL):
+            data = fresh(cluster, 1, cosigners=[(member_key(2), bytes(64))])
+            assert {id_of(other) for other in variants(data)} == {id_of(data)}
+            for index in ALL:
+                sender = ReplicaId((index + 1) % 4)
+                await cluster.replicas[index].receive(sender, [encode_item(Transactions(variants(data)))])
+            for other in variants(data):
+                with pytest.raises(InvalidTransactionError, match="signature"):
+                    await cluster.replicas[0].submit(other)
+            outcome = await cluster.replicas[0].submit(data)
+            assert cluster.stores[0].final(outcome.height).block.txs == (data,)
+
+    asyncio.run(run())
+
+
+def test_a_transaction_whose_signers_signed_twice_is_final_once(cluster):
+    """Its id leaves the signatures out: whoever made others gets the outcome of those in the block."""
+
+    async def run():
+        async with cluster.running(*ALL):
+            data = fresh(cluster, 1, cosigners=[(member_key(2), bytes(64))])
+            again = encode_transaction(signed_twice(decode_transaction(data), 5))
+            assert again != data
+            first, second = await asyncio.gather(cluster.replicas[0].submit(data), cluster.replicas[1].submit(again))
+            assert first == second
+            assert await cluster.replicas[2].submit(again) == first
+            assert await cluster.replicas[2].view("test.count") == (1,)
 
     asyncio.run(run())
 
