@@ -64,6 +64,8 @@ class Hearing:
     machine: Machine
     votes: dict[tuple[int, int, ReplicaId], dict[VoteKind, set[BlockHash]]] = field(default_factory=dict)
     accused: set[tuple[int, int, ReplicaId]] = field(default_factory=set)
+    news: set[tuple[int, int, ReplicaId]] = field(default_factory=set)
+    """What was not looked at yet."""
 
 
 class Checker:
@@ -132,8 +134,9 @@ class Checker:
             return
         validators = self.set_of(vote.height)
         if vote.signer < len(validators) and validators[vote.signer].replica == sender:
-            votes = self.hearing(replica).votes.setdefault((vote.height, vote.view, sender), {})
-            votes.setdefault(vote.kind, set()).add(vote.block_hash)
+            hearing, place = self.hearing(replica), (vote.height, vote.view, sender)
+            hearing.votes.setdefault(place, {}).setdefault(vote.kind, set()).add(vote.block_hash)
+            hearing.news.add(place)
 
     def hearing(self, replica: Replica) -> Hearing:
         """What the core of a replica was sent since it began."""
@@ -334,11 +337,12 @@ def dutiful(checker: Checker, replica: Replica) -> None:
 def accuses(checker: Checker, replica: Replica) -> None:
     """Whoever contradicts himself before a replica is proven to have done so."""
     hearing = checker.hearing(replica)
-    for place, cast in hearing.votes.items():
+    for place in sorted(hearing.news - hearing.accused):
+        cast = hearing.votes[place]
         twice = any(len(voted) > 1 for voted in cast.values())
-        if (twice or {VoteKind.NULLIFY, VoteKind.FINALIZE} <= cast.keys()) and place not in hearing.accused:
+        if twice or {VoteKind.NULLIFY, VoteKind.FINALIZE} <= cast.keys():
             raise Violation(3, f"replica {replica.id} has no evidence against {place[2]}, who cast {cast} at {place}")
-    hearing.votes = {place: cast for place, cast in hearing.votes.items() if place not in hearing.accused}
+    hearing.news.clear()
 
 
 def bounded(checker: Checker, replica: Replica) -> None:
