@@ -124,6 +124,11 @@ class Driver:
         return self._sign_from <= self.status.height
 
     @property
+    def is_enlisted(self) -> bool:
+        """Whether it is settled from which height on it signs."""
+        return self._sign_from < NEVER
+
+    @property
     def head_ms(self) -> Millis:
         """Time of the newest block."""
         return self._engine.head.header.timestamp_ms

@@ -240,7 +240,7 @@ class Replica:
 
     def is_ready(self) -> bool:
         """Whether it follows: a quorum of the validators is connected, and it is where they are."""
-        if self._parts is None or self._stopped or self._enlisting is not None:
+        if self._parts is None or self._stopped or not self._parts.driver.is_enlisted:
             return False
         return self._sightings.follows(Height(self._height + 1), self._transport.peers())
 
