@@ -165,8 +165,8 @@ struct Query:
 
 genesis_hash: bytes32
 queries: HashMap[bytes32, Query]
-# inquirer -> day << 32 | registrations on that day
-used: HashMap[address, uint256]
+# inquirer's index -> day << 32 | registrations on that day: another key is no other quota
+used: HashMap[uint256, uint256]
 
 
 @external
@@ -223,12 +223,14 @@ def register(signers: DynArray[address, 8], statements: Bytes[4096], args: Bytes
         and deadline <= unsafe_add(block.timestamp, LIFETIME_MAX_MS)
     ), "WINDOW"
     assert convert(request[4], uint256) == panel, "PANEL_STALE"
+    assert panel != 0, "SUPPLIERS_TOO_FEW"
     assert convert(request[14], uint256) == epoch >> 1, "EPOCH_STALE"
     assert sha256(supervisor_copy) == request[12], "COPY_MISMATCH"
     day: uint256 = unsafe_mul(block.timestamp // DAY_MS, 1 << 32)
-    used: uint256 = max(self.used[signers[0]], day)
+    asking: uint256 = (inquirer >> 48) & MASK_32
+    used: uint256 = max(self.used[asking], day)
     assert unsafe_sub(used, day) < (inquirer >> 16) & MASK_32, "QUOTA_EXCEEDED"
-    self.used[signers[0]] = unsafe_add(used, 1)
+    self.used[asking] = unsafe_add(used, 1)
     self._check_committee(committee)
     self.queries[query] = Query(
         head=REGISTERED
@@ -243,7 +245,7 @@ def register(signers: DynArray[address, 8], statements: Bytes[4096], args: Bytes
         | (epoch >> 1) << EPOCH,
         open=panel,
         panel=panel,
-        committee=(committee & MASK_64) | ((model >> 144) & 65535) << 192 | ((inquirer >> 48) & MASK_32) << 208,
+        committee=(committee & MASK_64) | ((model >> 144) & 65535) << 192 | asking << 208,
         request=sha256(statements),
     )
     log Registered(

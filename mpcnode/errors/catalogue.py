@@ -207,7 +207,7 @@ CATALOGUE: Mapping[ErrorCode, Entry] = MappingProxyType(
             "The isolation figures are out of range, or above the limits of the companies.", Exit.LEDGER_REVERTED
         ),
         ErrorCode.SUPPLIERS_TOO_FEW: _conflict(
-            "Too few active participants supply the data classes of this model beyond its minimum."
+            "Too few active participants supply the data classes of this model and approve it."
         ),
         ErrorCode.APPROVAL_SAME: _conflict("The participant has approved this model already, or has not approved it."),
         ErrorCode.INQUIRER_EXISTS: _conflict("This key is or was an inquirer, or it is zero; make a new key."),

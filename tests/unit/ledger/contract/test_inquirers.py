@@ -63,6 +63,7 @@ def test_an_inquirers_key_is_replaced_for_good(council: Council):
     assert (happened.event, happened.values) == ("InquirerRotated", {"who": WHO, "successor": OTHER})
     assert reason_of(ask(council, 2)) == "UNKNOWN_INQUIRER"
     must(ask(council, 2, "another inquirer"))
+    assert council.world.view("registries.inquirer", OTHER) == (0, True, 1000)
     # an earlier query names its inquirer by index: it is the same one
     assert council.world.get(query_id(1))["inquirer"] == OTHER
     for method, values in {
@@ -97,6 +98,13 @@ def test_an_inquirers_key_is_replaced_for_good(council: Council):
 )
 def test_what_does_not_hold_is_refused(council: Council, method: str, values: tuple, reason: str):
     assert reason_of(decide(council, method, *values)) == reason
+
+
+def test_another_key_is_no_other_quota(council: Council):
+    must(decide(council, "set_quota", WHO, 1))
+    must(ask(council, 1))
+    must(decide(council, "rotate_inquirer", WHO, OTHER))
+    assert reason_of(ask(council, 2, "another inquirer")) == "QUOTA_EXCEEDED"
 
 
 # ------------------------------------------------------------------------------------------------------------- fees

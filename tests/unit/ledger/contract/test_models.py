@@ -72,6 +72,12 @@ def test_a_model_asks_only_those_that_approved_it(council: Council):
     assert reason_of(world.run(world.register_tx(stale))) == "PANEL_STALE"
 
 
+def test_a_query_that_would_ask_nobody_is_refused(council: Council):
+    must(publish(council))
+    request = council.world.request(query_id(1), model="new", panel=0)
+    assert reason_of(council.world.run(council.world.register_tx(request))) == "SUPPLIERS_TOO_FEW"
+
+
 def test_an_approval_that_is_withdrawn_counts_from_the_next_query_on(council: Council):
     world = council.world
     must(world.register(query_id(1)))
