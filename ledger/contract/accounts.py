@@ -1,12 +1,15 @@
-"""py-evm's accounts on our storage trie (`ledger.contract.storage`)."""
+"""py-evm's accounts on our storage: a contract's words in dictionaries, above our trie (`ledger.contract.storage`).
+
+py-evm keeps words as bytes in a stack of four databases; a contract that reads or writes one spent a tenth of a
+block's time there.
+"""
 
 from eth.abc import AccountStorageDatabaseAPI, DatabaseAPI
 from eth.db.account import AccountDB
-from eth.db.cache import CacheDB
-from eth.db.journal import JournalDB
-from eth.db.storage import AccountStorageDB, StorageLookup
+from eth.typing import JournalDBCheckpoint
 from eth_hash.auto import keccak
 from eth_typing import Address, Hash32
+from rlp import decode, encode
 
 from ledger.contract.nodes import NodeOverlay
 from ledger.contract.storage import Trie
@@ -14,58 +17,110 @@ from ledger.contract.storage import Trie
 _WORD = 32
 
 
-class _Lookup(StorageLookup):
-    """One contract's words: by slot above, in the trie by the slot's hash below."""
+class _Words(AccountStorageDatabaseAPI):
+    """One contract's words: what a transaction changed so far, above what was locked in, above the trie."""
 
-    def __init__(self, overlay: NodeOverlay, root: Hash32, address: Address) -> None:
-        super().__init__(overlay, root, address)
-        self._words = Trie(overlay.read, overlay.nodes, root)
-        self._committed: tuple[Hash32, dict[bytes, bytes]] | None = None
+    def __init__(self, overlay: NodeOverlay, root: Hash32) -> None:
+        self._trie = Trie(overlay.read, overlay.nodes, root)
+        self._stored: dict[int, int] = {}
+        """Words of the trie that were read."""
+        self._locked: dict[int, int] = {}
+        """Words that earlier transactions of the block changed: nothing reverts them."""
+        self._changed: dict[int, int] = {}
+        self._undo: list[tuple[int, int | None]] = []
+        """Slot and what `_changed` had for it, for every write of this transaction."""
+        self._marks: dict[JournalDBCheckpoint, int] = {}
+        """Length of `_undo` at each checkpoint."""
         self._is_changed = False
+        self._committed: tuple[Hash32, dict[bytes, bytes]] | None = None
 
-    def __getitem__(self, key: bytes) -> bytes:
-        return self._words.get(_hashed(key))
+    def get(self, slot: int, from_journal: bool = True) -> int:
+        """Return a word; without the journal, as it was before this transaction."""
+        if from_journal and (changed := self._changed.get(slot)) is not None:
+            return changed
+        locked = self._locked.get(slot)
+        return self._word(slot) if locked is None else locked
 
-    def __setitem__(self, key: bytes, value: bytes) -> None:
-        self._is_changed = True
-        self._words.set(_hashed(key), value)
+    def set(self, slot: int, value: int) -> None:
+        """Change a word, until it is reverted."""
+        self._undo.append((slot, self._changed.get(slot)))
+        self._changed[slot] = value
 
-    def __delitem__(self, key: bytes) -> None:
-        self[key] = b""
+    def delete(self) -> None:
+        """Nothing asks for this: contracts are neither made nor removed by contracts.
 
-    def _exists(self, key: bytes) -> bool:
-        return self[key] != b""
+        Raises:
+            RuntimeError: always.
+        """
+        raise RuntimeError("storage: expected contracts that stay, got one to be removed")
+
+    def record(self, checkpoint: JournalDBCheckpoint) -> None:
+        """Remember where to revert to."""
+        self._marks[checkpoint] = len(self._undo)
+
+    def discard(self, checkpoint: JournalDBCheckpoint) -> None:
+        """Revert to a checkpoint; to the beginning if it is older than the first write here."""
+        mark = self._marks.get(checkpoint, 0)
+        while len(self._undo) > mark:
+            slot, before = self._undo.pop()
+            if before is None:
+                del self._changed[slot]
+            else:
+                self._changed[slot] = before
+
+    def commit(self, checkpoint: JournalDBCheckpoint) -> None:
+        """Keep what was changed since a checkpoint; an older one can still revert it."""
+        self._marks.pop(checkpoint, None)
+
+    def lock_changes(self) -> None:
+        """End a transaction."""
+        self._locked.update(self._changed)
+        self._changed.clear()
+        self._undo.clear()
+        self._marks.clear()
+
+    def make_storage_root(self) -> None:
+        """Bring everything that was changed into the trie."""
+        self.lock_changes()
+        for slot, value in self._locked.items():
+            if value != self._word(slot):
+                self._is_changed = True
+                self._trie.set(_hashed(slot), encode(value) if value else b"")
+                self._stored[slot] = value
+        self._locked.clear()
 
     @property
     def has_changed_root(self) -> bool:
-        """Whether words were written since the last commit."""
+        """Whether the trie has changed."""
         return self._is_changed
 
     def get_changed_root(self) -> Hash32:
         """Return the root over all words."""
         if self._committed is None:
-            root, new = self._words.commit()
+            root, new = self._trie.commit()
             self._committed = Hash32(root), new
         return self._committed[0]
 
-    def commit_to(self, db: DatabaseAPI) -> None:
+    def persist(self, db: DatabaseAPI) -> None:
         """Write the nodes that are new."""
-        self.get_changed_root()
-        if self._committed is not None:
-            for key, value in self._committed[1].items():
-                db[key] = value
-        self._is_changed = False
+        if self._is_changed:
+            self.get_changed_root()
+            if self._committed is not None:
+                for key, value in self._committed[1].items():
+                    db[key] = value
+            self._is_changed = False
 
+    def get_accessed_slots(self) -> frozenset[int]:
+        """Return the slots that were read from the trie."""
+        return frozenset(self._stored)
 
-class _Storage(AccountStorageDB):
-    """The journal of one contract's words, on top of ours."""
-
-    def __init__(self, overlay: NodeOverlay, root: Hash32, address: Address) -> None:
-        super().__init__(overlay, root, address)
-        self._storage_lookup = _Lookup(overlay, root, address)
-        self._storage_cache = CacheDB(self._storage_lookup)
-        self._locked_changes = JournalDB(self._storage_cache)
-        self._journal_storage = JournalDB(self._locked_changes)
+    def _word(self, slot: int) -> int:
+        """Return a word of the trie."""
+        word = self._stored.get(slot)
+        if word is None:
+            encoded = self._trie.get(_hashed(slot))
+            word = self._stored[slot] = int.from_bytes(decode(encoded), "big") if encoded else 0
+        return word
 
 
 class Accounts(AccountDB):
@@ -78,11 +133,11 @@ class Accounts(AccountDB):
     def _get_address_store(self, address: Address) -> AccountStorageDatabaseAPI:
         store = self._account_stores.get(address)
         if store is None:
-            store = _Storage(self._overlay, self._get_storage_root(address), address)
+            store = _Words(self._overlay, self._get_storage_root(address))
             self._account_stores[address] = store
         return store
 
 
-def _hashed(key: bytes) -> bytes:
-    """Return the trie's key of a slot, which comes without leading zeros."""
-    return keccak(key.rjust(_WORD, b"\0"))
+def _hashed(slot: int) -> bytes:
+    """Return the trie's key of a slot."""
+    return keccak(slot.to_bytes(_WORD, "big"))

@@ -10,7 +10,7 @@ Instruction set: Ethereum Yellow Paper, appendix H; Cancun.
 # ruff: noqa: SLF001 - stack, memory and gas meter are py-evm's; going through their methods is what costs
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import NamedTuple, TypeAlias, cast
@@ -26,12 +26,12 @@ from eth.vm.opcode import Opcode
 from eth.vm.stack import Stack as EvmStack
 from eth_hash.auto import keccak
 
+from ledger.contract.blocks import EXPRESSIONS, STACK_MAX, Block, Part, Step, find_blocks
 from ledger.contract.recursion import restore_recursion_limit
 
 restore_recursion_limit()
 
 _MAX = 2**256 - 1
-_STACK_MAX = 1024
 _WORD = 32
 _PROGRAMS_CACHED = 16
 
@@ -94,6 +94,8 @@ class Program:
     instructions: tuple[Instruction, ...] = field(repr=False)
     targets: Mapping[int, int] = field(repr=False)
     """Place of each JUMPDEST that is no data of a PUSH -> its index in the instructions."""
+    blocks: Sequence[Block | None] = field(repr=False)
+    """For each instruction the run that begins there, if one does."""
 
 
 def _add(stack: Stack) -> None:
@@ -250,6 +252,21 @@ _BYTES: Mapping[int, Moved] = {
     _MCOPY: _memory_copy,
 }
 
+_EXPRESSIONS = {words: EXPRESSIONS[opcode] for opcode, words in _WORDS.items() if opcode in EXPRESSIONS}
+
+_PARTS: Mapping[Kind, Part] = {
+    Kind.PUSH: Part.PUSH,
+    Kind.LOAD: Part.LOAD,
+    Kind.DUPLICATE: Part.DUPLICATE,
+    Kind.JUMP_IF: Part.JUMP_IF,
+    Kind.STORE: Part.STORE,
+    Kind.SWAP: Part.SWAP,
+    Kind.JUMP: Part.JUMP,
+    Kind.NOTHING: Part.NOTHING,
+}
+
+_TOOLS: Mapping[str, object] = {"extend": _extend, "BadJump": InvalidJumpDestination}
+
 _PLAIN: Mapping[int, Kind] = {
     _MLOAD: Kind.LOAD,
     _MSTORE: Kind.STORE,
@@ -272,7 +289,19 @@ def take_apart(code: bytes) -> Program:
         instructions.append(_instruction(code, place))
         place += 1 + (opcode - _PUSH0 if _PUSH0 <= opcode <= _PUSH32 else 0)
     instructions.append(_foreign(_STOP))
-    return Program(tuple(instructions), targets)
+    blocks = find_blocks([_step(known) for known in instructions], targets, _TOOLS)
+    return Program(tuple(instructions), targets, blocks)
+
+
+def _step(instruction: Instruction) -> Step:
+    """What an instruction is to a run (`ledger.contract.blocks`)."""
+    kind, gas, value, words, *_ = instruction
+    if words is None:
+        return Step(_PARTS.get(Kind(kind), Part.OTHER), gas, value)
+    if words is _pop:
+        return Step(Part.POP, gas)
+    text, takes = _EXPRESSIONS[words]
+    return Step(Part.WORDS, gas, 0, text, takes)
 
 
 def _instruction(code: bytes, place: int) -> Instruction:
@@ -309,7 +338,7 @@ def interpret(computation: BaseComputation, program: Program) -> None:
         VMError: as py-evm's loop would.
     """
     try:
-        _loop(computation, program.instructions, program.targets)
+        _loop(computation, program.instructions, program.targets, program.blocks)
     except Halt:
         return
     except IndexError as error:
@@ -317,7 +346,10 @@ def interpret(computation: BaseComputation, program: Program) -> None:
 
 
 def _loop(  # noqa: C901, PLR0912, PLR0915 - the branches are the instruction set, and calls are what costs
-    computation: BaseComputation, instructions: tuple[Instruction, ...], targets: Mapping[int, int]
+    computation: BaseComputation,
+    instructions: tuple[Instruction, ...],
+    targets: Mapping[int, int],
+    blocks: Sequence[Block | None],
 ) -> None:
     # py-evm's instructions push integers or byte strings; here they become integers at once.
     stack = cast("Stack", cast("EvmStack", computation._stack).values)
@@ -325,13 +357,20 @@ def _loop(  # noqa: C901, PLR0912, PLR0915 - the branches are the instruction se
     gas = meter.gas_remaining
     index = 0
     while True:
+        block = blocks[index]
+        if block is not None:
+            cost, needs, room, run = block
+            if gas >= cost and needs <= len(stack) <= room:
+                gas, index = run(stack, memory, gas - cost)
+                continue
+            blocks = (None,) * len(instructions)  # the end is near: find it instruction by instruction
         kind, cost, value, words, moved, opcode = instructions[index]
         index += 1
         gas -= cost
         if gas < 0:
             raise OutOfGas("Out of gas")
         if kind == 0:
-            if len(stack) >= _STACK_MAX:
+            if len(stack) >= STACK_MAX:
                 raise FullStack("Stack limit reached")
             stack.append(value)
         elif kind == 1:
@@ -342,7 +381,7 @@ def _loop(  # noqa: C901, PLR0912, PLR0915 - the branches are the instruction se
                 gas = _extend(memory, start, _WORD, gas)
             stack[-1] = int.from_bytes(memory._bytes[start : start + _WORD], "big")
         elif kind == 3:
-            if len(stack) >= _STACK_MAX:
+            if len(stack) >= STACK_MAX:
                 raise FullStack("Stack limit reached")
             stack.append(stack[-value])
         elif kind == 4:
