@@ -5,11 +5,12 @@ moves are known beforehand, so a function needs variables and no stack: it reads
 puts back once what is left. Its gas and the depth of the stack are checked as a whole before it; where they do not
 suffice, the loop goes on instruction by instruction (`ledger.contract.interpreter`), and so finds the very error.
 
-A function's text is made of the expressions below, numbers, and nothing else of the code.
+A function's text is made of the expressions below and of numbers, and only code that this program brought along is made
+into functions; a test takes every such text apart, and knows each name and each operation in it.
 """
 
 import re
-from collections.abc import Callable, Mapping, MutableSequence, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableSequence, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from functools import partial
@@ -163,6 +164,32 @@ class _Writer:
         return lines
 
 
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A run that was found, and what its function would say."""
+
+    start: int
+    """Index of its first instruction."""
+    gas: int
+    writer: _Writer
+    ending: Sequence[str]
+
+    @property
+    def text(self) -> str:
+        """Its function."""
+        body = "\n".join([*self.writer.lines, *self.ending])
+        known = set(re.findall(r"s[0-9]+", body))
+        read = [f"s{k} = stack[-{k}]" for k in range(1, self.writer.needs + 1) if f"s{k}" in known]
+        if "m[" in body:
+            read.append("m = memory._bytes")
+        lines = (*read, *self.writer.lines, *self.ending)
+        return "def run(stack, memory, gas):\n" + "".join(f"    {line}\n" for line in lines)
+
+    def block(self, run: Run) -> Block:
+        """Say what must hold before a run."""
+        return Block(self.gas, self.writer.needs, STACK_MAX - self.writer.highest, run)
+
+
 def find_blocks(
     steps: Sequence[Step], targets: Mapping[int, int], tools: Mapping[str, object]
 ) -> MutableSequence[Block | None]:
@@ -174,6 +201,22 @@ def find_blocks(
         tools: `extend` (memory, start, size, gas -> gas left) and `BadJump`, the error to raise.
     """
     blocks: list[Block | None] = [None] * len(steps)
+
+    def make(draft: Draft, stack: list[int], memory: object, gas: int) -> tuple[int, int]:
+        """Make a run's function when it is first met, and run it."""
+        names: dict[str, object] = {"MAX": (1 << 256) - 1, "number": int.from_bytes, "targets": targets, **tools}
+        exec(compile(draft.text, "<a run of instructions>", "exec"), names)  # noqa: S102 - see above
+        made = cast("Run", names["run"])
+        blocks[draft.start] = draft.block(made)
+        return made(stack, memory, gas)
+
+    for draft in draft_runs(steps, targets):
+        blocks[draft.start] = draft.block(partial(make, draft))
+    return blocks
+
+
+def draft_runs(steps: Sequence[Step], targets: Mapping[int, int]) -> Iterator[Draft]:
+    """Find all runs of a code; arguments are those of `find_blocks`."""
     entries = set(targets.values())
     start = 0
     while start < len(steps):
@@ -190,29 +233,13 @@ def find_blocks(
             for step in steps[start:end]:
                 writer.follow(step)
             ending = _ending(writer, steps[end - 1].part, end, targets)
-            gas = sum(step.gas for step in steps[start:end])
-            blocks[start] = _begin(blocks, start, gas, writer, partial(_make, writer, ending, targets, tools))
+            yield Draft(start, sum(step.gas for step in steps[start:end]), writer, ending)
         start = max(end, start + 1)
-    return blocks
 
 
 def _goes_on(steps: Sequence[Step], at: int, targets: Mapping[int, int]) -> bool:
     """Whether a conditional jump has a known destination."""
     return at > 0 and steps[at - 1].part is Part.PUSH and steps[at - 1].value in targets
-
-
-def _begin(
-    blocks: MutableSequence[Block | None], start: int, gas: int, writer: _Writer, make: Callable[[], Run]
-) -> Block:
-    """A run whose function is made when it is first met."""
-    room = STACK_MAX - writer.highest
-
-    def first(stack: list[int], memory: object, left: int) -> tuple[int, int]:
-        made = make()
-        blocks[start] = Block(gas, writer.needs, room, made)
-        return made(stack, memory, left)
-
-    return Block(gas, writer.needs, room, first)
 
 
 def _ending(writer: _Writer, last: Part, end: int, targets: Mapping[int, int]) -> list[str]:
@@ -233,24 +260,3 @@ def _ending(writer: _Writer, last: Part, end: int, targets: Mapping[int, int]) -
         place, condition = writer.pop(), writer.pop()
         return [*writer.settle(), f"return gas, {targets[int(place)]} if {condition} else {end}"]
     return [*writer.settle(), f"return gas, {end}"]
-
-
-def _make(writer: _Writer, ending: list[str], targets: Mapping[int, int], tools: Mapping[str, object]) -> Run:
-    body = "\n".join([*writer.lines, *ending])
-    read = [f"s{k} = stack[-{k}]" for k in range(1, writer.needs + 1) if f"s{k}" in _names(body)]
-    if "m[" in body:
-        read.append("m = memory._bytes")
-    lines = [*read, *writer.lines, *ending]
-    text = "def run(stack, memory, gas):\n" + "".join(f"    {line}\n" for line in lines)
-    names: dict[str, object] = {
-        "MAX": (1 << 256) - 1,
-        "number": int.from_bytes,
-        "targets": targets,
-        **tools,
-    }
-    exec(compile(text, "<a run of instructions>", "exec"), names)  # noqa: S102 - expressions and numbers, see above
-    return cast("Run", names["run"])
-
-
-def _names(text: str) -> set[str]:
-    return set(re.findall(r"[a-z]+[0-9]+", text))

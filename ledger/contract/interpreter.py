@@ -26,6 +26,7 @@ from eth.vm.opcode import Opcode
 from eth.vm.stack import Stack as EvmStack
 from eth_hash.auto import keccak
 
+from ledger.contract.artefacts import load_codes
 from ledger.contract.blocks import EXPRESSIONS, STACK_MAX, Block, Part, Step, find_blocks
 from ledger.contract.recursion import restore_recursion_limit
 
@@ -289,8 +290,14 @@ def take_apart(code: bytes) -> Program:
         instructions.append(_instruction(code, place))
         place += 1 + (opcode - _PUSH0 if _PUSH0 <= opcode <= _PUSH32 else 0)
     instructions.append(_foreign(_STOP))
-    blocks = find_blocks([_step(known) for known in instructions], targets, _TOOLS)
+    steps = [_step(known) for known in instructions]
+    blocks = find_blocks(steps, targets, _TOOLS) if _is_ours(code) else (None,) * len(steps)
     return Program(tuple(instructions), targets, blocks)
+
+
+def _is_ours(code: bytes) -> bool:
+    """Whether this program brought the code along: no other is made into functions."""
+    return any(code == artefact.runtime for artefact in load_codes().values())
 
 
 def _step(instruction: Instruction) -> Step:
@@ -338,30 +345,25 @@ def interpret(computation: BaseComputation, program: Program) -> None:
         VMError: as py-evm's loop would.
     """
     try:
-        _loop(computation, program.instructions, program.targets, program.blocks)
+        _loop(computation, program)
     except Halt:
         return
     except IndexError as error:
         raise InsufficientStack("Insufficient stack items") from error
 
 
-def _loop(  # noqa: C901, PLR0912, PLR0915 - the branches are the instruction set, and calls are what costs
-    computation: BaseComputation,
-    instructions: tuple[Instruction, ...],
-    targets: Mapping[int, int],
-    blocks: Sequence[Block | None],
-) -> None:
+# The branches are the instruction set, and calls are what costs.
+def _loop(computation: BaseComputation, program: Program) -> None:  # noqa: C901, PLR0912, PLR0915
     # py-evm's instructions push integers or byte strings; here they become integers at once.
     stack = cast("Stack", cast("EvmStack", computation._stack).values)
     memory, meter = cast("Memory", computation._memory), computation._gas_meter
-    gas = meter.gas_remaining
-    index = 0
+    instructions, targets, blocks = program.instructions, program.targets, program.blocks
+    gas, index = meter.gas_remaining, 0
     while True:
         block = blocks[index]
         if block is not None:
-            cost, needs, room, run = block
-            if gas >= cost and needs <= len(stack) <= room:
-                gas, index = run(stack, memory, gas - cost)
+            if gas >= block.gas and block.needs <= len(stack) <= block.room:
+                gas, index = block.run(stack, memory, gas - block.gas)
                 continue
             blocks = (None,) * len(instructions)  # the end is near: find it instruction by instruction
         kind, cost, value, words, moved, opcode = instructions[index]
@@ -391,8 +393,7 @@ def _loop(  # noqa: C901, PLR0912, PLR0915 - the branches are the instruction se
                     raise InvalidJumpDestination("Invalid Jump Destination")
                 index = targets[target]
         elif kind == 5:
-            start = stack.pop()
-            word = stack.pop()
+            start, word = stack.pop(), stack.pop()
             if start + _WORD > len(memory._bytes):
                 gas = _extend(memory, start, _WORD, gas)
             memory._bytes[start : start + _WORD] = word.to_bytes(_WORD, "big")

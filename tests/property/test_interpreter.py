@@ -14,7 +14,7 @@ from eth_typing import Address as EvmAddress
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.contract import machine
+from ledger.contract import interpreter, machine
 from ledger.contract.interpreter import OPCODES, take_apart
 from ledger.contract.storage import Nodes
 from ledger.types import Height, Millis, Receipt, Transaction
@@ -64,6 +64,19 @@ def run(computation: type[CancunComputation], code: bytes, data: bytes, gas: int
     )
 
 
+def ours(code: bytes, data: bytes, gas: int) -> Ran:
+    """Our loop, with straight runs as functions and instruction by instruction: both say the same."""
+    ran = []
+    for is_ours in (True, False):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(interpreter, "_is_ours", lambda _, made=is_ours: made)
+            take_apart.cache_clear()
+            ran.append(run(machine._Computation, code, data, gas))
+    take_apart.cache_clear()
+    assert ran[0] == ran[1]
+    return ran[0]
+
+
 words = st.one_of(
     st.integers(0, 300), st.sampled_from([2**255, 2**256 - 1, 2**128, 31, 32, 33, 255, 256]), st.integers(0, 2**256 - 1)
 )
@@ -97,7 +110,7 @@ programs = st.one_of(sane.map(b"".join), st.binary(max_size=80))
 
 @given(programs, st.binary(max_size=70), st.one_of(st.just(GAS), st.integers(0, 400)))
 def test_random_programs(code: bytes, data: bytes, gas: int):
-    assert run(machine._Computation, code, data, gas) == run(Stock, code, data, gas)
+    assert ours(code, data, gas) == run(Stock, code, data, gas)
 
 
 CORNERS = {
