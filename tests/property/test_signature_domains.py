@@ -7,7 +7,14 @@ from typing import Any
 
 import pytest
 
-from ledger.encoding import WORD_BYTES, encode_header, proposal_statement, transaction_statement, vote_statement
+from ledger.encoding import (
+    WORD_BYTES,
+    encode_header,
+    proposal_statement,
+    statement,
+    transaction_statement,
+    vote_statement,
+)
 from ledger.replica.rejoining import Rejoin
 from ledger.types import (
     BlockHash,
@@ -76,6 +83,7 @@ STATEMENTS: dict[str, bytes] = {
     "mpcnode/accept/1": encode_accept_statement(ACCEPT),
     "mpcnode/flush/1": encode_flush_statement(FLUSH),
     "mpcnode/end/1": encode_end_statement(END),
+    "mpcnode/dispute/1": statement("mpcnode/dispute/1", CHAIN, bytes(32), 0, 17, bytes(32)),
     "mpcnode/message/1": message_statement(CHAIN, "abort", MemberIndex(0), MemberIndex(0), b""),
     "mpcnode/call/1": call_statement(CHAIN, "Follow", ZERO, Millis(0), b""),
 }
