@@ -12,13 +12,15 @@ from typing import Any, Protocol
 import grpc
 
 from ledger.replica.rejoining import Rejoin
-from ledger.types import Address, ChainId, Height, Millis, PublicKey, ReplicaId, Signature, TxId
+from ledger.types import ChainId, Height, Millis, PublicKey, ReplicaId, Signature
 from mpcnode.errors import UnavailableError
-from mpcnode.governance.proposals import Ballot, Proposal, ProposalState, RawCall, Submitted
-from mpcnode.governance.standing import Members, Standing
+from mpcnode.governance.models import Approval, RegisteredModel
+from mpcnode.governance.proposals import Proposal, RawCall, Submitted
+from mpcnode.governance.standing import Members
+from mpcnode.rpc import governance_codec as codec
 from mpcnode.rpc.control import ANSWER_TIMEOUT_S, open_control
 from mpcnode.rpc.statuses import error_of, is_answer, translated
-from mpcnode.types import CompanyIndex, MemberIndex, Role
+from mpcnode.types import ModelHash
 from mpcnode.v1 import governance_pb2, governance_pb2_grpc
 
 _READ_TIMEOUT_S = 60.0
@@ -27,7 +29,7 @@ _READ_TIMEOUT_S = 60.0
 _FINAL_TIMEOUT_S = 60.0
 """Longest wait for a transaction; a daemon says earlier that one is late."""
 
-_LOST = "; if the daemon had sent the transaction, that may still become final: look with mpcnode ledger proposals"
+_LOST = "; if the daemon had sent the transaction, that may still become final: look with mpcnode ledger "
 
 
 class Voice(Protocol):
@@ -65,6 +67,18 @@ class Voice(Protocol):
             UnavailableError: it cannot be or was not included in time.
         """
 
+    def models(self) -> AsyncIterator[RegisteredModel]:
+        """Read every model of the ledger, in the order in which they were published."""
+
+    async def approve_model(self, model: ModelHash, approved: bool, asked_by: str) -> Approval:
+        """Approve a model as a participant, or withdraw that, and wait until it is final.
+
+        Raises:
+            RequestError: this daemon has no document of the model, and could not answer.
+            RevertedError: the ledger refused it.
+            UnavailableError: it cannot be or was not included in time.
+        """
+
 
 class GovernanceServicer(governance_pb2_grpc.GovernanceServiceServicer):
     """Takes administrators' calls."""
@@ -79,7 +93,9 @@ class GovernanceServicer(governance_pb2_grpc.GovernanceServiceServicer):
         """Tell where every member stands."""
         async with translated(context, in_full=True):
             found = await self._voice.members()
-            return governance_pb2.GetMembersResponse(height=found.height, members=map(_encode, found.members))
+            return governance_pb2.GetMembersResponse(
+                height=found.height, members=map(codec.encode_standing, found.members)
+            )
 
     async def SignRejoin(  # noqa: N802 - gRPC's name
         self, request: governance_pb2.SignRejoinRequest, context: grpc.aio.ServicerContext[Any, Any]
@@ -102,7 +118,7 @@ class GovernanceServicer(governance_pb2_grpc.GovernanceServiceServicer):
         """Tell what companies proposed."""
         async with translated(context, in_full=True):
             async for proposal in self._voice.proposals(request.id if request.HasField("id") else None):
-                yield governance_pb2.GetProposalsResponse(proposal=_encode_proposal(proposal))
+                yield governance_pb2.GetProposalsResponse(proposal=codec.encode_proposal(proposal))
 
     async def Propose(  # noqa: N802 - gRPC's name
         self, request: governance_pb2.ProposeRequest, context: grpc.aio.ServicerContext[Any, Any]
@@ -111,7 +127,7 @@ class GovernanceServicer(governance_pb2_grpc.GovernanceServiceServicer):
         async with translated(context, in_full=True):
             call = RawCall(request.target, request.data)
             done = await self._voice.propose(call, Millis(request.closes_ms), request.asked_by)
-            return governance_pb2.ProposeResponse(submitted=_encode_submitted(done))
+            return governance_pb2.ProposeResponse(submitted=codec.encode_submitted(done))
 
     async def Vote(  # noqa: N802 - gRPC's name
         self, request: governance_pb2.VoteRequest, context: grpc.aio.ServicerContext[Any, Any]
@@ -120,7 +136,23 @@ class GovernanceServicer(governance_pb2_grpc.GovernanceServiceServicer):
         async with translated(context, in_full=True):
             call = RawCall(request.target, request.data)
             done = await self._voice.vote(request.id, request.approve, call, request.asked_by)
-            return governance_pb2.VoteResponse(submitted=_encode_submitted(done))
+            return governance_pb2.VoteResponse(submitted=codec.encode_submitted(done))
+
+    async def GetModels(  # noqa: N802 - gRPC's name
+        self, _request: governance_pb2.GetModelsRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> AsyncIterator[governance_pb2.GetModelsResponse]:
+        """Tell which models there are."""
+        async with translated(context, in_full=True):
+            async for model in self._voice.models():
+                yield governance_pb2.GetModelsResponse(model=codec.encode_model(model))
+
+    async def ApproveModel(  # noqa: N802 - gRPC's name
+        self, request: governance_pb2.ApproveModelRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> governance_pb2.ApproveModelResponse:
+        """Approve a model, or withdraw that."""
+        async with translated(context, in_full=True):
+            model = ModelHash(request.model)
+            return codec.encode_approval(await self._voice.approve_model(model, request.approved, request.asked_by))
 
 
 def add_governance_service(server: grpc.aio.Server, servicer: GovernanceServicer) -> None:
@@ -136,7 +168,7 @@ async def fetch_members(path: Path, timeout_s: float = ANSWER_TIMEOUT_S) -> Memb
     """
     async with _stub(path) as stub:
         answer = await stub.GetMembers(governance_pb2.GetMembersRequest(), timeout=timeout_s)
-    return Members(height=Height(answer.height), members=tuple(map(_decode, answer.members)))
+    return Members(height=Height(answer.height), members=tuple(map(codec.decode_standing, answer.members)))
 
 
 async def sign_rejoin(path: Path, rejoin: Rejoin, timeout_s: float = ANSWER_TIMEOUT_S) -> tuple[PublicKey, Signature]:
@@ -169,7 +201,7 @@ async def fetch_proposals(
     request = governance_pb2.GetProposalsRequest(id=only)
     async with _stub(path) as stub:
         return tuple(
-            [_decode_proposal(answer.proposal) async for answer in stub.GetProposals(request, timeout=timeout_s)]
+            [codec.decode_proposal(answer.proposal) async for answer in stub.GetProposals(request, timeout=timeout_s)]
         )
 
 
@@ -183,8 +215,8 @@ async def propose(
         UnavailableError: nobody answers there, or it was not included in time.
     """
     request = governance_pb2.ProposeRequest(target=call.target, data=call.data, closes_ms=closes_ms, asked_by=asked_by)
-    async with _stub(path, _LOST) as stub:
-        return _decode_submitted((await stub.Propose(request, timeout=timeout_s)).submitted)
+    async with _stub(path, f"{_LOST}proposals") as stub:
+        return codec.decode_submitted((await stub.Propose(request, timeout=timeout_s)).submitted)
 
 
 async def vote(
@@ -199,8 +231,33 @@ async def vote(
     request = governance_pb2.VoteRequest(
         id=proposal.id, approve=approve, target=proposal.call.target, data=proposal.call.data, asked_by=asked_by
     )
-    async with _stub(path, _LOST) as stub:
-        return _decode_submitted((await stub.Vote(request, timeout=timeout_s)).submitted)
+    async with _stub(path, f"{_LOST}proposals") as stub:
+        return codec.decode_submitted((await stub.Vote(request, timeout=timeout_s)).submitted)
+
+
+async def fetch_models(path: Path, timeout_s: float = _READ_TIMEOUT_S) -> tuple[RegisteredModel, ...]:
+    """Ask the daemon behind a control socket which models the ledger has.
+
+    Raises:
+        UnavailableError: nobody answers there, or the daemon's replica has not started.
+    """
+    async with _stub(path) as stub:
+        answers = stub.GetModels(governance_pb2.GetModelsRequest(), timeout=timeout_s)
+        return tuple([codec.decode_model(answer.model) async for answer in answers])
+
+
+async def approve_model(
+    path: Path, model: ModelHash, approved: bool, asked_by: str, timeout_s: float = _FINAL_TIMEOUT_S
+) -> Approval:
+    """Have the daemon behind a control socket approve a model, or withdraw that, and wait until it is final.
+
+    Raises:
+        CallerError: it may not, or the ledger refused it; the message says why.
+        UnavailableError: nobody answers there, or it was not included in time.
+    """
+    request = governance_pb2.ApproveModelRequest(model=model, approved=approved, asked_by=asked_by)
+    async with _stub(path, f"{_LOST}models") as stub:
+        return codec.decode_approval(await stub.ApproveModel(request, timeout=timeout_s))
 
 
 @asynccontextmanager
@@ -215,78 +272,3 @@ async def _stub(path: Path, lost: str = "") -> AsyncIterator[Any]:
                 hint = "" if is_answer(failure) else lost
                 raise UnavailableError(f"{path}: {error}{hint}", error.code) from failure
             raise error from failure
-
-
-def _encode(member: Standing) -> governance_pb2.Standing:
-    return governance_pb2.Standing(
-        index=member.index,
-        name=member.name,
-        company=member.company,
-        company_name=member.company_name,
-        roles=member.roles,
-        active=member.active,
-        address=member.address,
-        vote_key=member.vote_key or b"",
-        is_delegate=member.is_delegate,
-    )
-
-
-def _decode(sent: governance_pb2.Standing) -> Standing:
-    return Standing(
-        index=MemberIndex(sent.index),
-        name=sent.name,
-        company=CompanyIndex(sent.company),
-        company_name=sent.company_name,
-        roles=Role(sent.roles),
-        active=sent.active,
-        address=Address(sent.address),
-        vote_key=PublicKey(sent.vote_key) or None,
-        is_delegate=sent.is_delegate,
-    )
-
-
-def _encode_ballot(ballot: Ballot) -> governance_pb2.Ballot:
-    return governance_pb2.Ballot(
-        state=governance_pb2.ProposalState.ValueType(ballot.state), yes=ballot.yes, no=ballot.no
-    )
-
-
-def _decode_ballot(sent: governance_pb2.Ballot) -> Ballot:
-    return Ballot(
-        state=ProposalState(sent.state),
-        yes=tuple(map(CompanyIndex, sent.yes)),
-        no=tuple(map(CompanyIndex, sent.no)),
-    )
-
-
-def _encode_proposal(proposal: Proposal) -> governance_pb2.Proposal:
-    return governance_pb2.Proposal(
-        id=proposal.id,
-        company=proposal.company,
-        target=proposal.call.target,
-        data=proposal.call.data,
-        closes_ms=proposal.closes_ms,
-        height=proposal.height,
-        ballot=_encode_ballot(proposal.ballot),
-    )
-
-
-def _decode_proposal(sent: governance_pb2.Proposal) -> Proposal:
-    return Proposal(
-        id=sent.id,
-        company=CompanyIndex(sent.company),
-        call=RawCall(sent.target, sent.data),
-        closes_ms=Millis(sent.closes_ms),
-        height=Height(sent.height),
-        ballot=_decode_ballot(sent.ballot),
-    )
-
-
-def _encode_submitted(done: Submitted) -> governance_pb2.Submitted:
-    return governance_pb2.Submitted(
-        id=done.id, height=done.height, tx_id=done.tx_id, ballot=_encode_ballot(done.ballot)
-    )
-
-
-def _decode_submitted(sent: governance_pb2.Submitted) -> Submitted:
-    return Submitted(id=sent.id, height=Height(sent.height), tx_id=TxId(sent.tx_id), ballot=_decode_ballot(sent.ballot))

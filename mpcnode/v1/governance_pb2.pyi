@@ -436,3 +436,191 @@ class Submitted(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Submitted: _TypeAlias = Submitted  # noqa: Y015
+
+@_typing.final
+class Fees(_message.Message):
+    """What a query costs, in the unit that the companies settle in."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SINCE_MS_FIELD_NUMBER: _builtins.int
+    ASKED_FIELD_NUMBER: _builtins.int
+    CONTRIBUTED_FIELD_NUMBER: _builtins.int
+    COMPUTED_FIELD_NUMBER: _builtins.int
+    since_ms: _builtins.int
+    """Block time from which they hold."""
+    asked: _builtins.int
+    """For whoever asked, for each participant that contributed, for each node that computed."""
+    contributed: _builtins.int
+    computed: _builtins.int
+    def __init__(
+        self,
+        *,
+        since_ms: _builtins.int = ...,
+        asked: _builtins.int = ...,
+        contributed: _builtins.int = ...,
+        computed: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asked", b"asked", "computed", b"computed", "contributed", b"contributed", "since_ms", b"since_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Fees: _TypeAlias = Fees  # noqa: Y015
+
+@_typing.final
+class RegisteredModel(_message.Message):
+    """A model as the ledger has it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    CLASSES_FIELD_NUMBER: _builtins.int
+    MINIMUM_FIELD_NUMBER: _builtins.int
+    AUDIT_FIELD_NUMBER: _builtins.int
+    PURPOSES_FIELD_NUMBER: _builtins.int
+    RETIRED_FIELD_NUMBER: _builtins.int
+    SUPPLIERS_FIELD_NUMBER: _builtins.int
+    APPROVED_FIELD_NUMBER: _builtins.int
+    REACH_FIELD_NUMBER: _builtins.int
+    SHARE_FIELD_NUMBER: _builtins.int
+    FEES_FIELD_NUMBER: _builtins.int
+    model: _builtins.bytes
+    """Hash of its document, 32 bytes."""
+    classes: _builtins.bytes
+    """Bits of data classes, 16 bytes big-endian."""
+    minimum: _builtins.int
+    audit: _builtins.int
+    """1 before release, 2 after release, 3 off."""
+    retired: _builtins.bool
+    reach: _builtins.int
+    """0 if not stated."""
+    share: _builtins.int
+    """Permille; 0 if not stated."""
+    @_builtins.property
+    def purposes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def suppliers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Indices of the active participants that supply a class of it."""
+
+    @_builtins.property
+    def approved(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Indices of the participants that approved it."""
+
+    @_builtins.property
+    def fees(self) -> Global___Fees:
+        """For a query that is registered now; not given if none were set."""
+
+    def __init__(
+        self,
+        *,
+        model: _builtins.bytes = ...,
+        classes: _builtins.bytes = ...,
+        minimum: _builtins.int = ...,
+        audit: _builtins.int = ...,
+        purposes: _abc.Iterable[_builtins.str] | None = ...,
+        retired: _builtins.bool = ...,
+        suppliers: _abc.Iterable[_builtins.int] | None = ...,
+        approved: _abc.Iterable[_builtins.int] | None = ...,
+        reach: _builtins.int = ...,
+        share: _builtins.int = ...,
+        fees: Global___Fees | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["fees", b"fees"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approved", b"approved", "audit", b"audit", "classes", b"classes", "fees", b"fees", "minimum", b"minimum", "model", b"model", "purposes", b"purposes", "reach", b"reach", "retired", b"retired", "share", b"share", "suppliers", b"suppliers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RegisteredModel: _TypeAlias = RegisteredModel  # noqa: Y015
+
+@_typing.final
+class GetModelsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetModelsRequest: _TypeAlias = GetModelsRequest  # noqa: Y015
+
+@_typing.final
+class GetModelsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def model(self) -> Global___RegisteredModel: ...
+    def __init__(
+        self,
+        *,
+        model: Global___RegisteredModel | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["model", b"model"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetModelsResponse: _TypeAlias = GetModelsResponse  # noqa: Y015
+
+@_typing.final
+class ApproveModelRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    APPROVED_FIELD_NUMBER: _builtins.int
+    ASKED_BY_FIELD_NUMBER: _builtins.int
+    model: _builtins.bytes
+    approved: _builtins.bool
+    """False withdraws an approval."""
+    asked_by: _builtins.str
+    """As in a proposal."""
+    def __init__(
+        self,
+        *,
+        model: _builtins.bytes = ...,
+        approved: _builtins.bool = ...,
+        asked_by: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approved", b"approved", "asked_by", b"asked_by", "model", b"model"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ApproveModelRequest: _TypeAlias = ApproveModelRequest  # noqa: Y015
+
+@_typing.final
+class ApproveModelResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HEIGHT_FIELD_NUMBER: _builtins.int
+    TX_ID_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    height: _builtins.int
+    tx_id: _builtins.bytes
+    @_builtins.property
+    def model(self) -> Global___RegisteredModel:
+        """As of the newest block."""
+
+    def __init__(
+        self,
+        *,
+        height: _builtins.int = ...,
+        tx_id: _builtins.bytes = ...,
+        model: Global___RegisteredModel | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["model", b"model"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["height", b"height", "model", b"model", "tx_id", b"tx_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ApproveModelResponse: _TypeAlias = ApproveModelResponse  # noqa: Y015

@@ -60,6 +60,16 @@ class GovernanceServiceStub:
                 request_serializer=mpcnode_dot_v1_dot_governance__pb2.VoteRequest.SerializeToString,
                 response_deserializer=mpcnode_dot_v1_dot_governance__pb2.VoteResponse.FromString,
                 _registered_method=True)
+        self.GetModels = channel.unary_stream(
+                '/mpcnode.v1.GovernanceService/GetModels',
+                request_serializer=mpcnode_dot_v1_dot_governance__pb2.GetModelsRequest.SerializeToString,
+                response_deserializer=mpcnode_dot_v1_dot_governance__pb2.GetModelsResponse.FromString,
+                _registered_method=True)
+        self.ApproveModel = channel.unary_unary(
+                '/mpcnode.v1.GovernanceService/ApproveModel',
+                request_serializer=mpcnode_dot_v1_dot_governance__pb2.ApproveModelRequest.SerializeToString,
+                response_deserializer=mpcnode_dot_v1_dot_governance__pb2.ApproveModelResponse.FromString,
+                _registered_method=True)
 
 
 class GovernanceServiceServicer:
@@ -101,6 +111,20 @@ class GovernanceServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetModels(self, request, context):
+        """Every model of the ledger, in the order in which they were published.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ApproveModel(self, request, context):
+        """Approves a model as a participant, or withdraws that; the answer comes when it is final.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_GovernanceServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -128,6 +152,16 @@ def add_GovernanceServiceServicer_to_server(servicer, server):
                     servicer.Vote,
                     request_deserializer=mpcnode_dot_v1_dot_governance__pb2.VoteRequest.FromString,
                     response_serializer=mpcnode_dot_v1_dot_governance__pb2.VoteResponse.SerializeToString,
+            ),
+            'GetModels': grpc.unary_stream_rpc_method_handler(
+                    servicer.GetModels,
+                    request_deserializer=mpcnode_dot_v1_dot_governance__pb2.GetModelsRequest.FromString,
+                    response_serializer=mpcnode_dot_v1_dot_governance__pb2.GetModelsResponse.SerializeToString,
+            ),
+            'ApproveModel': grpc.unary_unary_rpc_method_handler(
+                    servicer.ApproveModel,
+                    request_deserializer=mpcnode_dot_v1_dot_governance__pb2.ApproveModelRequest.FromString,
+                    response_serializer=mpcnode_dot_v1_dot_governance__pb2.ApproveModelResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -266,6 +300,60 @@ class GovernanceService:
             '/mpcnode.v1.GovernanceService/Vote',
             mpcnode_dot_v1_dot_governance__pb2.VoteRequest.SerializeToString,
             mpcnode_dot_v1_dot_governance__pb2.VoteResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetModels(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/mpcnode.v1.GovernanceService/GetModels',
+            mpcnode_dot_v1_dot_governance__pb2.GetModelsRequest.SerializeToString,
+            mpcnode_dot_v1_dot_governance__pb2.GetModelsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ApproveModel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mpcnode.v1.GovernanceService/ApproveModel',
+            mpcnode_dot_v1_dot_governance__pb2.ApproveModelRequest.SerializeToString,
+            mpcnode_dot_v1_dot_governance__pb2.ApproveModelResponse.FromString,
             options,
             channel_credentials,
             insecure,

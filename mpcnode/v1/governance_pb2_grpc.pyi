@@ -43,6 +43,10 @@ class GovernanceServiceStub:
     """Proposes a call in the name of the member's company; the answer comes when that is final."""
     Vote: _grpc.UnaryUnaryMultiCallable[_governance_pb2.VoteRequest, _governance_pb2.VoteResponse]
     """Votes in the name of the member's company; the answer comes when that is final."""
+    GetModels: _grpc.UnaryStreamMultiCallable[_governance_pb2.GetModelsRequest, _governance_pb2.GetModelsResponse]
+    """Every model of the ledger, in the order in which they were published."""
+    ApproveModel: _grpc.UnaryUnaryMultiCallable[_governance_pb2.ApproveModelRequest, _governance_pb2.ApproveModelResponse]
+    """Approves a model as a participant, or withdraws that; the answer comes when it is final."""
 
 @_typing.type_check_only
 class GovernanceServiceAsyncStub(GovernanceServiceStub):
@@ -59,6 +63,10 @@ class GovernanceServiceAsyncStub(GovernanceServiceStub):
     """Proposes a call in the name of the member's company; the answer comes when that is final."""
     Vote: _aio.UnaryUnaryMultiCallable[_governance_pb2.VoteRequest, _governance_pb2.VoteResponse]  # type: ignore[assignment]
     """Votes in the name of the member's company; the answer comes when that is final."""
+    GetModels: _aio.UnaryStreamMultiCallable[_governance_pb2.GetModelsRequest, _governance_pb2.GetModelsResponse]  # type: ignore[assignment]
+    """Every model of the ledger, in the order in which they were published."""
+    ApproveModel: _aio.UnaryUnaryMultiCallable[_governance_pb2.ApproveModelRequest, _governance_pb2.ApproveModelResponse]  # type: ignore[assignment]
+    """Approves a model as a participant, or withdraws that; the answer comes when it is final."""
 
 class GovernanceServiceServicer(metaclass=_abc_1.ABCMeta):
     """The member's voice. Whoever may open the socket is the daemon's own user; what the member may do is the ledger's to say."""
@@ -102,5 +110,21 @@ class GovernanceServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_governance_pb2.VoteResponse, _abc.Awaitable[_governance_pb2.VoteResponse]]:
         """Votes in the name of the member's company; the answer comes when that is final."""
+
+    @_abc_1.abstractmethod
+    def GetModels(
+        self,
+        request: _governance_pb2.GetModelsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_governance_pb2.GetModelsResponse], _abc.AsyncIterator[_governance_pb2.GetModelsResponse]]:
+        """Every model of the ledger, in the order in which they were published."""
+
+    @_abc_1.abstractmethod
+    def ApproveModel(
+        self,
+        request: _governance_pb2.ApproveModelRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_governance_pb2.ApproveModelResponse, _abc.Awaitable[_governance_pb2.ApproveModelResponse]]:
+        """Approves a model as a participant, or withdraws that; the answer comes when it is final."""
 
 def add_GovernanceServiceServicer_to_server(servicer: GovernanceServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
