@@ -1,10 +1,11 @@
-"""Where every member stands and what companies proposed, read from the files of a daemon that does not run."""
+"""Members, proposals and models of the ledger, read from the files of a daemon that does not run."""
 
 from ledger.contract import ContractHost
 from ledger.errors import StorageError
 from ledger.ports import FoundLog, Store
 from ledger.types import Address, Header, Height, Millis
 from mpcnode.config.consortium import Consortium
+from mpcnode.governance.models import RegisteredModel, read_models
 from mpcnode.governance.proposals import Proposal, read_proposals
 from mpcnode.governance.standing import Members, Names, View, read_members
 
@@ -35,6 +36,16 @@ async def read_stored_proposals(
         return store.find_logs(first, last, address, topic)
 
     return tuple([proposal async for proposal in read_proposals(view, find_logs, header.height, now, only)])
+
+
+async def read_stored_models(store: Store, consortium: Consortium, now: Millis) -> tuple[RegisteredModel, ...]:
+    """Read every model; `now` is for the fees.
+
+    Raises:
+        StorageError: there is no block yet.
+    """
+    view = _view(store, consortium, _newest(store))
+    return tuple([model async for model in read_models(view, now)])
 
 
 def names_of(consortium: Consortium) -> Names:

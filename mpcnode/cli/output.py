@@ -45,6 +45,11 @@ def show_table(table: Table) -> None:
         click.echo("  ".join(cell.ljust(width) for cell, width in cells).rstrip())
 
 
+def show_rows(rows: Sequence[tuple[str, str]]) -> None:
+    """Print all about one thing: what, and its value."""
+    show_table(Table(columns=("what", "value"), rows=rows))
+
+
 def short_hex(value: bytes) -> str:
     """Return the first bytes of a digest, enough to tell two apart."""
     return value[:6].hex()

@@ -108,6 +108,7 @@ class _Daemon:
         self.voice = MemberVoice(
             names=names,
             me=self._me,
+            documents=frozenset(model.model for model in consortium.models),
             key=keys.identity,
             replica=self._replica,
             link=self._link,

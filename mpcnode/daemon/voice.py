@@ -1,6 +1,6 @@
 """The member's voice in the consortium, as its administrators use it over the control socket."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Container
 
 import structlog
 
@@ -18,11 +18,12 @@ from mpcnode.errors import (
     RevertedError,
     UnavailableError,
 )
+from mpcnode.governance.models import Approval, RegisteredModel, check_document, read_model, read_models
 from mpcnode.governance.proposals import Proposal, RawCall, Submitted, read_ballot, read_proposals
 from mpcnode.governance.standing import Members, Names, check_delegate, number_of, read_members
 from mpcnode.roles.ports import Call, Clock
 from mpcnode.sealing.keys import SigningKey
-from mpcnode.types import Member
+from mpcnode.types import Member, ModelHash
 
 _log = structlog.get_logger(__name__)
 
@@ -39,16 +40,28 @@ _OF_VOTING = frozenset(
 )
 """What `governance` itself refuses; another code comes from the call that a proposal is about."""
 
+_SHOWN_BY = {"governance": "mpcnode ledger proposals", "registries": "mpcnode ledger models"}
+"""The command that tells what became of a transaction, by contract."""
+
 
 class MemberVoice:
     """`rpc.governance.Voice` of one daemon."""
 
     def __init__(
-        self, *, names: Names, me: Member, key: SigningKey, replica: Replica, link: LedgerLink, clock: Clock
+        self,
+        *,
+        names: Names,
+        me: Member,
+        documents: Container[ModelHash],
+        key: SigningKey,
+        replica: Replica,
+        link: LedgerLink,
+        clock: Clock,
     ) -> None:
-        """Take what people call members, who speaks, its identity key, the own replica, and what submits to it."""
+        """Take what people call members, who speaks, the models whose documents are here, and what submits for it."""
         self._names = names
         self._me = me
+        self._documents = documents
         self._key = key
         self._replica = replica
         self._link = link
@@ -88,7 +101,8 @@ class MemberVoice:
             RevertedError: the ledger refused it.
             UnavailableError: it cannot be or was not included in time.
         """
-        _log_asked("governance.propose", call, asked_by)
+        _log_asked("governance.propose", asked_by, **_described(call))
+        await self._check_delegate()
         outcome = await self._submit("governance.propose", (call.target, call.data, closes_ms))
         (number,) = (
             number_of(found.values["id"])
@@ -105,9 +119,31 @@ class MemberVoice:
             RevertedError: the ledger refused it.
             UnavailableError: it cannot be or was not included in time.
         """
-        _log_asked("governance.vote", call, asked_by, proposal=proposal, approve=approve)
+        _log_asked("governance.vote", asked_by, **_described(call), proposal=proposal, approve=approve)
+        await self._check_delegate()
         outcome = await self._submit("governance.vote", (proposal, approve, call.target, call.data))
         return await self._submitted(proposal, outcome)
+
+    async def models(self) -> AsyncIterator[RegisteredModel]:
+        """Read every model of the ledger, in the order in which they were published."""
+        async for model in read_models(self._replica.view, self._clock.now_ms()):
+            yield model
+
+    async def approve_model(self, model: ModelHash, approved: bool, asked_by: str) -> Approval:
+        """Approve a model as a participant, or withdraw that, and wait until it is final.
+
+        Raises:
+            RequestError: this daemon has no document of the model, and could not answer.
+            RevertedError: the ledger refused it.
+            UnavailableError: it cannot be or was not included in time.
+        """
+        _log_asked("registries.approve_model", asked_by, model=model.hex(), approved=approved)
+        if approved:
+            check_document(model, self._documents)
+        outcome = await self._submit("registries.approve_model", (model, approved))
+        _log.info("registries.final", model=model.hex(), approved=approved, height=outcome.height)
+        found = await read_model(self._replica.view, model, self._clock.now_ms())
+        return Approval(height=outcome.height, tx_id=outcome.tx_id, model=found)
 
     async def _submitted(self, proposal: int, outcome: TxOutcome) -> Submitted:
         ballot = await read_ballot(self._replica.view, proposal, self._clock.now_ms())
@@ -116,7 +152,6 @@ class MemberVoice:
 
     async def _submit(self, method: str, values: tuple[object, ...]) -> TxOutcome:
         """Try a call, then send it: what the ledger would refuse now is not written to it."""
-        await self._check_delegate()
         if not self._replica.is_ready():
             raise UnavailableError(
                 f"{self._me.name}: expected a quorum of the validators to be connected and this replica to follow "
@@ -127,38 +162,45 @@ class MemberVoice:
             await self._link.preflight(call)
             return await self._link.send(call)
         except RevertedError as error:
-            raise _explained(error) from error
+            raise _explained(method, error) from error
         except UnavailableError as error:
-            raise _unsure(error) from error
+            raise _unsure(method, error) from error
 
     async def _check_delegate(self) -> None:
         check_delegate((await self.members()).members, self._me.index)
 
 
-def _log_asked(event: str, call: RawCall, asked_by: str, **said: object) -> None:
-    """Keep who had this member say what; calls are public."""
+def _log_asked(event: str, asked_by: str, **said: object) -> None:
+    """Keep who had this member say what; all of it is public."""
+    _log.warning(event, asked_by=asked_by[:_ASKED_BY_CHARS_MAX], **said)
+
+
+def _described(call: RawCall) -> dict[str, object]:
     try:
         decides = decode_proposal(call.target, call.data).method
     except InvalidError:
         decides = "not understood"
-    who = asked_by[:_ASKED_BY_CHARS_MAX]
-    _log.warning(event, decides=decides, target=call.target, call=call.data.hex(), asked_by=who, **said)
+    return {"decides": decides, "target": call.target, "call": call.data.hex()}
 
 
-def _explained(error: RevertedError) -> RevertedError:
-    """Say in words why the ledger refused a proposal or a vote."""
-    public = CATALOGUE[error.code].public
-    if error.code in _OF_VOTING:
-        return RevertedError(public, error.code)
-    reason = str(error) if error.code is ErrorCode.REVERTED else public
-    message = f"this would decide the proposal, but its call is refused: {reason} Nothing was counted; try again later."
-    return RevertedError(message, error.code)
+def _explained(method: str, error: RevertedError) -> RevertedError:
+    """Say in words why the ledger refused a transaction."""
+    reason = str(error) if error.code is ErrorCode.REVERTED else CATALOGUE[error.code].public
+    if _contract(method) == "governance" and error.code not in _OF_VOTING:
+        reason = (
+            f"this would decide the proposal, but its call is refused: {reason} Nothing was counted; try again later."
+        )
+    return RevertedError(reason, error.code)
 
 
-def _unsure(error: UnavailableError) -> UnavailableError:
+def _unsure(method: str, error: UnavailableError) -> UnavailableError:
     """Say what may have become of a transaction that was not seen in a block in time."""
     hint = (
         "too few validators are there, or this daemon is cut off from them (mpcnode status); a block that it has not "
-        "seen may hold the transaction: look with mpcnode ledger proposals before you try again"
+        f"seen may hold the transaction: look with {_SHOWN_BY[_contract(method)]} before you try again"
     )
     return UnavailableError(f"{error}; {hint}", error.code)
+
+
+def _contract(method: str) -> str:
+    return method.partition(".")[0]

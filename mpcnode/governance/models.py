@@ -115,9 +115,13 @@ async def _read_fees(view: View, model: ModelHash, now: Millis) -> Fees | None:
 
 
 def _texts(words: object) -> tuple[str, ...]:
-    """Purposes are ASCII in 32 bytes; what another program put there is shown nevertheless."""
-    found = words if isinstance(words, tuple | list) else ()
-    return tuple(_bytes_of(word).rstrip(b"\0").decode("ascii", "backslashreplace") for word in found)
+    return tuple(map(_text, map(_bytes_of, words if isinstance(words, tuple | list) else ())))
+
+
+def _text(word: bytes) -> str:
+    """Return what a word says; hexadecimal if it is not what a program like this one puts there."""
+    text = word.rstrip(b"\0").decode("latin-1")
+    return text if text.isascii() and text.isprintable() else word.hex()
 
 
 def _bytes_of(value: object) -> bytes:

@@ -3,7 +3,8 @@
 import asyncio
 import threading
 from collections.abc import AsyncGenerator, Callable, Iterator, MutableMapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -14,6 +15,7 @@ from ledger.encoding import block_hash
 from ledger.ports import Compaction, FoundLog, Store
 from ledger.replica import Replica, TxOutcome
 from ledger.replica.engine import Engine
+from ledger.replica.opening import open_chain
 from ledger.replica.rejoining import Position, Rejoin, check_rejoin
 from ledger.types import Address, Certificate, Height, Millis, Receipt, ReplicaId, Transaction, View, Vote, VoteKind
 from mpcnode.adapters.clock import SystemClock
@@ -21,13 +23,17 @@ from mpcnode.adapters.keystore import load_key
 from mpcnode.adapters.ledger_link import LedgerLink
 from mpcnode.adapters.randomness import random_bytes
 from mpcnode.adapters.replica_standing import names_of
-from mpcnode.config.node import NodeConfig
+from mpcnode.config.node import NodeConfig, load_node
 from mpcnode.daemon.voice import MemberVoice
+from mpcnode.devnet.plan import Layout
 from mpcnode.rpc.control import NodeHealth, NodeState, NodeStatus, serve_control
 from mpcnode.rpc.governance import GovernanceServicer, Voice, add_governance_service
 from mpcnode.rpc.storage import StoreServicer, add_store_service
 from mpcnode.sealing.keyfile import KeyKind
 from mpcnode.sealing.keys import SigningKey, verify
+
+DELEGATES = ("operator", "bank-mpc", "insurer-mpc", "telecom-data", "notary-mpc", "regulator")
+"""Of a development network."""
 
 
 class ReadingReplica:
@@ -111,6 +117,7 @@ def voice_of(node: NodeConfig, replica: Any) -> MemberVoice:
     return MemberVoice(
         names=names_of(node.consortium),
         me=node.member,
+        documents=frozenset(model.model for model in node.consortium.models),
         key=key,
         replica=cast("Replica", replica),
         link=link,
@@ -159,3 +166,26 @@ def serving(
             loops[0].call_soon_threadsafe(stop.set)
             thread.join(10)
             assert not thread.is_alive()
+
+
+class SharedChain:
+    """A chain at genesis that several daemons of a development network share, for their commands."""
+
+    def __init__(self, network: Layout, store: Store) -> None:
+        self.network = network
+        node = load_node(self.config("bank-mpc"))
+        open_chain(store, ContractHost(node.consortium.chain, store.read_node), node.consortium.genesis(), verify)
+        self.replica = DecidingReplica(node, store)
+        self.logs: dict[str, list[MutableMapping[str, Any]]] = {}
+
+    def config(self, name: str) -> Path:
+        return self.network.node(name).config
+
+    @contextmanager
+    def up(self, *names: str) -> Iterator[None]:
+        """Serve the control sockets of some daemons, of all delegates if none is named."""
+        with ExitStack() as stack:
+            for name in names or DELEGATES:
+                node = load_node(self.config(name))
+                self.logs[name] = stack.enter_context(serving(node, voice_of(node, self.replica)))
+            yield

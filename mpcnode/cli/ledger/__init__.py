@@ -7,13 +7,14 @@ from mpcnode.cli.ledger.compaction import compact
 from mpcnode.cli.ledger.directory import new, verify
 from mpcnode.cli.ledger.evidence import evidence
 from mpcnode.cli.ledger.members import members
+from mpcnode.cli.ledger.models import approve, models
 from mpcnode.cli.ledger.proofs import prove
 from mpcnode.cli.ledger.proposals import proposals, propose, vote
 from mpcnode.cli.ledger.rejoin import rejoin
 
 COMMANDS: tuple[click.Command, ...] = (
     *(new, verify, head, show, prove, export, evidence, compact),
-    *(members, proposals, propose, vote, rejoin),
+    *(members, proposals, propose, vote, models, approve, rejoin),
 )
 
 

@@ -1,7 +1,6 @@
 """What `mpcnode ledger proposals`, `propose` and `vote` do; loaded by them, for it is slow."""
 
 import asyncio
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +13,6 @@ from mpcnode.adapters.clock import SystemClock
 from mpcnode.adapters.replica_standing import read_standing, read_stored_proposals
 from mpcnode.cli.ledger.ballots import (
     Assembly,
-    Rows,
     ballot_fields,
     call_rows,
     proposal_fields,
@@ -23,9 +21,9 @@ from mpcnode.cli.ledger.ballots import (
     table_of,
     understand,
 )
-from mpcnode.cli.ledger.options import ask_or_read, confirm, login_name, time_of
+from mpcnode.cli.ledger.options import ask_or_read, confirm, login_name, say_that_it_takes_time, time_of
 from mpcnode.cli.ledger.values import FORMS, read_arguments
-from mpcnode.cli.output import Table, show_json, show_table
+from mpcnode.cli.output import Table, show_json, show_rows, show_table
 from mpcnode.config.node import NodeConfig, load_node
 from mpcnode.errors import CATALOGUE, ErrorCode, RequestError
 from mpcnode.governance.proposals import Proposal, ProposalState, RawCall, Submitted
@@ -77,7 +75,7 @@ def show_proposals(config: Path, number: int | None, *, only_open: bool, as_json
     elif number is None:
         show_table(table_of(shown, assembly))
     else:
-        _show(proposal_rows(shown[0], assembly))
+        show_rows(proposal_rows(shown[0], assembly))
     click.echo(f"as of height {assembly.members.height}")
 
 
@@ -113,9 +111,9 @@ def propose(config: Path, draft: Draft, *, yes: bool, as_json: bool) -> None:
     call = RawCall(*encode_proposal(draft.method, *values))
     closes_ms = Millis(SystemClock().now_ms() + draft.closes_in_ms)
     if not as_json:
-        _show([*call_rows(call, assembly), ("proposed by", _company(node)), ("closes", time_of(closes_ms))])
+        show_rows([*call_rows(call, assembly), ("proposed by", _company(node)), ("closes", time_of(closes_ms))])
     confirm("Propose it?", yes=yes, as_json=as_json)
-    _say_that_it_takes_time()
+    say_that_it_takes_time()
     done = asyncio.run(governance.propose(node.control, call, closes_ms, login_name()))
     _report(done, assembly, as_json=as_json)
 
@@ -132,7 +130,7 @@ def vote(config: Path, said: Vote, *, yes: bool, as_json: bool) -> None:
     check_delegate(assembly.members.members, node.member.index)
     _check_open(proposal, node)
     if not as_json:
-        _show(proposal_rows(proposal, assembly))
+        show_rows(proposal_rows(proposal, assembly))
     if said.approve and not said.not_understood and understand(proposal.call) is None:
         raise click.UsageError(
             "this program cannot say what the proposal would do: install the release that the proposer has, vote no, "
@@ -140,7 +138,7 @@ def vote(config: Path, said: Vote, *, yes: bool, as_json: bool) -> None:
         )
     answer = "yes" if said.approve else "no"
     confirm(f"Vote {answer} for {_company(node)}?", yes=yes, as_json=as_json)
-    _say_that_it_takes_time()
+    say_that_it_takes_time()
     done = asyncio.run(governance.vote(node.control, proposal, said.approve, login_name()))
     _report(done, assembly, as_json=as_json)
 
@@ -178,12 +176,6 @@ def _check_open(proposal: Proposal, node: NodeConfig) -> None:
         raise RequestError(f"proposal {proposal.id}: {CATALOGUE[code].public}", code)
 
 
-def _say_that_it_takes_time() -> None:
-    """Keep a terminal informed; where nobody watches, say nothing."""
-    if sys.stderr.isatty():
-        click.echo("waiting until the validators have decided a block with it", err=True)
-
-
 def _report(done: Submitted, assembly: Assembly, *, as_json: bool) -> None:
     if as_json:
         fields = {"id": done.id, "height": done.height, "tx_id": done.tx_id, **ballot_fields(done.ballot, assembly)}
@@ -194,7 +186,3 @@ def _report(done: Submitted, assembly: Assembly, *, as_json: bool) -> None:
 
 def _company(node: NodeConfig) -> str:
     return node.consortium.companies[node.member.company]
-
-
-def _show(rows: Rows) -> None:
-    show_table(Table(columns=("what", "value"), rows=rows))

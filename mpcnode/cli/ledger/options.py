@@ -79,6 +79,12 @@ def login_name() -> str:
     return f"{behind} as {user}" if behind else user
 
 
+def say_that_it_takes_time() -> None:
+    """Keep a terminal informed; where nobody watches, say nothing."""
+    if sys.stderr.isatty():
+        click.echo("waiting until the validators have decided a block with it", err=True)
+
+
 def confirm(question: str, *, yes: bool, as_json: bool) -> None:
     """Ask before something is signed.
 

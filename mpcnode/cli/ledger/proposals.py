@@ -33,10 +33,10 @@ def proposals(number: int | None, only_open: bool, config: Path, as_json: bool) 
     "--closes-in", type=duration, default="7d", show_default=True, help="Time for companies to vote, at most 90d."
 )
 @yes_option
-@config_option
+@click.option("--config", type=click.Path(path_type=Path), help="The daemon's node.toml; required with METHOD.")
 @json_option
 def propose(
-    method: str | None, arguments: tuple[str, ...], closes_in: int, *, yes: bool, config: Path, as_json: bool
+    method: str | None, arguments: tuple[str, ...], closes_in: int, *, yes: bool, config: Path | None, as_json: bool
 ) -> None:
     """Propose a decision to the companies.
 
@@ -50,6 +50,8 @@ def propose(
 
     if method is None:
         deciding.show_methods(as_json=as_json)
+    elif config is None:
+        raise click.MissingParameter(param_hint="'--config'", param_type="option")
     else:
         draft = deciding.Draft(method, arguments, closes_in)
         deciding.propose(config, draft, yes=yes, as_json=as_json)

@@ -5,7 +5,9 @@ import sys
 
 import pytest
 
+from ledger.store import MemoryStore
 from mpcnode.cli.main import main
+from tests.support.control import SharedChain
 
 
 @pytest.fixture
@@ -32,3 +34,9 @@ def shown(run):
         return json.loads(out)
 
     return shown
+
+
+@pytest.fixture
+def council(own_network):
+    """A chain at genesis, and the daemons that share it."""
+    return SharedChain(own_network, MemoryStore())

@@ -16,10 +16,9 @@ from mpcnode.adapters.rejoin_files import RejoinFile, read_rejoin
 from mpcnode.config.node import load_node
 from mpcnode.sealing.keyfile import KeyKind
 from mpcnode.sealing.keys import SigningKey, verify
-from tests.support.control import ReadingReplica, serving, voice_of
+from tests.support.control import DELEGATES, ReadingReplica, serving, voice_of
 
 LOST = "bank-mpc"
-DELEGATES = ("operator", "bank-mpc", "insurer-mpc", "telecom-data", "notary-mpc", "regulator")
 
 
 def node_of(network, name):

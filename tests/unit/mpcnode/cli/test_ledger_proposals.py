@@ -3,54 +3,21 @@
 import asyncio
 import io
 import time
-from contextlib import ExitStack, contextmanager
 
 import pytest
 
-from ledger.contract import ContractHost
 from ledger.contract.proposals import GOVERNED, encode_proposal
 from ledger.errors import ExpiredError, UnavailableError
-from ledger.replica.opening import open_chain
-from ledger.store import MemoryStore, SqliteStore
+from ledger.store import SqliteStore
 from ledger.types import Millis
 from mpcnode.config.node import load_node
 from mpcnode.governance.proposals import RawCall
 from mpcnode.rpc import governance
-from mpcnode.sealing.keys import verify
-from tests.support.control import DecidingReplica, serving, voice_of
+from tests.support.control import SharedChain
 
-DELEGATES = ("operator", "bank-mpc", "insurer-mpc", "telecom-data", "notary-mpc", "regulator")
 COMPANIES = ("platform", "bank", "insurer", "telecom", "notary", "regulator")
 SUSPEND = ("members.suspend", "index=insurer-data")
 DAY_MS = 86_400_000
-
-
-class Council:
-    """A chain that several daemons share, and their commands."""
-
-    def __init__(self, network, store):
-        self.network = network
-        node = load_node(network.node("bank-mpc").config)
-        open_chain(store, ContractHost(node.consortium.chain, store.read_node), node.consortium.genesis(), verify)
-        self.replica = DecidingReplica(node, store)
-        self.logs = {}
-
-    def config(self, name):
-        return self.network.node(name).config
-
-    @contextmanager
-    def up(self, *names):
-        """Serve the control sockets of some daemons, of all delegates if none is named."""
-        with ExitStack() as stack:
-            for name in names or DELEGATES:
-                node = load_node(self.config(name))
-                self.logs[name] = stack.enter_context(serving(node, voice_of(node, self.replica)))
-            yield self
-
-
-@pytest.fixture
-def council(own_network):
-    return Council(own_network, MemoryStore())
 
 
 @pytest.fixture
@@ -77,7 +44,7 @@ def propose_bytes(council, name, target, data):
 
 def test_companies_decide_and_everybody_can_read_it(run, shown, own_network, decide):
     store = SqliteStore(load_node(own_network.node("bank-mpc").config).ledger_dir)
-    council = Council(own_network, store)
+    council = SharedChain(own_network, store)
     config = council.config("bank-mpc")
     with council.up():
         before = int(time.time() * 1000)
@@ -342,6 +309,11 @@ def test_a_draft_that_is_none_is_refused_before_anything_is_asked(run, council):
         assert (code, out, "members.suspend: index: expected a number" in err) == (2, "", True), err
 
 
+def test_a_proposal_needs_a_daemon(run):
+    code, out, err = run("ledger", "propose", *SUSPEND)
+    assert (code, out, "Missing option '--config'" in err) == (2, "", True), err
+
+
 def test_what_can_be_decided_is_listed(run, shown, council):
     config = council.config("bank-mpc")
     listed = shown("ledger", "propose", "--config", config)["methods"]
@@ -350,6 +322,7 @@ def test_what_can_be_decided_is_listed(run, shown, council):
         {"name": "index", "type": "uint256"},
         {"name": "who", "type": "address"},
     ]
-    code, out, err = run("ledger", "propose", "--config", config)
-    assert (code, err) == (0, "")
+    for words in (("--config", config), ()):  # no daemon is asked, so none has to be named
+        code, out, err = run("ledger", "propose", *words)
+        assert (code, err) == (0, "")
     assert all(any(line.startswith(f"{method} ") or line == method for line in out.splitlines()) for method in GOVERNED)

@@ -8,10 +8,11 @@ import pytest
 from ledger.types import Height, Millis, TxId
 from mpcnode.config.node import load_node
 from mpcnode.errors import CallerError, ErrorCode, RevertedError, UnavailableError
+from mpcnode.governance.models import Approval, Fees, RegisteredModel
 from mpcnode.governance.proposals import Ballot, Proposal, ProposalState, RawCall, Submitted
 from mpcnode.rpc import governance
 from mpcnode.rpc.governance import Voice
-from mpcnode.types import CompanyIndex
+from mpcnode.types import AuditMode, CompanyIndex, MemberIndex, ModelHash
 from tests.support.control import serving
 
 BALLOT = Ballot(state=ProposalState.REJECTED, yes=(CompanyIndex(0), CompanyIndex(9)), no=(CompanyIndex(127),))
@@ -29,6 +30,26 @@ def proposal(number, state=ProposalState.OPEN):
         height=Height(1),
         ballot=Ballot(state=state, yes=(), no=()),
     )
+
+
+def model(number, **changes):
+    fields = {
+        "model": ModelHash(number.to_bytes(32, "big")),
+        "classes": (1 << 128) - 1,
+        "minimum": 128,
+        "audit": AuditMode.OFF,
+        "purposes": ("p" * 32,) * 16,
+        "retired": bool(number & 1),
+        "suppliers": tuple(map(MemberIndex, range(128))),
+        "approved": (MemberIndex(0), MemberIndex(127)),
+        "reach": 255,
+        "share": 1000,
+        "fees": Fees(since_ms=LAST_CLOSING_MS, asked=(1 << 64) - 1, contributed=0, computed=1),
+    }
+    return RegisteredModel(**(fields | changes))
+
+
+APPROVAL = Approval(height=Height(1 << 40), tx_id=TxId(bytes(32)), model=model(1, suppliers=(), purposes=(), fees=None))
 
 
 class FakeVoice(Voice):
@@ -55,6 +76,14 @@ class FakeVoice(Voice):
 
     async def vote(self, *asked):
         return await self._answer(*asked)
+
+    async def models(self):
+        for number in range(self.count):
+            yield model(number)
+
+    async def approve_model(self, *asked):
+        await self._answer(*asked)
+        return APPROVAL
 
     async def _answer(self, *asked):
         self.asked.append(asked)
@@ -93,6 +122,16 @@ def test_proposal_zero_is_not_all_of_them(node):
         assert len(asyncio.run(governance.fetch_proposals(node.control))) == 3
 
 
+def test_models_and_approvals_arrive_whole(node):
+    count = 10_000  # of 0.9 KB each; a message has 4 MB at most
+    voice = FakeVoice(count)
+    with serving(node, voice):
+        assert asyncio.run(governance.fetch_models(node.control)) == tuple(map(model, range(count)))
+        for approved in (True, False):
+            assert asyncio.run(governance.approve_model(node.control, model(7).model, approved, "eve")) == APPROVAL
+    assert voice.asked == [(model(7).model, True, "eve"), (model(7).model, False, "eve")]
+
+
 def test_a_refusal_keeps_its_code_and_words(node):
     voice = FakeVoice()
     voice.refuses = RevertedError("in these words", ErrorCode.OTHER_CALL)
@@ -101,10 +140,18 @@ def test_a_refusal_keeps_its_code_and_words(node):
     assert caught.value.code is ErrorCode.OTHER_CALL
 
 
-def test_an_answer_that_never_comes_leaves_the_end_open(node):
+@pytest.mark.parametrize(
+    ("ask", "shown_by"),
+    [
+        (lambda path: governance.propose(path, CALL, LAST_CLOSING_MS, "", timeout_s=0.2), "proposals"),
+        (lambda path: governance.vote(path, proposal(1), True, "", timeout_s=0.2), "proposals"),
+        (lambda path: governance.approve_model(path, model(1).model, True, "", timeout_s=0.2), "models"),
+    ],
+)
+def test_an_answer_that_never_comes_leaves_the_end_open(node, ask, shown_by):
     voice = FakeVoice()
     voice.never = True
     with serving(node, voice), pytest.raises(UnavailableError) as caught:
-        asyncio.run(governance.propose(node.control, CALL, LAST_CLOSING_MS, "", timeout_s=0.2))
+        asyncio.run(ask(node.control))
     assert caught.value.code is ErrorCode.UNAVAILABLE
-    assert "that may still become final: look with mpcnode ledger proposals" in str(caught.value)
+    assert f"that may still become final: look with mpcnode ledger {shown_by}" in str(caught.value)
