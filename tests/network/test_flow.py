@@ -172,6 +172,20 @@ def test_every_correlation_was_used_once(net: Devnet, asked: dict[str, Asked]) -
     assert len(first) >= len(asked)
 
 
+def test_a_participant_is_asked_for_what_it_approved(net: Devnet, asked: dict[str, Asked]) -> None:
+    """Without its approval it is in no panel, the others answer alone; with it, it is back in the next query."""
+    known = asked["everywhere"]
+    gone = "telecom-data"
+    others = [name for name in PARTICIPANTS if name != gone]
+    assert governance(net, gone, "approve", MODEL, "--withdraw")["asked"] == others
+    without = net.ask(known.expected.subject)
+    assert (set(without.contributed), without.silent) == (set(others), ())
+    assert governance(net, gone, "approve", MODEL)["asked"] == list(PARTICIPANTS)
+    (model,) = json.loads(cli(*words(net, "regulator", "models")).stdout)["models"]
+    assert (model["name"], model["not_approved"]) == (MODEL, [])
+    assert set(net.ask(known.expected.subject).contributed) == set(PARTICIPANTS)
+
+
 def test_companies_suspend_a_member(net: Devnet, asked: dict[str, Asked]) -> None:
     """More than two thirds of six companies say yes, each through the daemon of its delegate; all daemons know."""
     assert asked
@@ -198,7 +212,7 @@ def test_companies_reject_a_proposal(net: Devnet, asked: dict[str, Asked]) -> No
 
 
 def words(net: Devnet, name: str, command: str, *arguments: str) -> tuple[str, ...]:
-    sure = ("--yes",) if command in {"propose", "vote"} else ()
+    sure = ("--yes",) if command in {"propose", "vote", "approve"} else ()
     return ("ledger", command, *arguments, *sure, "--config", str(net.layout.node(name).config), "--json")
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from dataclasses import replace
 
 import pytest
 
@@ -32,24 +33,25 @@ def proposal(number, state=ProposalState.OPEN):
     )
 
 
-def model(number, **changes):
-    fields = {
-        "model": ModelHash(number.to_bytes(32, "big")),
-        "classes": (1 << 128) - 1,
-        "minimum": 128,
-        "audit": AuditMode.OFF,
-        "purposes": ("p" * 32,) * 16,
-        "retired": bool(number & 1),
-        "suppliers": tuple(map(MemberIndex, range(128))),
-        "approved": (MemberIndex(0), MemberIndex(127)),
-        "reach": 255,
-        "share": 1000,
-        "fees": Fees(since_ms=LAST_CLOSING_MS, asked=(1 << 64) - 1, contributed=0, computed=1),
-    }
-    return RegisteredModel(**(fields | changes))
+def model(number):
+    return RegisteredModel(
+        model=ModelHash(number.to_bytes(32, "big")),
+        classes=(1 << 128) - 1,
+        minimum=128,
+        audit=AuditMode.OFF,
+        purposes=("p" * 32,) * 16,
+        retired=bool(number & 1),
+        suppliers=tuple(map(MemberIndex, range(128))),
+        approved=(MemberIndex(0), MemberIndex(127)),
+        reach=255,
+        share=1000,
+        fees=Fees(since_ms=LAST_CLOSING_MS, asked=(1 << 64) - 1, contributed=0, computed=1),
+    )
 
 
-APPROVAL = Approval(height=Height(1 << 40), tx_id=TxId(bytes(32)), model=model(1, suppliers=(), purposes=(), fees=None))
+APPROVAL = Approval(
+    height=Height(1 << 40), tx_id=TxId(bytes(32)), model=replace(model(1), suppliers=(), purposes=(), fees=None)
+)
 
 
 class FakeVoice(Voice):
