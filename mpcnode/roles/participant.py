@@ -94,10 +94,11 @@ class Participant:
         request = check_signed_request(order.statement, order.signature, order.inquirer, context.chain)
         check_open(request, context.clock.now_ms())
         check_own_token(request, context.me.index, order.token, order.path)
-        if await context.journal.put_once(_ORDER, request.query, payload):
-            self._ordered.put_nowait(request.query)
-        elif payload != await context.journal.get(_ORDER, request.query):
+        is_new = await context.journal.put_once(_ORDER, request.query, payload)
+        if not is_new and payload != await context.journal.get(_ORDER, request.query):
             raise RequestError(f"order {request.query.hex()}: expected the one sent before", ErrorCode.QUERY_EXISTS)
+        # also when it is not new: a sender that hung up while it was put has cancelled what follows
+        self._ordered.put_nowait(request.query)
 
     async def run(self) -> None:
         """Serve every order, those from before a restart first; runs until cancelled."""

@@ -185,6 +185,27 @@ def test_another_order_for_the_same_query_is_refused():
     run(scenario())
 
 
+def test_an_order_whose_sender_hung_up_while_it_was_kept_is_served_when_it_comes_again():
+    """gRPC cancels a handler whose caller died; by then the entry may be durable."""
+
+    async def scenario():
+        async with Flow() as flow:
+            flow.network.faults.append(Fault(kind="order", receiver=BANK, drop=True))
+            asked = await flow.ask(ALICE, window_ms=5_000)
+            order, journal = order_for(flow, asked, BANK), flow.journals[BANK]
+            first = asyncio.create_task(flow.daemons[BANK].role.handlers["order"](OPERATOR, order))  # type: ignore[index]
+            journal.after_put = lambda _kind: first.cancel()  # type: ignore[assignment,return-value]
+            await asyncio.wait([first])
+            assert first.cancelled()
+            assert journal.count("order") == 1
+            journal.after_put = lambda _kind: None
+            flow.network.faults.clear()
+            view = await flow.settled(asked)
+            assert (view.committed, view.attempt, view.verdict) == (bitmap(PANEL), 1, Verdict.MATCH)
+
+    run(scenario())
+
+
 def test_inputs_are_committed_a_fixed_time_after_the_attempt_was_seen():
     async def scenario():
         async with Flow() as flow:
