@@ -62,7 +62,7 @@ event ValidatorChanged:
 event CommitteeCompaniesChanged:
     minimum: uint8
 
-company_count: uint256
+company_count: public(uint256)
 companies_min: uint256
 member_count: uint256
 # address -> index (8 bits) | company << 8 | roles << 16 | ACTIVE | REMOVED (also for an identity that was replaced)
@@ -522,8 +522,10 @@ def voice(who: address) -> (uint256, uint256):
     own: uint256 = (word >> 8) & 255
     speaks: bool = word & ACTIVE != 0
     seen: uint256 = 0
+    # every member has a role
+    active: uint256 = self.by_role[1] | self.by_role[2] | self.by_role[4] | self.by_role[8]
     for index: uint256 in range(self.member_count, bound=128):
-        if self.words[self.addresses[index]] & ACTIVE == 0:
+        if active & (1 << index) == 0:
             continue
         company: uint256 = (self.companies[index >> 5] >> ((index & 31) << 3)) & 255
         if company == own and index != word & 255:
@@ -577,6 +579,23 @@ def suppliers(classes: uint256) -> uint256:
     @return Active participants with one of these classes.
     """
     return self._suppliers(classes)
+
+
+@external
+@view
+def supplying_companies(classes: uint256) -> uint256:
+    """
+    @return Companies of the active participants with one of these classes.
+    """
+    found: uint256 = 0
+    rest: uint256 = self._suppliers(classes)
+    for index: uint256 in range(MEMBERS_MAX):
+        if rest == 0:
+            break
+        if rest & 1 != 0:
+            found |= 1 << ((self.companies[index >> 5] >> ((index & 31) << 3)) & 255)
+        rest = rest >> 1
+    return found
 
 
 @external

@@ -37,7 +37,7 @@ event AccessRecorded:
     number: indexed(uint64)
     member: indexed(uint8)
     purpose: bytes32
-    queries: DynArray[bytes32, 64]
+    queries: DynArray[bytes32, 24]
     detail: Bytes[1024]
 
 event DisputeOpened:
@@ -87,7 +87,7 @@ DISPUTE_DOMAIN: constant(bytes32) = 0x6d70636e6f64652f646973707574652f3100000000
 genesis_hash: bytes32
 # holder -> the newest hour that it reported, plus 1
 hours: HashMap[uint256, uint256]
-# holder << 8 | participant -> evaluations
+# holder << 5 | participant // 4 -> evaluations of four participants, 64 bits each: so 128 of them fit a transaction
 totals: HashMap[uint256, uint256]
 # member, pool -> what is below is used up
 marks: HashMap[uint256, HashMap[bytes32, uint256]]
@@ -145,7 +145,11 @@ def report_usage(signers: DynArray[address, 8], statements: Bytes[4096], args: B
         # ascending, so that none counts twice
         assert following <= participant and participant < 128 and counts[i] <= MASK_64, "USAGE_FORM"
         following = participant + 1
-        self.totals[holder << 8 | participant] += counts[i]
+        place: uint256 = holder << 5 | participant >> 2
+        at: uint256 = (participant & 3) << 6
+        word: uint256 = self.totals[place]
+        assert ((word >> at) & MASK_64) + counts[i] <= MASK_64, "USAGE_FORM"
+        self.totals[place] = word + (counts[i] << at)
         listed.append(convert(participant, uint8))
         counted.append(convert(counts[i], uint64))
     log UsageReported(
@@ -171,9 +175,9 @@ def mark(signers: DynArray[address, 8], statements: Bytes[4096], args: Bytes[143
 @external
 def record_access(signers: DynArray[address, 8], statements: Bytes[4096], args: Bytes[14336]):
     purpose: bytes32 = empty(bytes32)
-    queries: DynArray[bytes32, 64] = []
+    queries: DynArray[bytes32, 24] = []
     detail: Bytes[1024] = b""
-    purpose, queries, detail = abi_decode(args, (bytes32, DynArray[bytes32, 64], Bytes[1024]))
+    purpose, queries, detail = abi_decode(args, (bytes32, DynArray[bytes32, 24], Bytes[1024]))
     seat: uint256 = self._seat()
     assert seat & SEAT_SUPERVISOR != 0, "SUPERVISOR_ONLY"
     assert purpose != empty(bytes32), "PURPOSE"
@@ -210,7 +214,7 @@ def open_dispute(signers: DynArray[address, 8], statements: Bytes[4096], args: B
     id: uint256 = self.dispute_count
     inquirer: address = empty(address)
     seat: uint256 = 0
-    seat, inquirer = self._party(query, 0, STEP_OPEN + kind, claim, signers, statements)
+    seat, inquirer = self._party(query, 0, STEP_OPEN + kind, claim, sha256(detail), signers, statements)
     head: uint256 = OPEN | kind << 8 | (seat & 255) << 16
     if inquirer != empty(address):
         head |= BY_INQUIRER
@@ -236,7 +240,7 @@ def answer_dispute(signers: DynArray[address, 8], statements: Bytes[4096], args:
     self._open(id)
     seat: uint256 = 0
     inquirer: address = empty(address)
-    seat, inquirer = self._party(self.disputes[id].query, id, STEP_ANSWER, claim, signers, statements)
+    seat, inquirer = self._party(self.disputes[id].query, id, STEP_ANSWER, claim, sha256(detail), signers, statements)
     log DisputeAnswered(id=convert(id, uint64), member=convert(seat & 255, uint8), claim=claim, detail=detail)
 
 
@@ -249,17 +253,19 @@ def close_dispute(signers: DynArray[address, 8], statements: Bytes[4096], args: 
     id, outcome, claim, detail = abi_decode(args, (uint256, uint256, bytes32, Bytes[4096]))
     head: uint256 = self._open(id)
     assert UPHELD <= outcome and outcome <= WITHDRAWN, "OUTCOME"
-    seat: uint256 = 0
-    if outcome == WITHDRAWN:
-        inquirer: address = empty(address)
-        seat, inquirer = self._party(self.disputes[id].query, id, STEP_WITHDRAW, claim, signers, statements)
-        if head & BY_INQUIRER != 0:
-            assert inquirer != empty(address), "CLAIMANT_ONLY"
-        else:
-            assert inquirer == empty(address) and seat & 255 == (head >> 16) & 255, "CLAIMANT_ONLY"
-    else:
-        seat = self._seat()
+    seat: uint256 = self._seat()
+    if outcome != WITHDRAWN:
         assert seat & SEAT_SUPERVISOR != 0, "SUPERVISOR_ONLY"
+    elif head & BY_INQUIRER != 0:
+        inquirer: address = empty(address)
+        seat, inquirer = self._party(
+            self.disputes[id].query, id, STEP_WITHDRAW, claim, sha256(detail), signers, statements
+        )
+        assert inquirer != empty(address), "CLAIMANT_ONLY"
+    else:
+        # also if it is no party any more: another attempt has another committee
+        assert seat != 0, "MEMBER_ONLY"
+        assert len(signers) == 0 and seat & 255 == (head >> 16) & 255, "CLAIMANT_ONLY"
     self.disputes[id].head = (head >> 8) << 8 | outcome
     log DisputeClosed(
         id=convert(id, uint64),
@@ -285,11 +291,13 @@ def _party(
     id: uint256,
     step: uint256,
     claim: bytes32,
+    detail: bytes32,
     signers: DynArray[address, 8],
     statements: Bytes[4096],
 ) -> (uint256, address):
     """
     @notice Who speaks: a member that the query concerns, or its inquirer, whose statement any active member submits.
+            It names all that is said, so whoever sees it on its way cannot submit it with something else.
     @return The sender's seat, and the inquirer if it is the one who speaks.
     """
     seat: uint256 = self._seat()
@@ -308,8 +316,8 @@ def _party(
         return seat, empty(address)
     who: address = staticcall Registries(REGISTRIES).inquirer_at(inquirer & (1 << 32) - 1, skip_contract_check=True)
     assert len(signers) == 1 and signers[0] == who, "NOT_A_PARTY"
-    assert len(statements) == 192, "DISPUTE_FORM"
-    said: bytes32[6] = abi_decode(statements, bytes32[6])
+    assert len(statements) == 224, "DISPUTE_FORM"
+    said: bytes32[7] = abi_decode(statements, bytes32[7])
     assert (
         said[0] == DISPUTE_DOMAIN
         and said[1] == self.genesis_hash
@@ -317,6 +325,7 @@ def _party(
         and said[3] == convert(id, bytes32)
         and said[4] == convert(step, bytes32)
         and said[5] == claim
+        and said[6] == detail
     ), "DISPUTE_FORM"
     said_hash: bytes32 = keccak256(statements)
     assert not self.heard[said_hash], "STATEMENT_USED"
@@ -334,7 +343,10 @@ def usage(holder: uint8, participant: uint8) -> (uint256, uint256):
     @return Evaluations of a participant's key that a holder reported, and the first hour that it has not reported.
     """
     index: uint256 = convert(holder, uint256)
-    return self.totals[index << 8 | convert(participant, uint256)], self.hours[index]
+    place: uint256 = convert(participant, uint256)
+    if place >= 128:
+        return 0, self.hours[index]
+    return (self.totals[index << 5 | place >> 2] >> ((place & 3) << 6)) & MASK_64, self.hours[index]
 
 
 @external

@@ -13,6 +13,8 @@ interface Members:
     def by_index(index: uint8) -> address: view
     def role(role: uint256) -> uint256: view
     def suppliers(classes: uint256) -> uint256: view
+    def supplying_companies(classes: uint256) -> uint256: view
+    def company_count() -> uint256: view
 
 struct Epoch:
     audit_key: bytes32
@@ -124,7 +126,9 @@ REACH: constant(uint256) = 226
 SHARE: constant(uint256) = 234
 PERMILLE: constant(uint256) = 1000
 ACTIVE: constant(uint256) = 1
+INQUIRER: constant(uint256) = 1 << 80
 FEES_MAX: constant(uint256) = 1024
+FEES_STEPS: constant(uint256) = 11
 
 # States of an OPRF key.
 COMMITTING: constant(uint256) = 1
@@ -150,7 +154,7 @@ purpose_texts: HashMap[uint256, bytes32]
 purpose_count: uint256
 # What a new model must keep to: reach (8 bits) | share << 8 (16 bits) | spare << 24 (8 bits)
 isolation_limits: uint256
-# address -> ACTIVE | company << 8 | quota a day << 16 (32 bits) | index << 48 (32 bits)
+# address -> ACTIVE | company << 8 | quota a day << 16 (32 bits) | index << 48 (32 bits) | INQUIRER, always
 inquirers: HashMap[address, uint256]
 inquirer_at: public(HashMap[uint256, address])
 inquirer_count: public(uint256)
@@ -265,8 +269,8 @@ def _check_isolation(classes: uint256, minimum: uint256, reach: uint256, share: 
     limits: uint256 = self.isolation_limits
     assert 0 < reach and reach <= limits & 255, "ISOLATION"
     assert 0 < share and share <= (limits >> 8) & 65535, "ISOLATION"
-    suppliers: uint256 = staticcall Members(MEMBERS).suppliers(classes, skip_contract_check=True)
-    assert self._count(suppliers) >= minimum + (limits >> 24), "SUPPLIERS_TOO_FEW"
+    companies: uint256 = staticcall Members(MEMBERS).supplying_companies(classes, skip_contract_check=True)
+    assert self._count(companies) >= minimum + (limits >> 24), "SUPPLIERS_TOO_FEW"
 
 
 @external
@@ -286,7 +290,7 @@ def retire_model(model: bytes32):
 def set_isolation(reach_max: uint256, share_max: uint256, spare: uint256):
     """
     @notice What models published from now on must keep to.
-    @param spare How many more suppliers than the minimum there must be.
+    @param spare How many more companies than the minimum must supply a class.
     """
     self._governed()
     assert 0 < reach_max and reach_max < 256 and 0 < share_max and share_max <= PERMILLE, "ISOLATION"
@@ -323,11 +327,11 @@ def add_inquirer(who: address, company: uint256, quota: uint256):
     """
     self._governed()
     assert who != empty(address) and self.inquirers[who] == 0, "INQUIRER_EXISTS"
-    assert company < 128, "UNKNOWN_COMPANY"
+    assert company < staticcall Members(MEMBERS).company_count(skip_contract_check=True), "UNKNOWN_COMPANY"
     assert quota < 1 << 32, "QUOTA"
     index: uint256 = self.inquirer_count
     assert index < 1 << 32, "INQUIRERS_FULL"
-    self.inquirers[who] = ACTIVE | company << 8 | quota << 16 | index << 48
+    self.inquirers[who] = ACTIVE | company << 8 | quota << 16 | index << 48 | INQUIRER
     self.inquirer_at[index] = who
     self.inquirer_count = index + 1
     log InquirerAdded(
@@ -653,7 +657,7 @@ def panel(model: bytes32) -> uint256:
 @view
 def isolation() -> (uint8, uint16, uint8):
     """
-    @return Largest reach, largest share in permille, suppliers beyond the minimum.
+    @return Largest reach, largest share in permille, companies beyond the minimum.
     """
     limits: uint256 = self.isolation_limits
     return convert(limits & 255, uint8), convert((limits >> 8) & 65535, uint16), convert(limits >> 24, uint8)
@@ -678,19 +682,28 @@ def fees(model: bytes32, at: uint256) -> (uint64, uint64, uint64, uint64):
             none were set.
     """
     index: uint256 = ((self.models[model] >> 144) & 65535) << 32
-    number: uint256 = self.fee_counts[index]
+    # how many begin at that time or before: they are in order of time
+    begun: uint256 = 0
+    above: uint256 = self.fee_counts[index]
     if self.models[model] == 0:
-        number = 0
-    for i: uint256 in range(number, bound=FEES_MAX):
-        word: uint256 = self.fee_words[index | number - 1 - i]
-        if word & MASK_48 <= at:
-            return (
-                convert(word & MASK_48, uint64),
-                convert((word >> 48) & MASK_64, uint64),
-                convert((word >> 112) & MASK_64, uint64),
-                convert((word >> 176) & MASK_64, uint64),
-            )
-    return 0, 0, 0, 0
+        above = 0
+    for step: uint256 in range(FEES_STEPS):
+        if begun == above:
+            break
+        middle: uint256 = (begun + above) // 2
+        if self.fee_words[index | middle] & MASK_48 <= at:
+            begun = middle + 1
+        else:
+            above = middle
+    if begun == 0:
+        return 0, 0, 0, 0
+    word: uint256 = self.fee_words[index | begun - 1]
+    return (
+        convert(word & MASK_48, uint64),
+        convert((word >> 48) & MASK_64, uint64),
+        convert((word >> 112) & MASK_64, uint64),
+        convert((word >> 176) & MASK_64, uint64),
+    )
 
 
 @external
