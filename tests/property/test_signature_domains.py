@@ -83,7 +83,7 @@ STATEMENTS: dict[str, bytes] = {
     "mpcnode/accept/1": encode_accept_statement(ACCEPT),
     "mpcnode/flush/1": encode_flush_statement(FLUSH),
     "mpcnode/end/1": encode_end_statement(END),
-    "mpcnode/dispute/1": statement("mpcnode/dispute/1", CHAIN, bytes(32), 0, 17, bytes(32)),
+    "mpcnode/dispute/1": statement("mpcnode/dispute/1", CHAIN, bytes(32), 0, 17, bytes(32), bytes(32)),
     "mpcnode/message/1": message_statement(CHAIN, "abort", MemberIndex(0), MemberIndex(0), b""),
     "mpcnode/call/1": call_statement(CHAIN, "Follow", ZERO, Millis(0), b""),
 }

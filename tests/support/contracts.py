@@ -66,9 +66,10 @@ def member(index: int, company: int, roles: int, *, classes: int = 0, anchors: i
 
 def consortium(members: Sequence[MemberRecord], *, companies_min: int = 3, quota: int = 1000) -> Genesis:
     """Members with three models (one of each audit mode; class bits 0b011) and two inquirers of company 0 and 1."""
+    last = max(m.company for m in members)
     return Genesis(
         chain=CHAIN,
-        companies=tuple(f"company {index}" for index in range(max(m.company for m in members) + 1)),
+        companies=tuple(f"company {index}" for index in range(last + 1)),
         members=tuple(members),
         models=tuple(
             ModelRecord(
@@ -78,7 +79,7 @@ def consortium(members: Sequence[MemberRecord], *, companies_min: int = 3, quota
         ),
         inquirers=(
             InquirerRecord(key=key("inquirer"), company=0, quota_per_day=quota),
-            InquirerRecord(key=key("other inquirer"), company=1, quota_per_day=1),
+            InquirerRecord(key=key("other inquirer"), company=min(1, last), quota_per_day=1),
         ),
         epoch=EpochRecord(epoch=7, audit_key=key("audit"), archive_key=key("archive")),
         committee_companies_min=companies_min,

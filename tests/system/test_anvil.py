@@ -288,7 +288,9 @@ class Player:
         (count,) = self.world.view("records.dispute_count")
         number, claim = often(max(count - 1, 0), 0, count), rng.randbytes(32)
         step, about = rng.choice(((17, 0), (1, number), (2, number)))
-        said = rng.choice((None, None, statement("mpcnode/dispute/1", ChainId(CHAIN), query, about, step, claim)))
+        detail = hashlib.sha256(b"detail").digest()
+        stated = statement("mpcnode/dispute/1", ChainId(CHAIN), query, about, step, claim, detail)
+        said = rng.choice((None, None, stated))
         anybody = often(rng.choice((0, 1, 7)), self.anybody())
         return rng.choice(
             (
@@ -301,7 +303,15 @@ class Player:
                 ),
                 self.call(anybody, "records.open_dispute", query, often(1, 0, 6), claim, b"detail", said=said),
                 self.call(anybody, "records.answer_dispute", number, claim, b"detail", said=said),
-                self.call(often(1, anybody), "records.close_dispute", number, rng.choice((2, 3, 4, 5)), claim, b""),
+                self.call(
+                    often(1, anybody),
+                    "records.close_dispute",
+                    number,
+                    rng.choice((2, 3, 4, 5)),
+                    claim,
+                    b"detail",
+                    said=said,
+                ),
             )
         )
 

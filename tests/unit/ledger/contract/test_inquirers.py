@@ -81,7 +81,8 @@ def test_an_inquirers_key_is_replaced_for_good(council: Council):
     [
         ("add_inquirer", (WHO, 0, 1), "INQUIRER_EXISTS"),
         ("add_inquirer", (bytes(20), 0, 1), "INQUIRER_EXISTS"),
-        ("add_inquirer", (OTHER, 128, 1), "UNKNOWN_COMPANY"),
+        ("add_inquirer", (OTHER, 9, 1), "UNKNOWN_COMPANY"),
+        ("add_inquirer", (OTHER, 1 << 255, 1), "UNKNOWN_COMPANY"),
         ("add_inquirer", (OTHER, 0, 1 << 32), "QUOTA"),
         ("set_quota", (WHO, 1 << 32), "QUOTA"),
         ("set_quota", (OTHER, 1), "UNKNOWN_INQUIRER"),
@@ -98,6 +99,26 @@ def test_an_inquirers_key_is_replaced_for_good(council: Council):
 )
 def test_what_does_not_hold_is_refused(council: Council, method: str, values: tuple, reason: str):
     assert reason_of(decide(council, method, *values)) == reason
+
+
+def test_the_first_inquirer_stays_one_without_quota_and_suspended(council: Council):
+    """Of company 0, with index 0, quota 0 and not active: all of its word is zero but for what says that it is one."""
+    must(decide(council, "set_quota", WHO, 0))
+    must(decide(council, "suspend_inquirer", WHO))
+    assert reason_of(decide(council, "add_inquirer", WHO, 0, 5)) == "INQUIRER_EXISTS"
+    assert reason_of(decide(council, "rotate_inquirer", WHO, WHO)) == "INQUIRER_EXISTS"
+    must(decide(council, "rotate_inquirer", WHO, OTHER))
+    assert reason_of(decide(council, "add_inquirer", WHO, 0, 5)) == "INQUIRER_EXISTS"
+    must(decide(council, "resume_inquirer", OTHER))
+    must(decide(council, "set_quota", OTHER, 1))
+    must(ask(council, 1, "another inquirer"))
+    assert council.world.view("registries.inquirer_count") == (2,)
+
+
+def test_an_inquirer_comes_with_a_company_that_came_later(council: Council):
+    assert reason_of(decide(council, "add_inquirer", OTHER, 9, 1)) == "UNKNOWN_COMPANY"
+    must(council.decide(DELEGATES, "members.add", key("late")[:20], 9, 4, 0b011, 0, bytes(32)))
+    must(decide(council, "add_inquirer", OTHER, 9, 1))
 
 
 def test_another_key_is_no_other_quota(council: Council):

@@ -4,7 +4,22 @@ import pytest
 
 from ledger.contract.abi import encode_args
 from ledger.types import Receipt
-from tests.support.contracts import PARTICIPANT, World, bitmap, key, model_hash, must, query_id, reason_of, standard
+from tests.support.contracts import (
+    MPC,
+    OPERATOR,
+    PARTICIPANT,
+    SUPERVISOR,
+    World,
+    bitmap,
+    consortium,
+    key,
+    member,
+    model_hash,
+    must,
+    query_id,
+    reason_of,
+    standard,
+)
 from tests.support.council import DELEGATES, Council
 
 PURPOSES = (b"credit".ljust(32, b"\0"), b"a new one".ljust(32, b"\0"))
@@ -104,6 +119,43 @@ def test_only_participants_approve_and_only_what_changes_something(council: Coun
 def test_whoever_joins_later_has_approved_nothing(council: Council):
     must(council.decide(DELEGATES, "members.add", key("late")[:20], 9, PARTICIPANT, 0b011, 0, bytes(32)))
     assert panel(council, model_hash("after")) == bitmap([6, 7, 8])
+
+
+def test_suppliers_are_counted_by_company():
+    """The minimum is one of companies: three participants of one company are no three suppliers."""
+    members = [*standard().members, member(10, 7, PARTICIPANT, classes=0b001)]
+    council = Council(World(genesis=consortium(members)))
+    assert council.world.view("members.supplying_companies", 0b011) == (bitmap([0, 6, 7]),)
+    assert council.world.view("members.supplying_companies", 0b1000) == (0,)
+    assert reason_of(publish(council, minimum=2)) == "SUPPLIERS_TOO_FEW"
+    must(publish(council))
+
+
+def test_a_query_whose_panel_is_smaller_than_the_minimum_ends_without_an_answer(council: Council):
+    must(publish(council))
+    must(council.decide(DELEGATES, "registries.set_isolation", 8, 700, 0))
+    few = model_hash("few")
+    must(publish(council, model=few, minimum=3))
+    for participant in (7, 8):
+        must(approve(council, participant, few))
+    world = council.world
+    must(world.run(world.register_tx(world.request(query_id(1), model="few", panel=bitmap([7, 8])))))
+    must(world.commit(query_id(1), 7))
+    assert [event.event for event in must(world.commit(query_id(1), 8))] == ["InputCommitted", "Ended"]
+    assert world.get(query_id(1))["state"] == "REFUSED"
+
+
+def test_the_dearest_model_is_published_by_the_largest_network():
+    """128 members, and all of its 16 purposes are new."""
+    members = [
+        member(index, index % 64, MPC if index < 66 else PARTICIPANT, classes=0b011 * (index >= 66), votes=index < 64)
+        for index in range(2, 128)
+    ]
+    members = [member(0, 0, OPERATOR, votes=True), member(1, 1, SUPERVISOR, votes=True), *members]
+    council = Council(World(genesis=consortium(members)))
+    purposes = tuple(f"purpose {number}".encode().ljust(32, b"\0") for number in range(16))
+    must(council.decide(range(44), "registries.publish_model", NEW, 0b011, 1, 2, purposes, 8, 700))
+    assert council.world.view("registries.model", NEW)[5] == purposes
 
 
 def test_a_retired_model_takes_no_more_queries_and_finishes_those_it_has(council: Council):

@@ -1,5 +1,6 @@
 """What members put on record, and what is refused there."""
 
+import hashlib
 from typing import Any
 
 import pytest
@@ -71,6 +72,25 @@ def test_usage_that_is_not_in_form(world: World, participants: list[int], counts
     assert world.view("records.usage", 2, 6) == (0, 0)
 
 
+def test_every_participants_usage_fits_one_transaction(world: World):
+    everybody, most = list(range(128)), 2**64 - 1
+    world.now += HOUR_MS
+    hour = world.now // HOUR_MS - 1
+    must(send(world, 2, "report_usage", hour, everybody, [5] * 128))
+    world.now += HOUR_MS
+    counts = [0, 0, most - 5, *range(125)]
+    must(send(world, 2, "report_usage", hour + 1, everybody, counts))
+    assert [world.view("records.usage", 2, at)[0] for at in everybody] == [5 + count for count in counts]
+    assert world.view("records.usage", 2, 128) == (0, hour + 2)
+    assert world.view("records.usage", 2, 255) == (0, hour + 2)
+    assert world.view("records.usage", 3, 2) == (0, 0)
+    world.now += HOUR_MS
+    # a sum does not run over into the next participant's
+    assert reason_of(send(world, 2, "report_usage", hour + 2, [2], [1])) == "USAGE_FORM"
+    must(send(world, 2, "report_usage", hour + 2, [1, 3], [1, 1]))
+    assert [world.view("records.usage", 2, at)[0] for at in (1, 2, 3)] == [6, most, 6]
+
+
 @pytest.mark.parametrize("sender", [0, 1, 7, 99])
 def test_only_computing_members_report_and_mark(world: World, sender: int):
     assert reason_of(send(world, sender, "report_usage", 1, [6], [1])) == "MPC_ONLY"
@@ -109,6 +129,15 @@ def test_every_look_is_on_record_before_it_is_taken(world: World):
     assert [world.view("records.accesses", query_id(n)) for n in (1, 2, 3)] == [(2,), (1,), (0,)]
 
 
+def test_as_many_queries_as_one_look_may_name_fit_a_transaction(world: World):
+    queries = [query_id(number) for number in range(25)]
+    for query in queries:
+        must(world.register(query))
+    assert reason_of(send(world, 1, "record_access", POOL, queries, b"")) == "MALFORMED_ARGUMENTS"
+    must(send(world, 1, "record_access", POOL, queries[:24], b"s" * 1024))
+    assert [world.view("records.accesses", query) for query in queries] == [(1,)] * 24 + [(0,)]
+
+
 def test_a_look_that_says_too_little_is_none(world: World):
     must(world.register(QUERY))
     for sender in (0, 2, 7, 99):
@@ -126,8 +155,17 @@ def dispute(world: World, sender: int, *, query: bytes = QUERY, kind: int = 1, *
     return send(world, sender, "open_dispute", query, kind, CLAIM, b"detail", **options)
 
 
-def said(step: int, *, id: int = 0, query: bytes = QUERY, claim: bytes = CLAIM, chain: bytes = CHAIN) -> bytes:  # noqa: A002
-    return statement("mpcnode/dispute/1", ChainId(chain), query, id, step, claim)
+def said(
+    step: int,
+    *,
+    number: int = 0,
+    query: bytes = QUERY,
+    claim: bytes = CLAIM,
+    detail: bytes = b"detail",
+    chain: bytes = CHAIN,
+) -> bytes:
+    about = hashlib.sha256(detail).digest()
+    return statement("mpcnode/dispute/1", ChainId(chain), query, number, step, claim, about)
 
 
 def states(world: World, count: int) -> list[tuple]:
@@ -179,9 +217,10 @@ def test_an_inquirers_statement_is_for_one_thing_once(world: World):
     must(world.register(query_id(2)))
     for wrong in (
         said(17),
-        said(18, id=1),
+        said(18, number=1),
         said(18, query=query_id(2)),
         said(18, claim=bytes(32)),
+        said(18, detail=b"another"),
         said(18, chain=bytes(32)),
         said(18)[:-32],
         said(18).replace(b"dispute/1", b"dispute/2"),
@@ -190,8 +229,8 @@ def test_an_inquirers_statement_is_for_one_thing_once(world: World):
     assert reason_of(dispute(world, 0, kind=2, said=said(18), by="other inquirer")) == "NOT_A_PARTY"
     must(dispute(world, 0, kind=2, said=said(18)))
     assert reason_of(dispute(world, 0, kind=2, said=said(18))) == "STATEMENT_USED"
-    must(send(world, 0, "answer_dispute", 0, CLAIM, b"", said=said(1)))
-    assert reason_of(send(world, 9, "answer_dispute", 0, CLAIM, b"", said=said(1))) == "STATEMENT_USED"
+    must(send(world, 0, "answer_dispute", 0, CLAIM, b"detail", said=said(1)))
+    assert reason_of(send(world, 9, "answer_dispute", 0, CLAIM, b"detail", said=said(1))) == "STATEMENT_USED"
     assert world.view("records.dispute_count") == (1,)
 
 
@@ -227,10 +266,23 @@ def test_only_the_claimant_withdraws(world: World):
         assert reason_of(send(world, sender, "close_dispute", 0, 4, CLAIM, b"")) == "CLAIMANT_ONLY"
     # the operator submitted the second one, for the inquirer
     assert reason_of(send(world, 0, "close_dispute", 1, 4, CLAIM, b"")) == "CLAIMANT_ONLY"
-    assert reason_of(send(world, 7, "close_dispute", 0, 4, CLAIM, b"", said=said(2))) == "CLAIMANT_ONLY"
+    assert reason_of(send(world, 7, "close_dispute", 0, 4, CLAIM, b"detail", said=said(2))) == "CLAIMANT_ONLY"
     must(send(world, 7, "close_dispute", 0, 4, CLAIM, b""))
-    must(send(world, 9, "close_dispute", 1, 4, CLAIM, b"", said=said(2, id=1)))
+    must(send(world, 9, "close_dispute", 1, 4, CLAIM, b"detail", said=said(2, number=1)))
     assert [found[0] for found in states(world, 2)] == [4, 4]
+
+
+def test_a_claimant_that_is_no_party_any_more_can_withdraw(world: World):
+    """Its node computed in an attempt that failed, and is in no committee since."""
+    world.to_computing(QUERY)
+    (claimant, *_) = world.get(QUERY)["committee"]
+    must(dispute(world, claimant))
+    must(world.fail(QUERY, 1, waited=1 << claimant))
+    assert claimant not in world.get(QUERY)["committee"]
+    assert reason_of(dispute(world, claimant)) == "NOT_A_PARTY"
+    assert reason_of(send(world, 99, "close_dispute", 0, 4, CLAIM, b"")) == "MEMBER_ONLY"
+    must(send(world, claimant, "close_dispute", 0, 4, CLAIM, b""))
+    assert states(world, 1)[0][0] == 4
 
 
 def test_disputes_that_are_none(world: World):
