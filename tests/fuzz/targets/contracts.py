@@ -19,7 +19,7 @@ from ledger.errors import InvalidError
 from ledger.types import Address, Height, Log, Millis
 from tests.fuzz.json_mutation import mutate_json
 from tests.fuzz.target import MEMORY_BYTES, Target, expect
-from tests.support.contracts import key, transaction
+from tests.support.contracts import key, model_hash, transaction
 from tests.support.stored_world import QUERY, StoredWorld, stored_world
 
 METHODS = sorted(ARGUMENTS)
@@ -117,11 +117,25 @@ def calldata() -> Target:
         )
 
     calls = [b"\x80" + bytes([place]) + selector(each) + bytes(96) for place, each in enumerate(_functions())]
+    sent: dict[str, tuple[int, tuple[object, ...]]] = {
+        "queries.close_inputs": (0, (QUERY, 1)),
+        "queries.commit_input": (8, (QUERY, 1, [b"c" * 32] * 3, b"envelope")),
+        "queries.refuse": (7, (QUERY, 1, 2, b"reason")),
+        "registries.approve_model": (7, (model_hash("after"), False)),
+        "registries.rotate_audit_key": (1, (8, b"a" * 32)),
+        "registries.commit_oprf": (2, (7, 1, b"d" * 32)),
+        "registries.reveal_oprf": (2, (7, 1, b"p" * 32, b"s" * 32, b"proof")),
+        "registries.retire_oprf": (7, (1,)),
+        "records.report_usage": (2, (1, [6, 7], [1, 2])),
+        "records.mark": (2, (b"p" * 32, 1)),
+        "records.record_access": (1, (b"p" * 32, [QUERY], b"detail")),
+        "records.open_dispute": (7, (QUERY, 1, b"c" * 32, b"detail")),
+        "records.answer_dispute": (7, (0, b"c" * 32, b"detail")),
+        "records.close_dispute": (1, (0, 2, b"c" * 32, b"detail")),
+    }
     transactions = [
-        bytes((0, METHODS.index("queries.close_inputs"))) + encode_args("queries.close_inputs", QUERY, 1),
-        bytes((8, METHODS.index("queries.commit_input")))
-        + encode_args("queries.commit_input", QUERY, 1, [b"c" * 32] * 3, b"envelope"),
-        bytes((7, METHODS.index("queries.refuse"))) + encode_args("queries.refuse", QUERY, 1, 2, b"reason"),
+        bytes((sender, METHODS.index(method))) + encode_args(method, *values)
+        for method, (sender, values) in sent.items()
     ]
     return Target(check=check, seeds=(*calls, *transactions), words=(*WORDS, QUERY), memory_bytes=MACHINE_BYTES)
 

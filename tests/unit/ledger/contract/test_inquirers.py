@@ -4,7 +4,7 @@ import pytest
 
 from ledger.contract import address_of
 from tests.support.contracts import World, inquirer_address, key, model_hash, must, query_id, reason_of, standard
-from tests.support.council import DELEGATES, Council
+from tests.support.council import DELEGATES, Council, at_once
 
 DAY_MS = 86_400_000
 WHO = inquirer_address()
@@ -154,6 +154,20 @@ def test_fees_hold_from_their_time_on_and_what_was_before_stays_to_be_read(counc
     assert fees(council, world.now + 5000) == (world.now + 5000, 300, 50, 30)
     assert fees(council, world.now, "off") == (0, 0, 0, 0)
     assert fees(council, world.now, "unknown") == (0, 0, 0, 0)
+
+
+def test_a_model_has_so_many_fees_and_all_stay_to_be_read(council: Council):
+    world, first = council.world, council.world.now
+    for number in range(1024):
+        world.now = first + number
+        assert at_once(world, "registries.set_fees", model_hash("after"), 0, number, 0, 0) == ""
+    world.now += 1
+    assert at_once(world, "registries.set_fees", model_hash("after"), 0, 9, 9, 9) == "FEES_FULL"
+    assert at_once(world, "registries.set_fees", model_hash("off"), 0, 9, 9, 9) == ""
+    assert fees(council, first - 1) == (0, 0, 0, 0)
+    for number in (0, 1, 2, 511, 512, 513, 1022, 1023):
+        assert fees(council, first + number) == (first + number, number, 0, 0)
+    assert fees(council, first + 5000) == (first + 1023, 1023, 0, 0)
 
 
 def test_fees_that_are_yet_to_come_are_replaced_and_those_in_force_are_not(council: Council):
