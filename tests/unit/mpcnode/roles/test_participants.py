@@ -193,8 +193,9 @@ def test_an_order_whose_sender_hung_up_while_it_was_kept_is_served_when_it_comes
             flow.network.faults.append(Fault(kind="order", receiver=BANK, drop=True))
             asked = await flow.ask(ALICE, window_ms=5_000)
             order, journal = order_for(flow, asked, BANK), flow.journals[BANK]
-            first = asyncio.create_task(flow.daemons[BANK].role.handlers["order"](OPERATOR, order))  # type: ignore[index]
-            journal.after_put = lambda _kind: first.cancel()  # type: ignore[assignment,return-value]
+            taking = flow.daemons[BANK].role.handlers["order"](OPERATOR, order)  # type: ignore[index]
+            first = asyncio.ensure_future(taking)
+            journal.after_put = lambda _kind: first.cancel()  # type: ignore[assignment]
             await asyncio.wait([first])
             assert first.cancelled()
             assert journal.count("order") == 1
