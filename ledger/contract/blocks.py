@@ -18,6 +18,9 @@ from typing import NamedTuple, TypeAlias, cast
 
 STACK_MAX = 1024
 
+SIGN = 1 << 255
+"""A word with this bit is negative to a signed comparison; with it flipped, signed order is unsigned order."""
+
 _WORD = 32
 _SHORTEST = 2
 """Instructions of a run; a shorter one is not worth a call."""
@@ -73,8 +76,12 @@ EXPRESSIONS: Mapping[int, tuple[str, int]] = {
     0x01: ("({a} + {b}) & MAX", 2),
     0x02: ("({a} * {b}) & MAX", 2),
     0x03: ("({a} - {b}) & MAX", 2),
+    0x04: ("{a} // {b} if {b} else 0", 2),
+    0x06: ("{a} % {b} if {b} else 0", 2),
     0x10: ("1 if {a} < {b} else 0", 2),
     0x11: ("1 if {a} > {b} else 0", 2),
+    0x12: ("1 if {a} ^ SIGN < {b} ^ SIGN else 0", 2),
+    0x13: ("1 if {a} ^ SIGN > {b} ^ SIGN else 0", 2),
     0x14: ("1 if {a} == {b} else 0", 2),
     0x15: ("0 if {a} else 1", 1),
     0x16: ("{a} & {b}", 2),
@@ -204,7 +211,13 @@ def find_blocks(
 
     def make(draft: Draft, stack: list[int], memory: object, gas: int) -> tuple[int, int]:
         """Make a run's function when it is first met, and run it."""
-        names: dict[str, object] = {"MAX": (1 << 256) - 1, "number": int.from_bytes, "targets": targets, **tools}
+        names: dict[str, object] = {
+            "MAX": (1 << 256) - 1,
+            "SIGN": SIGN,
+            "number": int.from_bytes,
+            "targets": targets,
+            **tools,
+        }
         exec(compile(draft.text, "<a run of instructions>", "exec"), names)  # noqa: S102 - see above
         made = cast("Run", names["run"])
         blocks[draft.start] = draft.block(made)

@@ -27,7 +27,8 @@ from eth.vm.stack import Stack as EvmStack
 from eth_hash.auto import keccak
 
 from ledger.contract.artefacts import load_codes
-from ledger.contract.blocks import EXPRESSIONS, STACK_MAX, Block, Part, Step, find_blocks
+from ledger.contract.blocks import EXPRESSIONS, SIGN, STACK_MAX, Block, Part, Step, find_blocks
+from ledger.contract.frame import READS
 from ledger.contract.recursion import restore_recursion_limit
 
 restore_recursion_limit()
@@ -114,6 +115,16 @@ def _sub(stack: Stack) -> None:
     stack[-1] = (top - stack[-1]) & _MAX
 
 
+def _divide(stack: Stack) -> None:
+    top = stack.pop()
+    stack[-1] = top // stack[-1] if stack[-1] else 0
+
+
+def _remainder(stack: Stack) -> None:
+    top = stack.pop()
+    stack[-1] = top % stack[-1] if stack[-1] else 0
+
+
 def _less(stack: Stack) -> None:
     top = stack.pop()
     stack[-1] = 1 if top < stack[-1] else 0
@@ -122,6 +133,16 @@ def _less(stack: Stack) -> None:
 def _greater(stack: Stack) -> None:
     top = stack.pop()
     stack[-1] = 1 if top > stack[-1] else 0
+
+
+def _signed_less(stack: Stack) -> None:
+    top = stack.pop()
+    stack[-1] = 1 if top ^ SIGN < stack[-1] ^ SIGN else 0
+
+
+def _signed_greater(stack: Stack) -> None:
+    top = stack.pop()
+    stack[-1] = 1 if top ^ SIGN > stack[-1] ^ SIGN else 0
 
 
 def _equal(stack: Stack) -> None:
@@ -170,8 +191,12 @@ _WORDS: Mapping[int, Callable[[Stack], None]] = {
     0x01: _add,
     0x02: _mul,
     0x03: _sub,
+    0x04: _divide,
+    0x06: _remainder,
     0x10: _less,
     0x11: _greater,
+    0x12: _signed_less,
+    0x13: _signed_greater,
     0x14: _equal,
     0x15: _is_zero,
     0x16: _and,
@@ -251,6 +276,7 @@ _BYTES: Mapping[int, Moved] = {
     _CALLDATACOPY: _call_data_copy,
     _CODECOPY: _code_copy,
     _MCOPY: _memory_copy,
+    **READS,
 }
 
 _EXPRESSIONS = {words: EXPRESSIONS[opcode] for opcode, words in _WORDS.items() if opcode in EXPRESSIONS}

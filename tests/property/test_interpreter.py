@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import cast
 
 import pytest
+from eth.db.account import AccountDB
 from eth.vm.computation import BaseComputation
 from eth.vm.forks.cancun.computation import CancunComputation
 from eth.vm.forks.cancun.transaction_context import CancunTransactionContext
@@ -15,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.contract import interpreter, machine
+from ledger.contract.accounts import Accounts
 from ledger.contract.interpreter import OPCODES, take_apart
 from ledger.contract.storage import Nodes
 from ledger.types import Height, Millis, Receipt, Transaction
@@ -40,13 +42,20 @@ class Ran:
 
 
 class Stock(CancunComputation):
-    """py-evm's own loop over the instructions that we allow."""
+    """py-evm's own loop over the instructions that we allow; it runs on py-evm's own accounts as well."""
 
     opcodes = OPCODES
 
 
 def run(computation: type[CancunComputation], code: bytes, data: bytes, gas: int) -> Ran:
-    state = machine.Machine(no_node, None, nodes=Nodes(), chain_id=1, height=Height(1), timestamp_ms=Millis(1))._state
+    with pytest.MonkeyPatch.context() as patch:
+        if computation is Stock:
+            patch.setattr(machine._State, "account_db_class", AccountDB)
+        made = machine.Machine(no_node, None, nodes=Nodes(), chain_id=1, height=Height(1), timestamp_ms=Millis(1))
+    state = made._state
+    assert isinstance(state._account_db, Accounts) is (computation is not Stock)
+    state.set_code(US, code)
+    state.lock_changes()
     state.mark_address_warm(US)
     state.mark_address_warm(THEM)
     message = Message(gas=gas, to=US, sender=THEM, value=0, data=data, code=code)
@@ -89,9 +98,9 @@ def push(value: int) -> bytes:
 
 pushes = words.map(push)
 small = st.integers(0, 200).map(push)
-pure = st.sampled_from([*range(0x01, 0x0B), *range(0x10, 0x1E), 0x50, 0x58, 0x5A, 0x5B, 0x59, 0x36, 0x33, 0x42]).map(
-    lambda opcode: bytes([opcode])
-)
+pure = st.sampled_from(
+    [*range(0x01, 0x0B), *range(0x10, 0x1E), 0x50, 0x58, 0x5A, 0x5B, 0x59, 0x36, 0x33, 0x34, 0x3D, 0x42]
+).map(lambda opcode: bytes([opcode]))
 moves = st.integers(0x80, 0x9F).map(lambda opcode: bytes([opcode]))
 memory = st.tuples(small, st.sampled_from([b"\x51", b"\x52", b"\x53", b"\x35"])).map(b"".join)
 hashes = st.tuples(small, small, st.sampled_from([b"\x20", b"\xa0", b"\xf3", b"\xfd"])).map(b"".join)
@@ -113,6 +122,13 @@ def test_random_programs(code: bytes, data: bytes, gas: int):
     assert ours(code, data, gas) == run(Stock, code, data, gas)
 
 
+def reads_by_call(end: bytes) -> bytes:
+    """Called with data, it calls itself without and then reads word 1; without, it reads word 1 and ends."""
+    return b"\x36\x15\x60\x12\x57\x5f\x5f\x5f\x5f\x30\x61\xff\xff\xfa\x60\x01\x54\x00" + (
+        b"\x5b\x60\x01\x54\x5f\x5f" + end
+    )
+
+
 CORNERS = {
     "empty": b"",
     "stack overflow by push": b"\x5b\x5f\x5f\x56",
@@ -132,7 +148,7 @@ CORNERS = {
     "selfdestruct": b"\x5f\xff",
     "revert": b"\x60\x20\x5f\xfd",
     "return": b"\x60\x07\x5f\x52\x60\x20\x5f\xf3",
-    "call itself": b"\x5f\x5f\x5f\x5f\x30\x61\xff\xff\xfa",
+    "call itself": b"\x5f\x5f\x5f\x5f\x30\x61\x02\x00\xfa",
     "sha256": b"\x60\x20\x5f\x60\x20\x5f\x60\x02\x61\xff\xff\xfa\x5f\x51",
     "code copy": b"\x60\x06\x5f\x5f\x39\x5f\x51",
     "call data copy beyond the end": b"\x60\x40\x60\x20\x60\x01\x37\x60\x10\x51",
@@ -153,12 +169,19 @@ CORNERS = {
     "dup underflow": b"\x80",
     "add underflow": b"\x5f\x01",
     "shifts": b"\x60\xff\x61\x01\x00\x1b\x60\xff\x61\x01\x00\x1c\x60\xff\x60\xff\x1b",
+    "signed order": b"\x7f" + b"\xff" * 32 + b"\x5f\x12\x7f" + b"\xff" * 32 + b"\x5f\x13",
+    "division by nothing": b"\x5f\x60\x07\x04\x5f\x60\x07\x06",
+    "word read twice": b"\x60\x01\x54\x60\x01\x54",
+    "word read by a call that ends well": reads_by_call(b"\xf3"),
+    "word read by a call that reverts": reads_by_call(b"\xfd"),
+    "words at the end of the gas": b"\x60\x01\x54" * 40,
+    "word underflow": b"\x54",
     "caller on top of arithmetic": b"\x33\x60\x01\x01\x30\x90\x03",
 }
 
 
 @pytest.mark.parametrize("code", CORNERS.values(), ids=CORNERS)
-@pytest.mark.parametrize("gas", [GAS, 0, 1, 5, 20, 100])
+@pytest.mark.parametrize("gas", [GAS, 0, 1, 5, 20, 100, 2_110])
 def test_corners(code: bytes, gas: int):
     assert run(machine._Computation, code, b"\x01" * 40, gas) == run(Stock, code, b"\x01" * 40, gas)
 

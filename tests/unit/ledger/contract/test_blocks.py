@@ -9,7 +9,7 @@ from ledger.contract.artefacts import ADDRESSES, load_artefacts
 from ledger.contract.blocks import EXPRESSIONS, Draft, draft_runs
 from ledger.contract.interpreter import take_apart
 
-NAMES = {"stack", "memory", "m", "gas", "extend", "targets", "to", "BadJump", "MAX", "number", "len", "run"}
+NAMES = {"stack", "memory", "m", "gas", "extend", "targets", "to", "BadJump", "MAX", "SIGN", "number", "len", "run"}
 ATTRIBUTES = {"_bytes", "append", "get", "to_bytes"}
 CALLED = {"extend", "len", "number", "BadJump"}
 NODES = (
