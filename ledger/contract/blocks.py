@@ -175,8 +175,6 @@ class _Writer:
 class Draft:
     """A run that was found, and what its function would say."""
 
-    start: int
-    """Index of its first instruction."""
     gas: int
     writer: _Writer
     ending: Sequence[str]
@@ -208,28 +206,29 @@ def find_blocks(
         tools: `extend` (memory, start, size, gas -> gas left) and `BadJump`, the error to raise.
     """
     blocks: list[Block | None] = [None] * len(steps)
+    names: dict[str, object] = {
+        "MAX": (1 << 256) - 1,
+        "SIGN": SIGN,
+        "number": int.from_bytes,
+        "targets": targets,
+        **tools,
+    }
 
-    def make(draft: Draft, stack: list[int], memory: object, gas: int) -> tuple[int, int]:
-        """Make a run's function when it is first met, and run it."""
-        names: dict[str, object] = {
-            "MAX": (1 << 256) - 1,
-            "SIGN": SIGN,
-            "number": int.from_bytes,
-            "targets": targets,
-            **tools,
-        }
-        exec(compile(draft.text, "<a run of instructions>", "exec"), names)  # noqa: S102 - see above
-        made = cast("Run", names["run"])
-        blocks[draft.start] = draft.block(made)
-        return made(stack, memory, gas)
+    def make(start: int, end: int, _stack: list[int], _memory: object, gas: int) -> tuple[int, int]:
+        """Make a run's function when it is first met, and go on where it begins."""
+        draft = draft_run(steps, targets, start, end)
+        made = dict(names)
+        exec(compile(draft.text, "<a run of instructions>", "exec"), made)  # noqa: S102 - see above
+        blocks[start] = draft.block(cast("Run", made["run"]))
+        return gas, start
 
-    for draft in draft_runs(steps, targets):
-        blocks[draft.start] = draft.block(partial(make, draft))
+    for start, end in find_runs(steps, targets):
+        blocks[start] = Block(gas=0, needs=0, room=STACK_MAX, run=partial(make, start, end))
     return blocks
 
 
-def draft_runs(steps: Sequence[Step], targets: Mapping[int, int]) -> Iterator[Draft]:
-    """Find all runs of a code; arguments are those of `find_blocks`."""
+def find_runs(steps: Sequence[Step], targets: Mapping[int, int]) -> Iterator[tuple[int, int]]:
+    """Find where runs begin and end (exclusively); arguments are those of `find_blocks`."""
     entries = set(targets.values())
     start = 0
     while start < len(steps):
@@ -242,12 +241,17 @@ def draft_runs(steps: Sequence[Step], targets: Mapping[int, int]) -> Iterator[Dr
             if part in {Part.JUMP, Part.JUMP_IF}:
                 break
         if end - start >= _SHORTEST:
-            writer = _Writer()
-            for step in steps[start:end]:
-                writer.follow(step)
-            ending = _ending(writer, steps[end - 1].part, end, targets)
-            yield Draft(start, sum(step.gas for step in steps[start:end]), writer, ending)
+            yield start, end
         start = max(end, start + 1)
+
+
+def draft_run(steps: Sequence[Step], targets: Mapping[int, int], start: int, end: int) -> Draft:
+    """Follow one run."""
+    writer = _Writer()
+    for step in steps[start:end]:
+        writer.follow(step)
+    ending = _ending(writer, steps[end - 1].part, end, targets)
+    return Draft(sum(step.gas for step in steps[start:end]), writer, ending)
 
 
 def _goes_on(steps: Sequence[Step], at: int, targets: Mapping[int, int]) -> bool:

@@ -6,7 +6,7 @@ import pytest
 
 from ledger.contract import interpreter
 from ledger.contract.artefacts import ADDRESSES, load_artefacts
-from ledger.contract.blocks import EXPRESSIONS, Draft, draft_runs
+from ledger.contract.blocks import EXPRESSIONS, Draft, draft_run, find_runs
 from ledger.contract.interpreter import take_apart
 
 NAMES = {"stack", "memory", "m", "gas", "extend", "targets", "to", "BadJump", "MAX", "SIGN", "number", "len", "run"}
@@ -42,7 +42,8 @@ NODES = (
 
 def drafts(code: bytes) -> list[Draft]:
     program = take_apart(code)
-    return list(draft_runs([interpreter._step(known) for known in program.instructions], program.targets))
+    steps, targets = [interpreter._step(known) for known in program.instructions], program.targets
+    return [draft_run(steps, targets, start, end) for start, end in find_runs(steps, targets)]
 
 
 def is_variable(name: str) -> bool:
@@ -93,7 +94,7 @@ def test_only_code_that_this_program_brings_along_is_made_into_functions():
 def test_a_run_says_what_it_needs_and_where_it_goes_on():
     # JUMPDEST, PUSH1 7, ADD, DUP2, PUSH1 0, JUMPI; the word below is only read
     (draft,) = drafts(b"\x5b\x60\x07\x01\x81\x5f\x57")
-    assert (draft.start, draft.writer.needs, draft.writer.highest) == (0, 2, 2)
+    assert (draft.writer.needs, draft.writer.highest) == (2, 2)
     assert draft.text.splitlines()[-1].strip() == "return gas, 0 if s2 else 6"
     assert "del stack[-1:]" in draft.text
 
