@@ -34,7 +34,7 @@ lint: setup #? format, lint, types, layers, generated code up to date
 
 .PHONY: test
 test: setup #? all tests that need Python only (ARGS="..." is handed to pytest)
-	$(PYTEST) -n $(WORKERS) --dist loadscope --max-worker-restart=0 -m "not system" $(ARGS)
+	$(PYTEST) -n $(WORKERS) --dist loadscope --max-worker-restart=0 -m "not system and not bench" $(ARGS)
 
 .PHONY: test-system
 test-system: setup #? tests that need another tool: skipped where it is missing, failed if CI=true
@@ -64,6 +64,10 @@ $(FUZZER): configs/fuzz.lock | setup
 .PHONY: bench
 bench: setup #? run the benchmarks into build/bench (ONLY=name runs one)
 	$(BIN)/python -m scripts.bench $(ONLY)
+
+.PHONY: test-bench
+test-bench: setup #? run the benchmarks in small: every figure comes out
+	$(PYTEST) -m bench $(ARGS)
 
 .PHONY: proto
 proto: setup #? generate ledger/v1 and mpcnode/v1 from proto/

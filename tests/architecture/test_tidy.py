@@ -5,6 +5,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,11 @@ def modules(*tops: str) -> list[Path]:
 
 PRODUCT = modules("ledger", "mpcnode", "scripts")
 EVERYTHING = modules("ledger", "mpcnode", "scripts", "tests")
+
+
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
 
 
 def name_of(path: Path) -> str:
@@ -68,14 +74,13 @@ def test_functions_are_short():
     lengths = {
         f"{name_of(path)}:{function.name}": lines_of(function)
         for path in EVERYTHING
-        for function in functions(ast.parse(path.read_text()))
+        for function in functions(parsed(path))
     }
     assert {name: lines for name, lines in lengths.items() if lines > FUNCTION_LINES_MAX} == {}
 
 
 def test_modules_say_what_they_are_for():
-    texts = {name_of(path): path.read_text() for path in PRODUCT}
-    assert [name for name, text in texts.items() if not ast.get_docstring(ast.parse(text))] == []
+    assert [name_of(path) for path in PRODUCT if not ast.get_docstring(parsed(path))] == []
 
 
 def test_modules_are_named_after_what_they_hold():
@@ -84,7 +89,7 @@ def test_modules_are_named_after_what_they_hold():
 
 
 def test_nothing_dangerous_is_called():
-    found = {name_of(path): list(forbidden(ast.parse(path.read_text()))) for path in PRODUCT}
+    found = {name_of(path): list(forbidden(parsed(path))) for path in PRODUCT}
     # of the contracts' own code only, and every text is checked: tests/unit/ledger/contract/test_blocks.py
     assert found.pop("ledger/contract/blocks.py") == ["exec"]
     assert {name: uses for name, uses in found.items() if uses} == {}

@@ -35,6 +35,7 @@ NAMES = {
 }
 
 
+@pytest.mark.bench
 def test_every_figure_is_measured(tmp_path):
     figures = measure(SMALL, tmp_path / "bench")
     assert {figure.name for figure in figures} == NAMES

@@ -205,7 +205,7 @@ def test_a_full_disk_ends_the_daemon_with_a_code_of_its_own_and_loses_nothing(st
         told = height_of_victim(net)
         ballast = node.data_dir / "ballast"
         with ballast.open("wb") as file:
-            os.posix_fallocate(file.fileno(), 0, shutil.disk_usage(node.data_dir).free - 300_000)
+            os.posix_fallocate(file.fileno(), 0, shutil.disk_usage(node.data_dir).free - 150_000)
         for subject in subjects[:40]:
             if net.children[VICTIM].poll() is not None:
                 break

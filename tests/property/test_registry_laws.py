@@ -22,7 +22,7 @@ HOUR_MS, DAY_MS = 3_600_000, 86_400_000
 SALT = b"\x0a" * 32
 BUDGET = 2**64 - 1
 SETTINGS = settings(
-    max_examples=20, stateful_step_count=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=12, stateful_step_count=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 
 

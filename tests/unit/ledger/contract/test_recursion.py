@@ -20,8 +20,6 @@ print("alive")
 @pytest.mark.parametrize(
     "imports",
     [
-        "import ledger.contract.machine",
-        "import ledger.contract.interpreter",
         "import ledger.contract.nodes, ledger.contract.machine",
         "import mpcnode.daemon.run, ledger.contract.machine",
     ],
