@@ -275,5 +275,5 @@ def test_a_daemon_that_runs_is_told(run, own_network):
         code, out, err = run("ledger", "head", "--config", path)
     finally:
         store.close()
-    expected = f"bank-mpc: expected its daemon to be stopped, got one that holds {node.ledger_dir}"
-    assert (code, out, err) == (33, "", f"mpcnode: LOCKED: {expected}\n")
+    expected = f"bank-mpc: expected its daemon to be stopped, got one that holds {node.ledger_dir}; stop it, or ask it"
+    assert (code, out, err) == (33, "", f"mpcnode: LOCKED: {expected} while it runs: mpcnode status\n")
