@@ -2,8 +2,10 @@
 
 from mpcnode.mpc.bits import AndBits, BitsToIntegers, ZeroShares
 from mpcnode.mpc.comparison import Comparison
+from mpcnode.mpc.conjunction import AllBits
 from mpcnode.mpc.correlations import Array, Arrays, Correlation, Field, Material
 from mpcnode.mpc.dealer import corrections_size, deal, expand, total
+from mpcnode.mpc.equality import Equality
 from mpcnode.mpc.openings import Opening, Protocol, Width, open_one, parallel
 from mpcnode.mpc.prg import SEED_BYTES, Streams, keystream
 from mpcnode.mpc.program import Body, Party, Program, compile_body
@@ -16,6 +18,7 @@ from mpcnode.mpc.transcript import Transcript
 __all__ = [
     "RINGS",
     "SEED_BYTES",
+    "AllBits",
     "AndBits",
     "Array",
     "Arrays",
@@ -24,6 +27,7 @@ __all__ = [
     "Body",
     "Comparison",
     "Correlation",
+    "Equality",
     "Field",
     "Finished",
     "Lanes",

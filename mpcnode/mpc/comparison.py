@@ -4,10 +4,14 @@ Open m = x + r mod 2^k once for each value, r uniform and known to the dealer. W
 x - t = c - r, so [x >= t] = not MSB(c - r) = 1 ^ MSB(c) ^ MSB(r) ^ [c' < r'], where c', r' are the low k - 1 bits. Only
 the last comparison, of a public number with a random one, costs anything:
 
-- *Leaf*, no round: the dealer shares all products of 4 adjacent bits of r. Then g = [r_b > c_b] and p = [r_b = c_b] of
-  every 4-bit block b are sums of those products with public coefficients.
+- *Leaf*, no round: the dealer shares all products of `leaf` adjacent bits of r. Then g = [r_b > c_b] and
+  p = [r_b = c_b] of every block b are sums of those products with public coefficients.
 - *Layers*, a round each: blocks combine lexicographically, F = g_f + p_f g_(f-1) + ..., P = p_f p_(f-1) ..., as
   multi-input ANDs: open every wire masked (a, b), then F and P are sums of dealt products of masks.
+
+Rounds: 1 and one for each layer. Bytes to each other node for a subject: ceil(k/8) for a value, and for a threshold a
+bit for each wire, 2 · fan · groups of every layer, one less in the last. Wider leaves and groups trade rounds and bytes
+for dealt ones, which grow as 2^leaf and 2^fan.
 
 Right if |x - t| < 2^(k-1), private always: every opening is masked by a value used for nothing else. (Multi-input ANDs:
 Patra et al., ABY2.0, USENIX Security 2021. Public-against-shared comparison: Makri et al., Rabbit, FC 2021.)
@@ -21,15 +25,11 @@ from math import prod
 import numpy as np
 
 from mpcnode.mpc.correlations import Array, Arrays, Field
+from mpcnode.mpc.leaf import Leaf, fold_leaf
 from mpcnode.mpc.openings import Opening, Protocol, open_one
+from mpcnode.mpc.products import fans, monomials, products, several
 from mpcnode.mpc.program import Party
-from mpcnode.mpc.ring import FULL, ZERO, Lanes, Words
-
-_LEAF = 4
-"""Bits of a block."""
-
-_FAN = 4
-"""Blocks or groups that a layer combines."""
+from mpcnode.mpc.ring import Lanes, Words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,11 +58,15 @@ class Comparison:
 
     label: str
     bits: int
-    """k, 8 to 64."""
+    """k, 2 to 64."""
     values: int
     of: tuple[int, ...]
     thresholds: tuple[int, ...]
     subjects: int
+    leaf: int = 4
+    """Bits of a block."""
+    fan: int = 4
+    """Blocks or groups that a layer combines, 2 or more."""
 
     @cached_property
     def lanes_in(self) -> Lanes:
@@ -76,18 +80,22 @@ class Comparison:
 
     @cached_property
     def layers(self) -> tuple[Layer, ...]:
-        """One layer for up to 4 blocks (k <= 17), else two."""
-        blocks = -(-(self.bits - 1) // _LEAF)
-        fans = (blocks,) if blocks <= _FAN else (_FAN, -(-blocks // _FAN))
+        """None for one block, one for up to `fan` blocks, and so on."""
+        sizes = fans(-(-(self.bits - 1) // self.leaf), self.fan)
         return tuple(
-            Layer(number=i, groups=prod(fans[i + 1 :]), fan=fan, is_last=i == len(fans) - 1)
-            for i, fan in enumerate(fans)
+            Layer(number=i, groups=prod(sizes[i + 1 :]), fan=size, is_last=i == len(sizes) - 1)
+            for i, size in enumerate(sizes)
         )
 
     @property
     def blocks(self) -> int:
-        """Blocks of r, padded with zeros so that every group is full."""
-        return self.layers[0].groups * self.layers[0].fan
+        """Blocks of the low k - 1 bits of r, padded with zeros so that every group is full."""
+        return prod(layer.fan for layer in self.layers)
+
+    @property
+    def leaves(self) -> Leaf:
+        """What is known of those blocks without a round."""
+        return Leaf(self.bits - 1, self.leaf, self.blocks)
 
     @cached_property
     def free(self) -> tuple[Field, ...]:
@@ -105,34 +113,25 @@ class Comparison:
         words = self.lanes_out.words
         fields = [
             Field("bits", (self.bits, self.lanes_in.words)),
-            Field("leaf", (self.blocks, len(_several(_LEAF)), self.lanes_in.words)),
+            self.leaves.field(self.lanes_in.words),
         ]
         for layer in self.layers:
-            fields.append(Field(f"bb{layer.number}", (layer.groups, len(_several(layer.equals)), words)))
+            fields.append(Field(f"bb{layer.number}", (layer.groups, len(several(layer.equals)), words)))
             fields.append(Field(f"ab{layer.number}", (layer.groups, (1 << layer.fan) - 1 - layer.fan, words)))
         return tuple(fields)
 
     def derive(self, free: Arrays) -> Arrays:
         """Compute the corrected values; the dealer's part."""
         bits = self.lanes_in.slice(free["r"].astype(np.uint64), self.bits)
-        derived: dict[str, Array] = {
-            "bits": bits,
-            "leaf": _products(self._in_blocks(bits, ZERO))[:, _several(_LEAF)],
-        }
+        derived: dict[str, Array] = {"bits": bits, "leaf": self.leaves.derive(bits)}
         for layer in self.layers:
             a, b = _words(free[f"a{layer.number}"]), _words(free[f"b{layer.number}"])
-            table = _products(b)
-            derived[f"bb{layer.number}"] = table[:, _several(layer.equals)]
+            table = products(b)
+            derived[f"bb{layer.number}"] = table[:, several(layer.equals)]
             derived[f"ab{layer.number}"] = np.concatenate(
                 [a[:, i : i + 1] & above[:, 1:] for i, above in enumerate(_tables_above(table, layer))], axis=1
             )
         return derived
-
-    def _in_blocks(self, rows: Words, padding: np.uint64) -> Words:
-        """Arrange the low k - 1 rows [k, W] as [blocks, 4, W]."""
-        blocks = np.full((self.blocks * _LEAF, rows.shape[-1]), padding)
-        blocks[: self.bits - 1] = rows[: self.bits - 1]
-        return blocks.reshape(self.blocks, _LEAF, -1)
 
     def run(self, party: Party, shares: Words) -> Protocol[Words]:
         """Compare.
@@ -159,29 +158,8 @@ class Comparison:
 
     def _leaf(self, party: Party, dealt: Arrays, inverted: Words) -> tuple[Words, Words]:
         """Shares of [r_b > c_b] and [r_b = c_b] for every block, [blocks, W] each."""
-        bits = self._in_blocks(_words(dealt["bits"]), ZERO)
-        products = self.lanes_in.pick(_monomials(party, bits, dealt["leaf"]), self.of)
-        return fold_leaf(products, self._in_blocks(inverted, FULL))
-
-
-def fold_leaf(products: Words, inverted: Words) -> tuple[Words, Words]:
-    """Fold the bits of every block, the lowest first.
-
-    Args:
-        products: shares of the products of a block's bits [blocks, 16, W], by set of bits.
-        inverted: the public number's bits, each inverted [blocks, 4, W].
-
-    Returns:
-        Shares of [r_b > c_b] and of [r_b = c_b], [blocks, W] each.
-    """
-    equal, greater = products, np.zeros_like(products)
-    for i in range(_LEAF):
-        not_c = inverted[:, i : i + 1]
-        # even places: sets of higher bits without bit i, odd ones: with it
-        greater = (not_c & (products[:, 1::2] ^ greater[:, 0::2])) ^ greater[:, 1::2]
-        equal = equal[:, 1::2] ^ (not_c & equal[:, 0::2])
-        products = products[:, 0::2]
-    return greater[:, 0], equal[:, 0]
+        table = self.leaves.shares(party, _words(dealt["bits"]), dealt["leaf"])
+        return fold_leaf(self.lanes_in.pick(table, self.of), self.leaves.inverted(inverted))
 
 
 def _combine(party: Party, layer: Layer, dealt: Arrays, greater: Words, equal: Words) -> Protocol[tuple[Words, Words]]:
@@ -192,7 +170,7 @@ def _combine(party: Party, layer: Layer, dealt: Arrays, greater: Words, equal: W
     p = equal.reshape(layer.groups, layer.fan, -1)[:, unused:]
     opened = yield from open_one(Opening(np.concatenate([g ^ a, p ^ b], axis=1)))
     g, p = opened[:, : layer.fan], opened[:, layer.fan :]
-    table = _monomials(party, b, dealt[f"bb{layer.number}"])
+    table = monomials(party, b, dealt[f"bb{layer.number}"])
     dealt_ab = _words(dealt[f"ab{layer.number}"])
 
     total = np.zeros((layer.groups, 2 * _table_above_first(table, layer).shape[1], opened.shape[-1]), np.uint64)
@@ -225,31 +203,6 @@ def _tables_above(table: Words, layer: Layer) -> Iterator[Words]:
     for _ in range(layer.fan):
         yield above
         above = above[:, 0::2]
-
-
-def _several(count: int) -> list[int]:
-    """Sets of at least two of `count` things, as bit masks, ascending."""
-    return [members for members in range(1 << count) if members & (members - 1)]
-
-
-def _products(rows: Words) -> Words:
-    """Products of every set of rows: [G, n, W] becomes [G, 2^n, W]; the empty product is 1."""
-    groups, count, words = rows.shape
-    table = np.full((groups, 1 << count, words), FULL)
-    for i in range(count):
-        table[:, 1 << i : 2 << i] = table[:, : 1 << i] & rows[:, i : i + 1]
-    return table
-
-
-def _monomials(party: Party, rows: Words, several: Array) -> Words:
-    """Shares of the products of every set of rows, of which those of two rows and more were dealt."""
-    groups, count, words = rows.shape
-    table = np.zeros((groups, 1 << count, words), np.uint64)
-    if party.is_first:
-        table[:, 0] = FULL
-    table[:, [1 << i for i in range(count)]] = rows
-    table[:, _several(count)] = several
-    return table
 
 
 def _words(array: Array) -> Words:

@@ -86,3 +86,32 @@ def test_seven_bits_of_padding_are_not_wires_of_another_size() -> None:
 
 def gadget(bits: int) -> Comparison:
     return Comparison(label="c", bits=bits, values=1, of=(0,), thresholds=(0,), subjects=1)
+
+
+@pytest.mark.parametrize("bits", [2, 3, 7, 8, 9, 16, 17, 31, 32, 63, 64])
+@pytest.mark.parametrize(("leaf", "fan"), [(1, 2), (2, 4), (3, 3), (4, 8), (6, 2), (8, 4)])
+def test_other_leaves_and_groups_find_the_same(bits: int, leaf: int, fan: int) -> None:
+    most = 1 << (bits - 2)
+    values = np.array([sorted({-most, -1 if most > 1 else 0, 0, most // 2, most - 1})], np.int64)
+    thresholds = (0, -most, most - 1)
+    gadget = Comparison(
+        label="c",
+        bits=bits,
+        values=1,
+        of=(0, 0, 0),
+        thresholds=thresholds,
+        subjects=values.shape[1],
+        leaf=leaf,
+        fan=fan,
+    )
+    shares = share_integers(values.view(np.uint64), 3, "s")
+    results, rounds = run_gadgets(3, "s", (gadget,), lambda party, i: gadget.run(party, shares[i]))
+    assert len(rounds) == 1 + len(gadget.layers)
+    found = gadget.lanes_out.unpack(reduce(np.bitwise_xor, results))
+    assert (found == (values >= np.array(thresholds)[:, None])).all()
+
+
+def test_groups_of_one_lead_nowhere() -> None:
+    endless = Comparison(label="c", bits=32, values=1, of=(0,), thresholds=(0,), subjects=1, fan=1)
+    with pytest.raises(ValueError, match="groups of two inputs or more, got 1"):
+        _ = endless.layers

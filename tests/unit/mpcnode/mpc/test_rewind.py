@@ -13,7 +13,7 @@ import pytest
 
 from mpcnode.errors import CorrelationReuseError
 from mpcnode.mpc import Comparison, Opening, Party, Program, Words
-from mpcnode.mpc.comparison import fold_leaf
+from mpcnode.mpc.leaf import fold_leaf
 from tests.support.joint import Gadgets, dealt, share_integers
 
 SUBJECTS = 64

@@ -1,0 +1,71 @@
+"""Blocks of a masked value's bits: compared with a public number without a round.
+
+The dealer knows the mask r and shares all products of the bits of a block of r. Then g = [r_b > c_b] and
+p = [r_b = c_b], for a public c, are sums of those products with public coefficients.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mpcnode.mpc.correlations import Array, Field
+from mpcnode.mpc.products import monomials, products, several
+from mpcnode.mpc.program import Party
+from mpcnode.mpc.ring import FULL, ZERO, Words
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """The low `bits` bits of a number in blocks of `width`, padded with zeros at the top."""
+
+    bits: int
+    width: int
+    blocks: int
+
+    def field(self, words: int) -> Field:
+        """The products of two and more bits of each block."""
+        return Field("leaf", (self.blocks, len(several(self.width)), words))
+
+    def derive(self, rows: Words) -> Words:
+        """Compute that field from the bits of r; the dealer's part."""
+        return products(self._arrange(rows, ZERO))[:, several(self.width)]
+
+    def shares(self, party: Party, rows: Words, dealt: Array) -> Words:
+        """Shares of the products of all sets of a block's bits [blocks, 2^width, W]."""
+        return monomials(party, self._arrange(rows, ZERO), dealt)
+
+    def inverted(self, rows: Words) -> Words:
+        """The public number's bits, each inverted before, by block [blocks, width, W]."""
+        return self._arrange(rows, FULL)
+
+    def _arrange(self, rows: Words, padding: np.uint64) -> Words:
+        blocks = np.full((self.blocks * self.width, rows.shape[-1]), padding)
+        blocks[: self.bits] = rows[: self.bits]
+        return blocks.reshape(self.blocks, self.width, -1)
+
+
+def fold_leaf(products: Words, inverted: Words) -> tuple[Words, Words]:
+    """Fold the bits of every block, the lowest first.
+
+    Args:
+        products: shares of the products of a block's bits [blocks, 2^width, W], by set of bits.
+        inverted: the public number's bits, each inverted [blocks, width, W].
+
+    Returns:
+        Shares of [r_b > c_b] and of [r_b = c_b], [blocks, W] each.
+    """
+    equal, greater = products, np.zeros_like(products)
+    for i in range(inverted.shape[1]):
+        not_c = inverted[:, i : i + 1]
+        # even places: sets of higher bits without bit i, odd ones: with it
+        greater = (not_c & (products[:, 1::2] ^ greater[:, 0::2])) ^ greater[:, 1::2]
+        equal = equal[:, 1::2] ^ (not_c & equal[:, 0::2])
+        products = products[:, 0::2]
+    return greater[:, 0], equal[:, 0]
+
+
+def fold_equal(products: Words, inverted: Words) -> Words:
+    """Fold as `fold_leaf` does; shares of [r_b = c_b] only."""
+    for i in range(inverted.shape[1]):
+        products = products[:, 1::2] ^ (inverted[:, i : i + 1] & products[:, 0::2])
+    return products[:, 0]
