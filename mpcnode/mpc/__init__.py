@@ -1,14 +1,21 @@
 """Joint computation on shared values with dealt randomness, without I/O (docs/computation.md)."""
 
-from mpcnode.mpc.bits import AndBits, BitsToIntegers, ZeroShares
+from mpcnode.mpc.arithmetic import BitTimesValue, Product
+from mpcnode.mpc.bits import AndBits, BitsToIntegers, ZeroIntegers, ZeroShares
 from mpcnode.mpc.comparison import Comparison
 from mpcnode.mpc.conjunction import AllBits
 from mpcnode.mpc.correlations import Array, Arrays, Correlation, Field, Material
 from mpcnode.mpc.dealer import corrections_size, deal, expand, total
+from mpcnode.mpc.division import Division
 from mpcnode.mpc.equality import Equality
+from mpcnode.mpc.extreme import Extreme, Pairs
+from mpcnode.mpc.linear import interval_bits, linear
+from mpcnode.mpc.lookup import Lookup
 from mpcnode.mpc.openings import Opening, Protocol, Width, open_one, parallel
 from mpcnode.mpc.prg import SEED_BYTES, Streams, keystream
 from mpcnode.mpc.program import Body, Party, Program, compile_body
+from mpcnode.mpc.ranking import TopSet
+from mpcnode.mpc.ratio import MeanComparison, RatioComparison
 from mpcnode.mpc.replay import Replay, replay
 from mpcnode.mpc.ring import RINGS, Bits, Lanes, Words
 from mpcnode.mpc.session import Finished, Payload, Session
@@ -22,39 +29,51 @@ __all__ = [
     "AndBits",
     "Array",
     "Arrays",
+    "BitTimesValue",
     "Bits",
     "BitsToIntegers",
     "Body",
     "Comparison",
     "Correlation",
+    "Division",
     "Equality",
+    "Extreme",
     "Field",
     "Finished",
     "Lanes",
+    "Lookup",
     "Material",
+    "MeanComparison",
     "Opening",
+    "Pairs",
     "Party",
     "Payload",
+    "Product",
     "Program",
     "Protocol",
+    "RatioComparison",
     "Replay",
     "Row",
     "RowContext",
     "RowShape",
     "Session",
     "Streams",
+    "TopSet",
     "Transcript",
     "Width",
     "Words",
+    "ZeroIntegers",
     "ZeroShares",
     "compile_body",
     "corrections_size",
     "deal",
     "expand",
     "expand_share",
+    "interval_bits",
     "join_output",
     "join_row",
     "keystream",
+    "linear",
     "open_one",
     "parallel",
     "replay",

@@ -1,4 +1,8 @@
-"""Gadgets on shared bits: bits to integers, AND, and zero shares that hide where an output share comes from."""
+"""Gadgets on shared bits: bits to integers, AND, and zero shares that hide where an output share comes from.
+
+Bytes to each other node for a subject: one bit for each bit that becomes an integer, two for each AND, none for zero
+shares. (daBits: Rotaru and Wood, INDOCRYPT 2019. Bit triples: Beaver, CRYPTO 1991.)
+"""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -50,6 +54,12 @@ class BitsToIntegers:
         e = self.lanes.unpack(opened).astype(RINGS[self.ring])
         shares = np.where(e, -dealt["integers"], dealt["integers"])
         return shares + e if party.is_first else shares
+
+    def count(self, party: Party, bits: Words) -> Protocol[Array]:
+        """Convert as `run` does, and add up the items; the result is [subjects]."""
+        integers = yield from self.run(party, bits)
+        counted: Array = integers.sum(axis=0, dtype=integers.dtype)
+        return counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,3 +121,33 @@ class ZeroShares:
     def mask(self, party: Party, bits: Words) -> Words:
         """Re-randomise a row of shared bits."""
         return bits ^ party.material.take(self.label)["zero"].view(np.uint64)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ZeroIntegers:
+    """Shares of 0 mod 2^ring, as `ZeroShares` for integers: added to an additive share before it leaves a node."""
+
+    label: str
+    items: int
+    subjects: int
+    ring: int = 64
+    """16, 32 or 64."""
+
+    @cached_property
+    def free(self) -> tuple[Field, ...]:
+        """Nothing: the last node's share is corrected to make 0."""
+        return ()
+
+    @cached_property
+    def corrected(self) -> tuple[Field, ...]:
+        """Zero."""
+        return (Field("zero", (self.items, self.subjects), self.ring),)
+
+    def derive(self, free: Arrays) -> Arrays:  # noqa: ARG002 (0 follows from nothing)
+        """Compute the corrected values; the dealer's part."""
+        return {"zero": np.zeros((self.items, self.subjects), RINGS[self.ring])}
+
+    def mask(self, party: Party, shares: Array) -> Array:
+        """Re-randomise additive shares [items, N] of this ring."""
+        masked: Array = shares + party.material.take(self.label)["zero"]
+        return masked

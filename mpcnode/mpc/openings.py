@@ -6,13 +6,15 @@ turns openings into bytes; a replay, which is one party with all the shares, ope
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar, overload
 
 import numpy as np
 
 from mpcnode.mpc.ring import Words
 
 T = TypeVar("T")
+A = TypeVar("A")
+B = TypeVar("B")
 
 Protocol = Generator[tuple["Opening", ...], tuple[Words, ...], T]
 """Yields openings once for each round, returns a T: this party's shares of a result."""
@@ -91,9 +93,17 @@ def open_one(opening: Opening) -> Protocol[Words]:
     return opened.reshape(opening.share.shape)
 
 
-def parallel(*protocols: Protocol[T]) -> Protocol[tuple[T, ...]]:
-    """Run protocols side by side, one round of each at a time; those that end early wait for the others."""
-    results: dict[int, T] = {}
+@overload
+def parallel(first: Protocol[A], second: Protocol[B], /) -> Protocol[tuple[A, B]]: ...
+@overload
+def parallel(*protocols: Protocol[T]) -> Protocol[tuple[T, ...]]: ...
+def parallel(*protocols: Protocol[Any]) -> Protocol[tuple[Any, ...]]:
+    """Run protocols side by side, one round of each at a time; those that end early wait for the others.
+
+    A round of the whole is one opening after another in the order of the arguments, hence one message to each peer.
+    Each protocol takes correlations of its own: two with one label do not compile.
+    """
+    results: dict[int, Any] = {}
     pending: dict[int, tuple[Opening, ...]] = {}
 
     def step(place: int, opened: tuple[Words, ...] | None) -> None:

@@ -1,0 +1,176 @@
+"""Every gadget against its definition in clear, at edges and for random inputs; and what all have in common."""
+
+import itertools
+from fractions import Fraction
+from functools import reduce
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mpcnode.errors import CorrelationReuseError
+from mpcnode.mpc import Extreme, Lookup, Material, MeanComparison, Party, Program, compile_body, deal, linear, replay
+from tests.support.gadgets import Gadget, OpenedGadget, every_gadget
+from tests.support.joint import (
+    Gadgets,
+    dealt,
+    run_gadgets,
+    run_joint,
+    run_protocols,
+    seeds_for,
+    session_id,
+    share_bits,
+    share_integers,
+    share_rows,
+)
+
+COUNT = len(every_gadget(1))
+NAMES = [f"{i}-{gadget.name}" for i, gadget in enumerate(every_gadget(1))]
+each = pytest.mark.parametrize("which", range(COUNT), ids=NAMES)
+
+
+def inputs(gadget: Gadget, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Random values of every size, every third one an edge or a neighbour's equal; random bits."""
+    rng = np.random.default_rng(seed)
+    shape = (gadget.values, gadget.subjects)
+    size = rng.integers(0, 64, shape)
+    values = np.clip(rng.integers(-(1 << 63), (1 << 63) - 1, shape) >> size, gadget.low, gadget.high)
+    edges = np.array([v for v in (0, 1, -1, gadget.low, gadget.high) if gadget.low <= v <= gadget.high])
+    values = np.where(rng.integers(0, 3, shape) == 0, rng.choice(edges, shape), values)
+    if gadget.values > 1:
+        values[1] = np.where(rng.integers(0, 3, gadget.subjects) == 0, values[0], values[1])
+    bits = rng.integers(0, 2, (gadget.bits, gadget.subjects)).astype(np.uint8)
+    bits[:, ::3] = bits[:1, ::3]  # all or none
+    return values, bits
+
+
+def check(gadget: Gadget, parties: int, seed: int) -> None:
+    values, bits = inputs(gadget, seed)
+    of_values = share_integers(values.view(np.uint64), parties, f"{seed}")
+    of_bits = share_bits(bits.astype(np.uint64), parties, f"{seed}")
+    results = run_all(gadget, parties, f"{seed}", of_values, [share.astype(np.uint8) & 1 for share in of_bits])
+    assert gadget.same(gadget.join(results), gadget.clear(values, bits))
+
+
+def run_all(gadget, parties, name, values, bits):
+    if gadget.name.startswith("zero"):  # opens nothing
+        materials = dealt(Program(parties=parties, body=Gadgets(correlations=gadget.correlations), rounds=()), name)
+        return [run_alone(gadget, material, values[i], bits[i]) for i, material in enumerate(materials)]
+    return run_gadgets(parties, name, gadget.correlations, lambda party, i: gadget.run(party, values[i], bits[i]))[0]
+
+
+def run_alone(gadget, material, values, bits):
+    with pytest.raises(StopIteration) as stop:
+        next(gadget.run(Party(is_first=True, material=material), values, bits))
+    return stop.value.value
+
+
+@each
+@pytest.mark.parametrize("parties", [2, 3, 5])
+@pytest.mark.parametrize("subjects", [1, 63, 64, 200])
+def test_gadget_is_its_definition(which: int, subjects: int, parties: int) -> None:
+    check(every_gadget(subjects)[which], parties, 100 * subjects + parties)
+
+
+@given(
+    which=st.integers(0, COUNT - 1),
+    parties=st.integers(2, 5),
+    subjects=st.integers(1, 130),
+    seed=st.integers(0, (1 << 32) - 1),
+)
+def test_gadget_is_its_definition_whatever_the_inputs(which: int, parties: int, subjects: int, seed: int) -> None:
+    check(every_gadget(subjects)[which], parties, seed)
+
+
+@each
+def test_replay_opens_what_the_nodes_open(which: int) -> None:
+    """One party with everything has the transcript of three nodes, result included."""
+    gadget = every_gadget(70)[which]
+    program = compile_body(OpenedGadget(gadget=gadget, name=gadget.name), 3)
+    values, bits = inputs(gadget, which)
+    shape = program.body.rows[0]
+    row = shape.zero()
+    row.values[: len(values)], row.bits[: len(bits)] = values.view(np.uint64), bits
+    real = run_joint(program, "replay", share_rows(program, "replay", [shape.encode(row)]))
+    again = replay(program, session_id("replay"), seeds_for("replay", 3), [shape.encode(row)])
+    assert set(real.transcripts) == {again.transcript}
+    assert [len(sent[0]) for sent in real.sent] == list(program.round_bytes)
+    other = replay(program, session_id("replay"), seeds_for("replay", 3), [shape.encode(shape.zero())])
+    assert other.transcript != again.transcript
+
+
+@each
+def test_items_follow_from_the_program_and_are_used_once(which: int) -> None:
+    one, other = (
+        Program(parties=3, body=Gadgets(correlations=every_gadget(9)[which].correlations), rounds=()) for _ in range(2)
+    )
+    assert one == other
+    assert deal(one, session_id("i"), seeds_for("i", 3)) == deal(other, session_id("i"), seeds_for("i", 3))
+    gadget = every_gadget(9)[which]
+    values, bits = np.ones((gadget.values, 9), np.uint64), np.ones((gadget.bits, 9), np.uint8)
+    materials = dealt(one, "i")
+
+    def sides():
+        return [gadget.run(Party(is_first=i == 0, material=m), values, bits) for i, m in enumerate(materials)]
+
+    if gadget.name.startswith("zero"):
+        [run_alone(gadget, material, values, bits) for material in materials]
+    else:
+        run_protocols(sides())
+    assert [repr(material) for material in materials] == ["Material(0 left)"] * 3
+    with pytest.raises(CorrelationReuseError, match="expected to be taken once"):
+        next(sides()[0])
+
+
+@pytest.mark.parametrize(
+    ("least", "expected"),
+    [(False, [[1, 0, 1, 0], [0, 1, 0, 1], [0, 0, 0, 0]]), (True, [[0, 1, 1, 1], [0, 0, 0, 0], [1, 0, 0, 0]])],
+)
+def test_the_first_of_equal_values_wins_and_no_other(least: bool, expected: list[list[int]]) -> None:
+    values = np.array([[5, 5, -9, 0], [5, 7, -9, 1], [4, 7, -9, 0]], np.int64).view(np.uint64)
+    shares = share_integers(values, 3, "w")
+    gadget = Extreme(label="m", items=3, subjects=4, bits=8, least=least)
+    results, _ = run_gadgets(3, "w", gadget.correlations, lambda party, i: gadget.run(party, shares[i]))
+    winner = reduce(np.bitwise_xor, [found for _, found in results])
+    assert gadget.choice.lanes.unpack(winner).tolist() == expected
+
+
+def test_a_table_has_a_power_of_two_of_entries() -> None:
+    with pytest.raises(ValueError, match="table l: expected a power of two of entries, got 3"):
+        Lookup(label="l", items=1, subjects=1, table=(1, 2, 3))
+
+
+def test_a_mean_of_nothing_reaches_every_threshold() -> None:
+    """As documented: whoever uses it gates it by a count."""
+    gadget = MeanComparison(label="m", weights=(1, 2), thresholds=(Fraction(9),), subjects=2, bits=32)
+    values = share_integers(np.array([[3, 8], [4, 9]], np.uint64), 2, "m")
+    flags = share_bits(gadget.present.lanes.pack(np.array([[0, 1], [0, 1]], np.uint8)), 2, "m")
+    results, _ = run_gadgets(2, "m", gadget.correlations, lambda party, i: gadget.run(party, flags[i], values[i]))
+    found = gadget.ratio.comparison.lanes_out.unpack(reduce(np.bitwise_xor, results))
+    assert found.tolist() == [[1, 0]]
+
+
+def test_linear_forms_add_their_constant_once() -> None:
+    values = np.array([[3, 8], [4, 9]], np.uint64)
+    shares = share_integers(values, 3, "l")
+    sides = [
+        linear(Party(is_first=i == 0, material=Material({})), (2, -5), share, constant=-7)
+        for i, share in enumerate(shares)
+    ]
+    assert reduce(np.add, sides).view(np.int64).tolist() == [6 - 20 - 7, 16 - 45 - 7]
+
+
+def test_labels_of_a_gadgets_parts_differ() -> None:
+    for gadget in every_gadget(1):
+        labels = [item.label for item in gadget.correlations]
+        assert len(set(labels)) == len(labels), gadget.name
+
+
+def test_random_inputs_meet_every_edge() -> None:
+    """A test of gadgets that never saw an edge, an equal pair or all bits would prove little."""
+    gadget = every_gadget(200)[0]
+    values, _ = inputs(gadget, 1)
+    assert {gadget.low, gadget.high, 0} <= set(values.reshape(-1).tolist())
+    assert (values[0] == values[1]).any()
+    assert any(a != b for a, b in itertools.pairwise(values[0]))
