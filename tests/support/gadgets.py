@@ -35,6 +35,7 @@ from mpcnode.mpc import (
     ZeroIntegers,
     ZeroShares,
     interval_bits,
+    linear,
 )
 
 RunGadget = Callable[[Party, Words, Bits], Protocol[Array]]
@@ -63,6 +64,8 @@ class Gadget:
     """Integers are right mod 2^exact."""
     results: int = 1
     """Bits are those of so many items."""
+    silent: bool = False
+    """Opens nothing."""
 
     def same(self, found: Array, expected: Array) -> bool:
         """Whether results agree; unused bits of a row say nothing."""
@@ -379,6 +382,27 @@ def top_gadget(subjects: int, items: int, top: int, bits: int = 32) -> Gadget:
     )
 
 
+def linear_gadget(subjects: int) -> Gadget:
+    weights = (3, -7, 1 << 40)
+
+    def run(party: Party, values: Words, bits: Bits) -> Protocol[Array]:
+        yield from ()
+        return linear(party, weights, values, constant=-11)
+
+    return Gadget(
+        name="linear",
+        correlations=(),
+        run=run,
+        clear=lambda values, _: ((values * np.array(weights)[:, None]).sum(axis=0) - 11).view(np.uint64),
+        subjects=subjects,
+        values=3,
+        low=-(1 << 63),
+        high=(1 << 63) - 1,
+        ring=64,
+        silent=True,
+    )
+
+
 def zero_gadget(subjects: int, ring: int) -> Gadget:
     integers = ZeroIntegers(label="z", items=2, subjects=subjects, ring=ring or 64)
     words = ZeroShares(label="z", words=Lanes(2, subjects).words)
@@ -400,12 +424,14 @@ def zero_gadget(subjects: int, ring: int) -> Gadget:
         high=100,
         ring=ring,
         results=2,
+        silent=True,
     )
 
 
 def every_gadget(subjects: int) -> tuple[Gadget, ...]:
     """All gadgets, in several rings."""
     return (
+        linear_gadget(subjects),
         *(comparison_gadget(subjects, bits) for bits in (2, 5, 8, 17, 18, 32, 64)),
         comparison_gadget(subjects, 32, leaf=2, fan=8),
         *(equality_gadget(subjects, bits) for bits in (1, 2, 8, 33, 64)),
@@ -419,15 +445,15 @@ def every_gadget(subjects: int) -> tuple[Gadget, ...]:
         *(select_gadget(subjects, bits) for bits in (1, 8, 31, 64)),
         extreme_gadget(subjects, 2, least=True),
         extreme_gadget(subjects, 3, least=False),
-        extreme_gadget(subjects, 6, least=True, bits=20),
+        extreme_gadget(subjects, 5, least=True, bits=20),
         ratio_gadget(subjects),
         mean_gadget(subjects),
         *(
             division_gadget(subjects, divisor, bits)
-            for divisor, bits in ((2, 2), (7, 64), (12, 33), (60, 64), (1000, 8))
+            for divisor, bits in ((2, 2), (7, 64), (12, 33), (60, 64), (300, 8))
         ),
         *(lookup_gadget(subjects, bits, ring) for bits, ring in ((1, 16), (4, 32), (8, 64))),
         top_gadget(subjects, 2, 1),
-        top_gadget(subjects, 7, 3),
+        top_gadget(subjects, 5, 2, bits=20),
         *(zero_gadget(subjects, ring) for ring in (0, 16, 64)),
     )
