@@ -11,7 +11,18 @@ from hypothesis import strategies as st
 
 from mpcnode.errors import CorrelationReuseError
 from mpcnode.mpc import Extreme, Lookup, Material, MeanComparison, Party, Program, compile_body, deal, replay
-from tests.support.gadgets import Gadget, OpenedGadget, comparison_gadget, every_gadget
+from tests.support.gadgets import (
+    Gadget,
+    OpenedGadget,
+    comparison_gadget,
+    division_gadget,
+    equality_gadget,
+    every_gadget,
+    extreme_gadget,
+    product_gadget,
+    select_gadget,
+    top_gadget,
+)
 from tests.support.joint import (
     Gadgets,
     dealt,
@@ -82,6 +93,21 @@ def test_gadget_is_its_definition(which: int, subjects: int, parties: int) -> No
 )
 def test_gadget_is_its_definition_whatever_the_inputs(which: int, parties: int, subjects: int, seed: int) -> None:
     check(every_gadget(subjects)[which], parties, seed)
+
+
+@pytest.mark.parametrize("parties", [2, 3, 5])
+@pytest.mark.parametrize("bits", range(2, 65))
+def test_gadget_is_its_definition_in_rings_of_every_width(bits: int, parties: int) -> None:
+    for gadget in (
+        comparison_gadget(40, bits),
+        equality_gadget(40, bits),
+        product_gadget(40, bits),
+        select_gadget(40, bits),
+        division_gadget(40, 10, bits),
+        extreme_gadget(40, 3, least=bool(bits % 2), bits=bits),
+        top_gadget(40, 3, 2, bits=bits),
+    ):
+        check(gadget, parties, bits)
 
 
 @each
