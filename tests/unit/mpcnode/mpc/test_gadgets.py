@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mpcnode.errors import CorrelationReuseError
-from mpcnode.mpc import Extreme, Lookup, Material, MeanComparison, Party, Program, compile_body, deal, replay
+from mpcnode.mpc import Extreme, Lookup, MeanComparison, Party, Program, compile_body, deal, replay
 from tests.support.gadgets import (
     Gadget,
     OpenedGadget,
