@@ -4,8 +4,9 @@ Both open their factors masked and expand the product: with m = y + r and v = x 
 = vm - vr - ms + rs, linear in dealt values (Beaver, CRYPTO 1991). A bit u is opened as e = u ^ d, so
 u = e + (1 - 2e) d and uy = em - er + (1 - 2e)(md - dr): linear in d, r and dr (Rotaru and Wood, INDOCRYPT 2019, for d).
 
-Right mod 2^k for all inputs, since the identities hold in Z and everything is reduced. Private since each factor is
-masked by a uniform value used for nothing else.
+Right mod 2^k for all inputs, since the identities hold in Z. Private since each factor is masked by a uniform value
+used for nothing else. The masks have 64 bits and the openings k, so above k bits the shares would make something that
+depends on both: of u·0 it would tell u. So shares of products are reduced mod 2^k.
 """
 
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ import numpy as np
 from mpcnode.mpc.correlations import Arrays, Field
 from mpcnode.mpc.openings import Opening, Protocol, open_one
 from mpcnode.mpc.program import Party
-from mpcnode.mpc.ring import Lanes, Words
+from mpcnode.mpc.ring import Lanes, Words, low_bits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +28,7 @@ class Product:
     items: int
     subjects: int
     bits: int = 64
-    """k, 1 to 64: the result is right mod 2^k."""
+    """k, 1 to 64."""
 
     @cached_property
     def free(self) -> tuple[Field, ...]:
@@ -44,13 +45,13 @@ class Product:
         return {"sr": free["s"] * free["r"]}
 
     def run(self, party: Party, left: Words, right: Words) -> Protocol[Words]:
-        """Multiply additive shares, each mod 2^j for some j >= k; the result has high bits that mean nothing."""
+        """Multiply additive shares, each mod 2^j for some j >= k; the result is mod 2^k."""
         dealt = party.material.take(self.label)
         s, r = dealt["s"].view(np.uint64), dealt["r"].view(np.uint64)
         opened = yield from open_one(Opening(np.stack([left + s, right + r]), self.bits))
         v, m = opened
         shares: Words = dealt["sr"] - v * r - m * s
-        return shares + v * m if party.is_first else shares
+        return low_bits(shares + v * m if party.is_first else shares, self.bits)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +65,7 @@ class BitTimesValue:
     items: int
     subjects: int
     bits: int = 64
-    """k, 1 to 64: the results are right mod 2^k."""
+    """k, 1 to 64."""
 
     @cached_property
     def lanes(self) -> Lanes:
@@ -95,7 +96,7 @@ class BitTimesValue:
             values: additive shares of y [items, N], mod 2^j for some j >= k.
 
         Returns:
-            Additive shares of u and of u·y, [items, N] each; of u·y the bits beyond k mean nothing.
+            Additive shares of u, mod 2^64, and of u·y, mod 2^k, [items, N] each.
         """
         dealt = party.material.take(self.label)
         d, r, dr = (dealt[name].view(np.uint64) for name in ("integers", "r", "dr"))
@@ -103,6 +104,6 @@ class BitTimesValue:
         is_one = self.lanes.unpack(opened).astype(bool)
         m = masked.reshape(values.shape)
         product = m * d - dr  # of d and y
-        if party.is_first:
-            return np.where(is_one, 1 - d, d), np.where(is_one, m - r - product, product)
-        return np.where(is_one, -d, d), np.where(is_one, -r - product, product)
+        complement = (m if party.is_first else 0) - r - product  # of 1 - d and y
+        ones = np.where(is_one, np.uint64(party.is_first) - d, d)
+        return ones, low_bits(np.where(is_one, complement, product), self.bits)

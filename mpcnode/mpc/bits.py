@@ -1,7 +1,9 @@
 """Gadgets on shared bits: bits to integers, AND, and zero shares that hide where an output share comes from.
 
-Bytes to each other node for a subject: one bit for each bit that becomes an integer, two for each AND, none for zero
-shares. (daBits: Rotaru and Wood, INDOCRYPT 2019. Bit triples: Beaver, CRYPTO 1991.)
+One round for bits that become integers and for ANDs, none for zero shares. Bytes to each other node for a subject: one
+bit for each that becomes an integer, two for each AND. Right since the identities below hold for every bit; private
+since every opening is masked by a uniform bit used for nothing else, and since shares with zero shares added are
+uniform but for what they make. (daBits: Rotaru and Wood, INDOCRYPT 2019. Bit triples: Beaver, CRYPTO 1991.)
 """
 
 from dataclasses import dataclass
@@ -17,7 +19,7 @@ from mpcnode.mpc.ring import RINGS, Lanes, Words
 
 @dataclass(frozen=True, kw_only=True)
 class BitsToIntegers:
-    """Turn XOR-shared bits into additive shares of 0 and 1, in one round; also the correlation for it (daBits).
+    """Turn XOR-shared bits into additive shares of 0 and 1, or count them; also the correlation for it (daBits).
 
     The dealer shares random bits d both ways. Open e = u ^ d; then u = e + (1 - 2e) d.
     """
@@ -56,7 +58,7 @@ class BitsToIntegers:
         return shares + e if party.is_first else shares
 
     def count(self, party: Party, bits: Words) -> Protocol[Array]:
-        """Convert as `run` does, and add up the items; the result is [subjects]."""
+        """Convert as `run` does, and add up the items; the result is [subjects], right if it is less than 2^ring."""
         integers = yield from self.run(party, bits)
         counted: Array = integers.sum(axis=0, dtype=integers.dtype)
         return counted
@@ -64,7 +66,7 @@ class BitsToIntegers:
 
 @dataclass(frozen=True, kw_only=True)
 class AndBits:
-    """AND of two rows of shared bits, in one round; also the correlation for it (a bit triple)."""
+    """AND of two rows of shared bits; also the correlation for it (a bit triple)."""
 
     label: str
     words: int

@@ -20,7 +20,7 @@ import numpy as np
 from mpcnode.mpc.correlations import Arrays, Field
 from mpcnode.mpc.openings import Opening, Protocol, open_one
 from mpcnode.mpc.program import Party
-from mpcnode.mpc.ring import Words
+from mpcnode.mpc.ring import Words, low_bits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +48,7 @@ class Division:
 
     def derive(self, free: Arrays) -> Arrays:
         """Compute the corrected values; the dealer's part."""
-        r = free["r"] & np.uint64((1 << self.bits) - 1)
+        r = low_bits(free["r"].view(np.uint64), self.bits)
         top = r >> np.uint64(self.bits - 1)
         quotient, residue = np.divmod(r, np.uint64(self.divisor))
         below = (np.arange(self.divisor, dtype=np.uint64)[:, None, None] < residue).astype(np.uint64)

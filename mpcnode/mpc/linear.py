@@ -1,6 +1,7 @@
 """What costs no round and no byte: linear forms of integers, and intervals between thresholds.
 
-Right since shares are linear; private since nothing is sent. (Folklore.)
+Right mod 2^64, or mod 2^k if the shares are: shares are linear. [x >= low] ^ [x >= high] is [low <= x < high] since the
+second bit implies the first. Private since nothing is sent. (Folklore.)
 """
 
 from collections.abc import Sequence
@@ -23,7 +24,7 @@ def linear(party: Party, weights: Sequence[int], shares: Words, constant: int = 
 def interval_bits(
     party: Party, lanes: Lanes, reached: Words, intervals: Sequence[tuple[int | None, int | None]]
 ) -> Words:
-    """Whether a value lies between two thresholds: [x >= low] ^ [x >= high], for low <= high.
+    """Whether a value lies between two thresholds, low <= high.
 
     Args:
         party: who runs this.

@@ -10,7 +10,7 @@ from typing import Any, TypeVar, overload
 
 import numpy as np
 
-from mpcnode.mpc.ring import Words
+from mpcnode.mpc.ring import Words, low_bits
 
 T = TypeVar("T")
 A = TypeVar("A")
@@ -41,7 +41,7 @@ class Width:
 
     def reduce(self, values: Words) -> Words:
         """Reduce mod 2^k, which bits do not need."""
-        return values & np.uint64((1 << self.bits) - 1) if self.bits else values
+        return low_bits(values, self.bits) if self.bits else values
 
     def encode(self, values: Words) -> bytes:
         """Encode reduced values, little-endian."""
@@ -65,7 +65,7 @@ class Opening:
 
     share: Words = field(repr=False)
     bits: int = 0
-    """As in `Width`."""
+    """As in `Width`; of a value that is shared mod 2^k at most k, else a replay does not find what the nodes find."""
 
     @property
     def width(self) -> Width:

@@ -33,6 +33,11 @@ _SWAPS = tuple(
 )
 
 
+def low_bits(values: Words, bits: int) -> Words:
+    """Reduce integers mod 2^bits, for 1 to 64 bits."""
+    return values & np.uint64((1 << bits) - 1)
+
+
 def slice_bits(values: Words, bits: int) -> Words:
     """Turn integers into rows of bits: uint64[64·W] becomes uint64[bits, W], row i holding bit i of every value."""
     words = len(values) // _WORD_BITS

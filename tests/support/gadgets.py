@@ -102,7 +102,7 @@ class OpenedGadget:
     def run(self, party: Party, rows: Sequence[Row]) -> Protocol[Bits]:
         values, bits = rows[0].values[: self.gadget.values], rows[0].bits[: self.gadget.bits]
         result = yield from self.gadget.run(party, values, bits)
-        yield (Opening(result.astype(np.uint64), self.gadget.ring),)
+        yield (Opening(result.astype(np.uint64), min(self.gadget.ring, self.gadget.exact)),)
         return np.zeros((self.gadget.subjects, 1), np.uint8)
 
 

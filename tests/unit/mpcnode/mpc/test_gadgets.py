@@ -180,6 +180,15 @@ def test_a_mean_of_nothing_reaches_every_threshold() -> None:
     assert found.tolist() == [[1, 0]]
 
 
+@pytest.mark.parametrize("make", [product_gadget, select_gadget])
+def test_shares_of_a_product_say_nothing_beyond_its_ring(make) -> None:
+    gadget = make(40, 31)
+    values, bits = (share_integers(np.ones((n, 40), np.uint64), 3, "b") for n in (gadget.values, gadget.bits))
+    flags = [share.astype(np.uint8) & 1 for share in bits]
+    for shares in run_all(gadget, 3, "b", values, flags):
+        assert (shares[-2:] >> np.uint64(31) == 0).all()
+
+
 def test_labels_of_a_gadgets_parts_differ() -> None:
     for gadget in every_gadget(1):
         labels = [item.label for item in gadget.correlations]
