@@ -8,7 +8,7 @@ from mpcnode.mpc.correlations import Array, Arrays, Correlation, Field, Material
 from mpcnode.mpc.dealer import corrections_size, deal, expand, total
 from mpcnode.mpc.division import Division
 from mpcnode.mpc.equality import Equality
-from mpcnode.mpc.extreme import Extreme, Pairs
+from mpcnode.mpc.extreme import Extreme
 from mpcnode.mpc.linear import interval_bits, linear
 from mpcnode.mpc.lookup import Lookup
 from mpcnode.mpc.openings import Opening, Protocol, Width, open_one, parallel
@@ -45,7 +45,6 @@ __all__ = [
     "Material",
     "MeanComparison",
     "Opening",
-    "Pairs",
     "Party",
     "Payload",
     "Product",

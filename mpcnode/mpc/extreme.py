@@ -5,8 +5,9 @@ of equal values the first wins. Exactly one value beats all others; its bit is m
 is the result. The least is the largest of the negatives.
 
 Rounds: those of the comparison, of an AND of items - 1 bits, and 1. Bytes to each other node for a subject: those of
-items · (items - 1) / 2 comparisons in k bits, of `items` ANDs, and of `items` products. Right if all |x_i - x_j| <
-2^(k-1). Private since it consists of private parts, each with masks of its own.
+items · (items - 1) / 2 comparisons in k bits, of `items` such ANDs, and of `items` products. Right if all |x_i - x_j| <
+2^(k-1). Private since it consists of private parts, each with masks of its own. (Choice by comparison of all pairs:
+folklore.)
 """
 
 from dataclasses import dataclass

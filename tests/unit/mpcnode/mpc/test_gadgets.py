@@ -111,19 +111,20 @@ def test_gadget_is_its_definition_in_rings_of_every_width(bits: int, parties: in
 
 
 @each
-def test_replay_opens_what_the_nodes_open(which: int) -> None:
-    """One party with everything has the transcript of three nodes, result included."""
+@pytest.mark.parametrize("parties", [2, 3, 5])
+def test_replay_opens_what_the_nodes_open(which: int, parties: int) -> None:
+    """One party with everything has the transcript of all nodes, result included."""
     gadget = every_gadget(70)[which]
-    program = compile_body(OpenedGadget(gadget=gadget, name=gadget.name), 3)
+    program = compile_body(OpenedGadget(gadget=gadget, name=gadget.name), parties)
     values, bits = inputs(gadget, which)
     shape = program.body.rows[0]
     row = shape.zero()
     row.values[: len(values)], row.bits[: len(bits)] = values.view(np.uint64), bits
     real = run_joint(program, "replay", share_rows(program, "replay", [shape.encode(row)]))
-    again = replay(program, session_id("replay"), seeds_for("replay", 3), [shape.encode(row)])
+    again = replay(program, session_id("replay"), seeds_for("replay", parties), [shape.encode(row)])
     assert set(real.transcripts) == {again.transcript}
     assert [len(sent[0]) for sent in real.sent] == list(program.round_bytes)
-    other = replay(program, session_id("replay"), seeds_for("replay", 3), [shape.encode(shape.zero())])
+    other = replay(program, session_id("replay"), seeds_for("replay", parties), [shape.encode(shape.zero())])
     assert other.transcript != again.transcript
 
 
