@@ -41,8 +41,8 @@ def open_replica(config: NodeConfig) -> Iterator[SqliteStore]:
         store = SqliteStore(config.ledger_dir)
     except LockedError as error:
         raise LockedError(
-            f"{config.member.name}: expected its daemon to be stopped, got one that holds {config.ledger_dir}; stop it, "
-            "or ask it while it runs: mpcnode status"
+            f"{config.member.name}: expected its daemon to be stopped, got one that holds {config.ledger_dir}; "
+            "stop it, or ask it while it runs: mpcnode status"
         ) from error
     try:
         yield store
