@@ -24,6 +24,8 @@ SIGN = 1 << 255
 _WORD = 32
 _SHORTEST = 2
 """Instructions of a run; a shorter one is not worth a call."""
+_LONGEST = 256
+"""Instructions of a run; a longer one is cut, for Python needs seconds and much memory to make one function of it."""
 
 Run: TypeAlias = Callable[[list[int], object, int], tuple[int, int]]
 """Takes stack, memory and the gas that is left after the run's own; returns the gas that is left and where to go on."""
@@ -233,9 +235,9 @@ def find_runs(steps: Sequence[Step], targets: Mapping[int, int]) -> Iterator[tup
     start = 0
     while start < len(steps):
         end = start
-        while end < len(steps) and (end == start or end not in entries):
+        while end < min(len(steps), start + _LONGEST) and (end == start or end not in entries):
             part = steps[end].part
-            if part is Part.OTHER or (part is Part.JUMP_IF and not _goes_on(steps, end, targets)):
+            if part is Part.OTHER or (part is Part.JUMP_IF and not _goes_on(steps[start:end], targets)):
                 break
             end += 1
             if part in {Part.JUMP, Part.JUMP_IF}:
@@ -254,9 +256,9 @@ def draft_run(steps: Sequence[Step], targets: Mapping[int, int], start: int, end
     return Draft(sum(step.gas for step in steps[start:end]), writer, ending)
 
 
-def _goes_on(steps: Sequence[Step], at: int, targets: Mapping[int, int]) -> bool:
-    """Whether a conditional jump has a known destination."""
-    return at > 0 and steps[at - 1].part is Part.PUSH and steps[at - 1].value in targets
+def _goes_on(before: Sequence[Step], targets: Mapping[int, int]) -> bool:
+    """Whether a conditional jump has a known destination, by the steps of its run before it."""
+    return bool(before) and before[-1].part is Part.PUSH and before[-1].value in targets
 
 
 def _ending(writer: _Writer, last: Part, end: int, targets: Mapping[int, int]) -> list[str]:

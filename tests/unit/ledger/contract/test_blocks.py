@@ -102,3 +102,10 @@ def test_a_run_says_what_it_needs_and_where_it_goes_on():
 def test_every_expression_takes_what_it_names():
     for text, takes in EXPRESSIONS.values():
         assert {name for name in "ab" if f"{{{name}}}" in text} == set("ab"[:takes])
+
+
+@pytest.mark.parametrize("opcode", [b"\x51", b"\x19", b"\x80", b"\x01", b"\x5f"])
+def test_a_text_is_short_however_long_the_code(opcode: bytes):
+    found = drafts(opcode * 24_576)
+    assert len(found) == 96
+    assert max(len(draft.text) for draft in found) < 50_000
