@@ -148,6 +148,7 @@ class Machine:
         message = Message(gas=gas, to=to, sender=origin, value=0, data=data, code=code, is_static=is_static)
         state.mark_address_warm(origin)  # EIP-2929
         state.mark_address_warm(to)
+        state.mark_address_warm(state.coinbase)  # EIP-3651
         return _Computation.apply_message(state, message, CancunTransactionContext(gas_price=0, origin=origin))
 
     def slot(self, address: Address, slot: int) -> int:

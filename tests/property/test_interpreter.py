@@ -129,6 +129,9 @@ def reads_by_call(end: bytes) -> bytes:
     )
 
 
+FILLED = b"\x61\x03\xfd\x5b\x60\x01\x81\x03\x80\x60\x03\x57"
+"""Leaves 1,022 words on the stack, and has 1,024 there at times."""
+
 CORNERS = {
     "empty": b"",
     "stack overflow by push": b"\x5b\x5f\x5f\x56",
@@ -176,7 +179,14 @@ CORNERS = {
     "word read by a call that reverts": reads_by_call(b"\xfd"),
     "words at the end of the gas": b"\x60\x01\x54" * 40,
     "word underflow": b"\x54",
+    "word read once": b"\x60\x01\x54",
+    "pop underflow": b"\x5b\x50",
     "caller on top of arithmetic": b"\x33\x60\x01\x01\x30\x90\x03",
+    "stack filled": FILLED,
+    "stack overfilled at times": FILLED.replace(b"\x03\xfd", b"\x03\xfe"),
+    **{f"stack filled by {opcode.hex()}": FILLED + opcode * 2 for opcode in (b"\x33", b"\x5f", b"\x80", b"\x30")},
+    **{f"stack overfilled by {opcode.hex()}": FILLED + opcode * 3 for opcode in (b"\x33", b"\x5f", b"\x80")},
+    "stack overfilled by one alone": FILLED + b"\x5f\x5f\x30",
     "run that is cut before a jump": b"\x58" * 255 + b"\x61\x01\x04\x57\xfe\x5b\x01",
     "run that is cut": b"\x58" * 400 + b"\x01" * 398,
 }
@@ -186,6 +196,13 @@ CORNERS = {
 @pytest.mark.parametrize("gas", [GAS, 0, 1, 5, 20, 100, 2_110])
 def test_corners(code: bytes, gas: int):
     assert ours(code, b"\x01" * 40, gas) == run(Stock, code, b"\x01" * 40, gas)
+
+
+@pytest.mark.parametrize("code", CORNERS.values(), ids=CORNERS)
+def test_corners_with_the_gas_they_need_and_less(code: bytes):
+    used = ours(code, b"", GAS).gas
+    for gas in range(max(0, used - 3), used + 1):
+        assert ours(code, b"", gas) == run(Stock, code, b"", gas)
 
 
 @pytest.mark.parametrize("opcode", [0xF0, 0xF5, 0xFF])
