@@ -180,6 +180,7 @@ CORNERS = {
     "words at the end of the gas": b"\x60\x01\x54" * 40,
     "word underflow": b"\x54",
     "word read once": b"\x60\x01\x54",
+    "gas left": b"\x5a\x5a",
     "pop underflow": b"\x5b\x50",
     "caller on top of arithmetic": b"\x33\x60\x01\x01\x30\x90\x03",
     "stack filled": FILLED,

@@ -75,6 +75,10 @@ class Program:
     def write(self) -> None:
         self.emit(self.word(), self.slot(), SSTORE)
 
+    def measure(self) -> None:
+        """Write down the gas that is left."""
+        self.emit(GAS, self.slot(), SSTORE)
+
     def rewrite(self) -> None:
         """Set and clear one word, in any order."""
         slot = self.slot()
@@ -182,7 +186,15 @@ def write_program(random: Random, others: Sequence[int]) -> bytes:
     """Return one program that calls others, by their addresses."""
     program = Program(random, others)
     parts = (
-        *[program.write, program.rewrite, program.report, program.remember, program.compute, program.write_for_now],
+        *[
+            program.write,
+            program.rewrite,
+            program.report,
+            program.remember,
+            program.compute,
+            program.write_for_now,
+            program.measure,
+        ],
         *[program.call, program.call, program.call, program.call, program.call, program.end_perhaps],
     )
     for _ in range(random.randrange(3, 14)):
