@@ -165,6 +165,8 @@ CORNERS = {
     "hash of much": b"\x62\xff\xff\xff\x5f\x20",
     "hash of nothing": b"\x5f\x7f" + b"\xff" * 32 + b"\x20\x59",
     "call itself, then expand": b"\x5f\x5f\x60\x20\x5f\x30\x61\x01\x00\xfa\x60\x80\x51\x59",
+    "call data copy and no more": b"\x60\x41\x5f\x5f\x37",
+    "hash and no more": b"\x60\x41\x5f\x20",
     "copy underflow": b"\x5f\x5f\x5e",
     "hash underflow": b"\x5f\x20",
     "load underflow": b"\x35",
@@ -194,7 +196,7 @@ CORNERS = {
 
 
 @pytest.mark.parametrize("code", CORNERS.values(), ids=CORNERS)
-@pytest.mark.parametrize("gas", [GAS, 0, 1, 5, 20, 100, 2_110])
+@pytest.mark.parametrize("gas", [GAS, 0, 1, 5, 10, 11, 20, 100, 2_110])
 def test_corners(code: bytes, gas: int):
     assert ours(code, b"\x01" * 40, gas) == run(Stock, code, b"\x01" * 40, gas)
 
