@@ -157,3 +157,28 @@ def test_what_is_warm_from_the_beginning(asked: bytes, cost: int):
     chain.begin()
     (outcome,), *_ = chain.run([Call(CONTRACTS[0], b"", 10_000)])
     assert outcome.gas == cost + (2 if asked == ZERO_ADDRESS else 3)
+
+
+def run_block(code: bytes, *data: bytes) -> tuple[list[int], int]:
+    """Call a contract a few times in one block; return the gas of each call and word 0 in the end."""
+    chain = Chain(machine._State, [code] * len(CONTRACTS))
+    chain.begin()
+    done, words, *_ = chain.run([Call(CONTRACTS[0], given, 50_000) for given in data])
+    assert all(outcome.ok for outcome in done)
+    return [outcome.gas for outcome in done], words[0]
+
+
+def test_gas_of_words_in_transactions_of_one_block():
+    """A word is cold in every transaction (EIP-2929), and a fifth of the gas comes back at most (EIP-3529)."""
+    code = b"\x36\x5f\x55"  # CALLDATASIZE, PUSH0, SSTORE
+    set_to_one, changed, kept, cleared, still_clear = 22_100, 5_000, 2_200, 5_000, 2_200
+    gas, word = run_block(code, b"a", b"bb", b"bb", b"", b"")
+    assert gas == [set_to_one + 4, changed + 4, kept + 4, cleared + 4 - (cleared + 4) // 5, still_clear + 4]
+    assert word == 0
+
+
+def test_what_is_written_for_now_is_gone_in_the_next_transaction():
+    # CALLDATASIZE, ISZERO, PUSH1 10, JUMPI, PUSH1 7, PUSH0, TSTORE, STOP, JUMPDEST, PUSH0, TLOAD, PUSH0, SSTORE
+    code = b"\x36\x15\x60\x0a\x57\x60\x07\x5f\x5d\x00\x5b\x5f\x5c\x5f\x55"
+    _, word = run_block(code, b"a", b"")
+    assert word == 0
