@@ -287,6 +287,9 @@ class Inbox(Protocol):
     def connected(self, peer: ReplicaId) -> None:
         """Learn that items can be sent to a peer now."""
 
+    def disconnected(self, peer: ReplicaId) -> None:
+        """Learn that they cannot be sent to it any more."""
+
 
 class Clock(Protocol):
     """Tells the time."""

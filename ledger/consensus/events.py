@@ -23,6 +23,14 @@ class MessageReceived:
     message: Message
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeerReached:
+    """The way to a peer opened, or broke. It need not be true of the peer: only waiting depends on it."""
+
+    peer: ReplicaId
+    reached: bool
+
+
 @dataclass(frozen=True, slots=True)
 class TimerFired:
     """The time of the last `SetTimer` has come; an early or superfluous one does no harm."""
@@ -73,5 +81,13 @@ class Committed:
 
 
 Event: TypeAlias = (
-    Started | MessageReceived | TimerFired | WorkArrived | WorkGone | BlockBuilt | BlockValidated | Committed
+    Started
+    | MessageReceived
+    | PeerReached
+    | TimerFired
+    | WorkArrived
+    | WorkGone
+    | BlockBuilt
+    | BlockValidated
+    | Committed
 )

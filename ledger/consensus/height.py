@@ -128,6 +128,18 @@ class Instance:
         self.state.work = arrived
         self.state.work_since_build = arrived
 
+    def expect_absent(self, absent: frozenset[int], now: Millis) -> None:
+        """Give these leaders less time, also in the view that is under way."""
+        state = self.state
+        state.absent = absent
+        if state.deadline is not None:
+            state.deadline = min(state.deadline, self._deadline(now))
+
+    def _deadline(self, now: Millis) -> Millis:
+        state = self.state
+        absent = state.committee.leader(state.view) in state.absent
+        return Millis(now + state.timing.view_timeout(state.view, absent=absent))
+
     def validated(self, block: BlockHash, *, fresh: bool, valid: bool) -> None:
         """Take the verdict on a block."""
         self.state.verdicts[block, fresh] = valid
@@ -159,8 +171,7 @@ class Instance:
         if not state.is_active():
             state.deadline = None
         elif state.deadline is None and state.me is not None and not state.voted(VoteKind.NULLIFY, state.view):
-            absent = state.committee.leader(state.view) in state.absent
-            state.deadline = Millis(now + state.timing.view_timeout(state.view, absent=absent))
+            state.deadline = self._deadline(now)
         self._arm_resend(now)
 
     def _arm_resend(self, now: Millis) -> None:

@@ -18,6 +18,7 @@ from ledger.consensus.events import (
     Committed,
     Event,
     MessageReceived,
+    PeerReached,
     Started,
     TimerFired,
     WorkArrived,
@@ -96,19 +97,16 @@ class Machine:
                 self._start(now)
             case MessageReceived():
                 self._receive(event, now)
+            case PeerReached():
+                self._absences.reach(event.peer, reached=event.reached)
+                self._instance.expect_absent(self._absences.among(self._instance.state.committee), now)
             case TimerFired():
                 self._tick(now)
             case WorkArrived() | WorkGone():
                 self._instance.work(arrived=isinstance(event, WorkArrived))
                 self._instance.settle(now)
-            case BlockBuilt():
-                if event.height == self._instance.state.height:
-                    proposing.take_built(self._instance.state, event.view, event.block)
-                    self._instance.settle(now)
-            case BlockValidated():
-                if event.height == self._instance.state.height:
-                    self._instance.validated(event.block_hash, fresh=event.fresh, valid=event.valid)
-                    self._instance.settle(now)
+            case BlockBuilt() | BlockValidated():
+                self._take_answer(event, now)
             case Committed():
                 self._advance(event, now)
             case _:
@@ -183,6 +181,16 @@ class Machine:
             self._outbox.put(Send(peer, self.status))
         if peer is not None:
             self._ask_at = Millis(now + self._timing.resend_ms)
+
+    def _take_answer(self, event: BlockBuilt | BlockValidated, now: Millis) -> None:
+        """Take what the shell found out about a block of this height; a height that is over needs it no more."""
+        if event.height != self._instance.state.height:
+            return
+        if isinstance(event, BlockBuilt):
+            proposing.take_built(self._instance.state, event.view, event.block)
+        else:
+            self._instance.validated(event.block_hash, fresh=event.fresh, valid=event.valid)
+        self._instance.settle(now)
 
     def _tick(self, now: Millis) -> None:
         self._timer = None

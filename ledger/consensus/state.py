@@ -40,7 +40,7 @@ class HeightState:
     timing: Timing
     outbox: Outbox
     absent: frozenset[int] = frozenset()
-    """Leaders that missed their last turns."""
+    """Leaders that missed their last turns or cannot be reached."""
 
     view: View = View(1)
     """Never goes back."""

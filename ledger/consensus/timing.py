@@ -28,7 +28,7 @@ class Timing:
     """How often an idle replica says where it is."""
 
     def view_timeout(self, view: View, *, absent: bool = False) -> int:
-        """T(v) = min(T0 · 1.5^(v-1), Tmax); a quarter of it if the leader missed its last turns."""
+        """T(v) = min(T0 · 1.5^(v-1), Tmax); a quarter of it if the leader is absent."""
         timeout = int(min(self.view_ms * 1.5 ** min(view - 1, _GROWTH_STEPS_MAX), self.view_ms_max))
         return timeout // 4 if absent else timeout
 

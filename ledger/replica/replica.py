@@ -12,6 +12,7 @@ from ledger.chain import Verify
 from ledger.consensus import (
     GetBlock,
     MessageReceived,
+    PeerReached,
     Signer,
     Status,
     Timing,
@@ -308,9 +309,15 @@ class Replica:
     def connected(self, peer: ReplicaId) -> None:
         """Greet a peer that can be reached now: say where this replica is and what it waits for."""
         if self._parts is not None and self._opened.is_set() and not self._stopped:
+            self._parts.driver.inflow.post(PeerReached(peer=peer, reached=True))
             self._transport.send(
                 peer, [encode_message(self._parts.driver.status), *self._open_questions(), *self._parts.intake.items()]
             )
+
+    def disconnected(self, peer: ReplicaId) -> None:
+        """Expect nothing of a peer that cannot be reached any more."""
+        if self._parts is not None:
+            self._parts.driver.inflow.post(PeerReached(peer=peer, reached=False))
 
     async def _running(self) -> _Parts:
         await self._opened.wait()

@@ -180,6 +180,7 @@ class PeerNetwork(replica_pb2_grpc.ReplicaServiceServicer):
         finally:
             if self._links.get(link.peer) is link:
                 del self._links[link.peer]
+                inbox.disconnected(link.peer)
             _log.info("peer.disconnected", peer=link.peer, dropped=link.dropped)
 
     async def _keep_dialling(self, peer: PeerAddress, inbox: Inbox) -> None:

@@ -17,7 +17,7 @@ from ledger.types import Height, ReplicaId
 from ledger.v1 import replica_pb2, replica_pb2_grpc
 from tests.support.chains import transaction, verify
 from tests.support.ledger_grpc import Fleet, make_certificate, query_genesis, registration
-from tests.support.networks import WallClock, until
+from tests.support.networks import WallClock, gone, until
 
 ALL = (0, 1, 2, 3)
 
@@ -77,11 +77,13 @@ def test_one_is_stopped_and_catches_up(fleet):
         async with fleet.running(*ALL):
             await register(fleet, range(4))
             await fleet.daemons[0].stop()
+            await until(lambda: all(gone(fleet.replica(index)) == {0} for index in (1, 2, 3)), 20)
             outcomes = await register(fleet, range(4, 10), (1, 2, 3))
             await fleet.daemons[0].start()
             await at_height(fleet, max(outcome.height for outcome in outcomes))
             await until(fleet.replica(0).is_ready, 20)
             assert await same(fleet)
+            assert not gone(fleet.replica(1))
             outcomes = await register(fleet, range(10, 12))
             await at_height(fleet, max(outcome.height for outcome in outcomes))
             assert await same(fleet)

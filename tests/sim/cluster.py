@@ -3,6 +3,7 @@
 import hashlib
 import heapq
 import itertools
+import random
 from collections.abc import Callable
 
 from ledger.chain import faults_tolerated
@@ -32,6 +33,8 @@ class Cluster:
         """Put a run together; without `inside` nobody looks into replicas (`invariants.Invariant`)."""
         self.profile = profile or draw(seed)
         self.random = source(seed, self.profile)
+        self.news = random.Random(f"{seed} {self.profile.name} news")
+        """What decides who hears of whose end and return: of its own, so that everything else is as without."""
         self.world = self._make_world()
         self.now = EPOCH_MS
         self.settles = EPOCH_MS + self.profile.settled_ms
@@ -97,6 +100,12 @@ class Cluster:
         self.messages += 1
         for delay in self._delays(sender, receiver):
             self.later(delay, lambda: self._deliver(sender, receiver, data))
+
+    def spread_news(self, peer: ReplicaId, *, reached: bool) -> None:
+        """Let some hear that a replica is gone or back; now and then it is said of another one."""
+        for replica in self.honest:
+            if self.news.random() < 0.7:
+                replica.hear_of(self.news.choice(self.peers) if self.news.random() < 0.1 else peer, reached=reached)
 
     def _deliver(self, sender: ReplicaId, receiver: ReplicaId, data: bytes) -> None:
         if self.faulty.is_outage():

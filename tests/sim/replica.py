@@ -21,6 +21,7 @@ from ledger.consensus import (
     Machine,
     Message,
     MessageReceived,
+    PeerReached,
     Persist,
     Record,
     Send,
@@ -158,12 +159,14 @@ class Replica:
         if not self.up:
             self._power_on()
             self.start()
+            self.cluster.spread_news(self.id, reached=True)
 
     def crash(self, torn: Sequence[Record] = ()) -> None:
         """Lose everything that is not on disk; come back some time later."""
         self.up = False
         self.life += 1
         self.disk.lose_power(torn)
+        self.cluster.spread_news(self.id, reached=False)
         self.cluster.later(self.cluster.random.randrange(50, 3_000), self.restart)
 
     def lose_disk(self) -> None:
@@ -187,6 +190,10 @@ class Replica:
     def pause(self, duration: int) -> None:
         """Stand still: everything that happens meanwhile is seen afterwards."""
         self.paused_until = self.cluster.now + duration
+
+    def hear_of(self, peer: ReplicaId, *, reached: bool) -> None:
+        """Learn that the way to a peer opened or broke, sooner or later; or never, or wrongly."""
+        self._later(self.cluster.news.randrange(1_000), lambda: self.step(PeerReached(peer=peer, reached=reached)))
 
     # ------------------------------------------------------------------ the owner of the core
 

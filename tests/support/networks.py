@@ -72,6 +72,8 @@ class Hub:
                 yield
             finally:
                 del self.inboxes[own]
+                for other in self.inboxes.values():
+                    other.disconnected(own)
                 for lane in lanes:
                     lane.cancel()
 
@@ -176,6 +178,12 @@ class Cluster:
             yield self
         finally:
             await self.stop(*self._running)
+
+
+def gone(replica: Replica) -> set[ReplicaId]:
+    """Peers that a replica's core gives less time, because the way to them broke."""
+    assert replica._parts is not None
+    return replica._parts.driver._machine._absences._gone
 
 
 async def until(condition: Callable[[], object], seconds: float = 10.0) -> None:

@@ -121,6 +121,9 @@ class Floor:
     def connected(self, peer: ReplicaId) -> None:
         """Nothing is said upon a connection."""
 
+    def disconnected(self, peer: ReplicaId) -> None:
+        """Nothing follows from the end of one."""
+
     def _take(self, data: bytes) -> None:
         if data not in self._final:
             self._waiting[data] = None

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ledger.consensus import Timing, WorkArrived
+from ledger.consensus import PeerReached, Timing, WorkArrived
 from ledger.consensus.absence import TURNS_MISSED, Absences
 from ledger.consensus.committee import Committee
 from ledger.consensus.votes import Certificates
@@ -52,3 +52,44 @@ def test_an_absent_leaders_view_is_short():
     lab.step(WorkArrived())
     assert cast(lab.wait(499)) == []
     assert cast(lab.wait(1)) == [(X, 1)]
+
+
+def reached(lab: Lab, leader: int, *, now: bool) -> PeerReached:
+    return PeerReached(peer=lab.validators[leader].replica, reached=now)
+
+
+def test_a_leader_that_went_away_gets_less_time_until_it_is_back():
+    lab = Lab(timing=Timing(resend_ms=100_000))
+    lab.step(reached(lab, 2, now=False))
+    lab.step(reached(lab, 2, now=True))
+    lab.step(reached(lab, 3, now=False))
+    lab.step(WorkArrived())
+    assert cast(lab.wait(1_999)) == []
+    assert cast(lab.wait(1)) == [(X, 1)]
+    lab.hear_all(lab.votes((1, 2, 3), X, 1))
+    assert cast(lab.wait(749)) == []
+    assert cast(lab.wait(1)) == [(X, 2)]
+
+
+def test_the_time_of_a_leader_that_goes_away_meanwhile_is_cut_short():
+    lab = Lab(timing=Timing(resend_ms=100_000))
+    lab.step(WorkArrived())
+    assert cast(lab.wait(300)) == []
+    lab.step(reached(lab, 2, now=False))
+    assert cast(lab.wait(499)) == []
+    assert cast(lab.wait(1)) == [(X, 1)]
+
+
+def test_a_leader_that_goes_away_late_gets_no_more_time_than_before():
+    lab = Lab(timing=Timing(resend_ms=100_000))
+    lab.step(WorkArrived())
+    lab.wait(1_900)
+    lab.step(reached(lab, 2, now=False))
+    assert cast(lab.wait(99)) == []
+    assert cast(lab.wait(1)) == [(X, 1)]
+
+
+def test_nothing_begins_because_a_peer_went_away():
+    lab = Lab()
+    assert lab.step(reached(lab, 2, now=False)) == []
+    assert cast(lab.wait(5_000)) == []

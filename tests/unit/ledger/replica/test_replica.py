@@ -14,7 +14,7 @@ from ledger.replica.items import Transactions, decode_item, encode_item
 from ledger.store import MemoryStore
 from ledger.types import Digest, Height, ReplicaId, Signature, Vote
 from tests.support.chains import genesis_of, member_key, transaction
-from tests.support.networks import Cluster, until
+from tests.support.networks import Cluster, gone, until
 from tests.support.odd_keys import signed_twice
 
 ALL = (0, 1, 2, 3)
@@ -226,6 +226,19 @@ def test_a_replica_that_was_away_catches_up_and_votes_again(cluster):
             await cluster.stop(0)
             await submit_all(cluster, range(25, 28), (1, 2, 3))  # its votes are needed now
             await at_height(cluster, 28, (1, 2, 3))
+
+    asyncio.run(run())
+
+
+def test_whoever_goes_away_is_expected_less_until_it_is_back(cluster):
+    async def run():
+        async with cluster.running(*ALL):
+            await submit_all(cluster, range(3))
+            assert [gone(cluster.replicas[index]) for index in ALL] == [set()] * 4
+            await cluster.stop(3)
+            await until(lambda: all(gone(cluster.replicas[index]) == {3} for index in (0, 1, 2)))
+            cluster.start(3)
+            await until(lambda: all(gone(cluster.replicas[index]) == set() for index in (0, 1, 2)))
 
     asyncio.run(run())
 

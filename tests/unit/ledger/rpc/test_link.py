@@ -41,6 +41,9 @@ class Peer:
     def connected(self, peer):
         raise AssertionError
 
+    def disconnected(self, peer):
+        raise AssertionError
+
 
 def running(test):
     async def run():
