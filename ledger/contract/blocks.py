@@ -234,13 +234,13 @@ def find_runs(steps: Sequence[Step], targets: Mapping[int, int]) -> Iterator[tup
     entries = set(targets.values())
     start = 0
     while start < len(steps):
-        end = start
-        while end < min(len(steps), start + _LONGEST) and (end == start or end not in entries):
+        end, longest = start, min(len(steps), start + _LONGEST)
+        while end < longest and (end == start or end not in entries):
             part = steps[end].part
             if part is Part.OTHER or (part is Part.JUMP_IF and not _goes_on(steps[start:end], targets)):
                 break
             end += 1
-            if part in {Part.JUMP, Part.JUMP_IF}:
+            if part is Part.JUMP or part is Part.JUMP_IF:
                 break
         if end - start >= _SHORTEST:
             yield start, end

@@ -36,6 +36,8 @@ restore_recursion_limit()
 _MAX = 2**256 - 1
 _WORD = 32
 _PROGRAMS_CACHED = 16
+_ALIKE_CACHED = 4_096
+"""Instructions of all programs that are alike; most occur hundreds of times."""
 
 _STOP = 0x00
 _POP, _MLOAD, _MSTORE, _JUMP, _JUMPI, _PC, _JUMPDEST = 0x50, 0x51, 0x52, 0x56, 0x57, 0x58, 0x5B
@@ -326,6 +328,7 @@ def _is_ours(code: bytes) -> bool:
     return any(code == artefact.runtime for artefact in load_codes().values())
 
 
+@functools.lru_cache(maxsize=_ALIKE_CACHED)
 def _step(instruction: Instruction) -> Step:
     """What an instruction is to a run (`ledger.contract.blocks`)."""
     kind, gas, value, words, *_ = instruction
@@ -339,6 +342,21 @@ def _step(instruction: Instruction) -> Step:
 
 def _instruction(code: bytes, place: int) -> Instruction:
     opcode = code[place]
+    if _PUSH0 <= opcode <= _PUSH32:
+        size = opcode - _PUSH0
+        data = code[place + 1 : place + 1 + size].ljust(size, b"\0")
+        return _push(opcode, int.from_bytes(data, "big"))
+    return _push(opcode, place) if opcode == _PC else _plain(opcode)
+
+
+@functools.lru_cache(maxsize=_ALIKE_CACHED)
+def _push(opcode: int, value: int) -> Instruction:
+    return Instruction(Kind.PUSH, cast("Opcode", OPCODES[opcode]).gas_cost, value=value)
+
+
+@functools.cache
+def _plain(opcode: int) -> Instruction:
+    """Return an instruction that is the same wherever it is."""
     known = OPCODES.get(opcode)
     gas = 0 if known is None else cast("Opcode", known).gas_cost
     if opcode in _WORDS:
@@ -347,12 +365,6 @@ def _instruction(code: bytes, place: int) -> Instruction:
         return Instruction(Kind.BYTES, gas, moved=_BYTES[opcode])
     if opcode in _PLAIN:
         return Instruction(_PLAIN[opcode], gas)
-    if _PUSH0 <= opcode <= _PUSH32:
-        size = opcode - _PUSH0
-        data = code[place + 1 : place + 1 + size].ljust(size, b"\0")
-        return Instruction(Kind.PUSH, gas, value=int.from_bytes(data, "big"))
-    if opcode == _PC:
-        return Instruction(Kind.PUSH, gas, value=place)
     if _DUP1 <= opcode <= _DUP16:
         return Instruction(Kind.DUPLICATE, gas, value=opcode - _DUP1 + 1)
     if _SWAP1 <= opcode <= _SWAP16:

@@ -1,5 +1,6 @@
 """Bytes of what the stores keep beside blocks, and the checks that what is read was written."""
 
+import functools
 import hashlib
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -24,6 +25,8 @@ from ledger.types import Block, Certificate, FinalBlock, Header, Height, PublicK
 
 _HEADER_BYTES = 12 * 32
 _RECEIPTS_MAX = 4096
+_SETS_CACHED = 16
+"""Sets of validators that are decoded once: thousands of blocks in a row have the same."""
 _RECEIPT_BYTES_MAX = 128 * TX_BYTES_MAX
 
 
@@ -82,11 +85,16 @@ def read_validators(data: bytes, height: Height) -> tuple[Validator, ...]:
         StorageError: it is damaged.
     """
     try:
-        reader = Reader(data, "validators")
-        found = reader.items(VALIDATORS_MAX, lambda: Validator(PublicKey(reader.fixed(32)), ReplicaId(reader.uint(2))))
-        reader.end()
+        return _decode_validators(data)
     except DecodeError as error:
         raise StorageError(f"height {height}: {error}") from error
+
+
+@functools.lru_cache(maxsize=_SETS_CACHED)
+def _decode_validators(data: bytes) -> tuple[Validator, ...]:
+    reader = Reader(data, "validators")
+    found = reader.items(VALIDATORS_MAX, lambda: Validator(PublicKey(reader.fixed(32)), ReplicaId(reader.uint(2))))
+    reader.end()
     return found
 
 
