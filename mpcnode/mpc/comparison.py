@@ -129,7 +129,7 @@ class Comparison:
             table = products(b)
             derived[f"bb{layer.number}"] = table[:, several(layer.equals)]
             derived[f"ab{layer.number}"] = np.concatenate(
-                [a[:, i : i + 1] & above[:, 1:] for i, above in enumerate(_tables_above(table, layer))], axis=1
+                [a[:, i : i + 1] & above[:, 1:] for i, above in enumerate(tables_above(table, layer))], axis=1
             )
         return derived
 
@@ -176,7 +176,7 @@ def _combine(party: Party, layer: Layer, dealt: Arrays, greater: Words, equal: W
     total = np.zeros((layer.groups, 2 * _table_above_first(table, layer).shape[1], opened.shape[-1]), np.uint64)
     product = table
     at = 0
-    for i, above in enumerate(_tables_above(table, layer)):
+    for i, above in enumerate(tables_above(table, layer)):
         # places: sets of wires above i; total holds those of the wires up to i - 1
         found = g[:, i : i + 1] & above
         found[:, 0] ^= a[:, i]
@@ -197,7 +197,7 @@ def _table_above_first(table: Words, layer: Layer) -> Words:
     return table if layer.is_last else table[:, 0::2]
 
 
-def _tables_above(table: Words, layer: Layer) -> Iterator[Words]:
+def tables_above(table: Words, layer: Layer) -> Iterator[Words]:
     """Yield for every wire, the lowest first, the products of the b's above it, by set."""
     above = _table_above_first(table, layer)
     for _ in range(layer.fan):

@@ -28,17 +28,18 @@ class Leaf:
 
     def derive(self, rows: Words) -> Words:
         """Compute that field from the bits of r; the dealer's part."""
-        return products(self._arrange(rows, ZERO))[:, several(self.width)]
+        return products(self.arrange(rows))[:, several(self.width)]
 
     def shares(self, party: Party, rows: Words, dealt: Array) -> Words:
         """Shares of the products of all sets of a block's bits [blocks, 2^width, W]."""
-        return monomials(party, self._arrange(rows, ZERO), dealt)
+        return monomials(party, self.arrange(rows), dealt)
 
     def inverted(self, rows: Words) -> Words:
         """The public number's bits, each inverted before, by block [blocks, width, W]."""
-        return self._arrange(rows, FULL)
+        return self.arrange(rows, FULL)
 
-    def _arrange(self, rows: Words, padding: np.uint64) -> Words:
+    def arrange(self, rows: Words, padding: np.uint64 = ZERO) -> Words:
+        """Rows of bits by block [blocks, width, W], the lowest block first."""
         blocks = np.full((self.blocks * self.width, rows.shape[-1]), padding)
         blocks[: self.bits] = rows[: self.bits]
         return blocks.reshape(self.blocks, self.width, -1)

@@ -4,8 +4,9 @@ It yields a tuple of `Opening`s, its own shares of masked values, and is sent th
 turns openings into bytes; a replay, which is one party with all the shares, opens by doing nothing.
 """
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import Any, TypeVar, overload
 
 import numpy as np
@@ -85,6 +86,19 @@ def encode_openings(openings: tuple[Opening, ...]) -> bytes:
 def encode_opened(openings: tuple[Opening, ...], opened: tuple[Words, ...]) -> bytes:
     """Encode what a round opened, as a payload is encoded: what the transcript covers."""
     return b"".join(opening.width.encode(values) for opening, values in zip(openings, opened, strict=True))
+
+
+def open_all(openings: tuple[Opening, ...], payloads: Iterable[bytes]) -> tuple[Words, ...]:
+    """Open a round: what this party's shares and those in the others' payloads make, of which lengths are checked."""
+    views = [memoryview(payload) for payload in payloads]
+    opened: list[Words] = []
+    at = 0
+    for opening in openings:
+        width = opening.width
+        shares = (width.decode(view[at : at + width.size]) for view in views)
+        opened.append(reduce(width.combine, shares, opening.reduced()))
+        at += width.size
+    return tuple(opened)
 
 
 def open_one(opening: Opening) -> Protocol[Words]:

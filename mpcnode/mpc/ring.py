@@ -6,7 +6,7 @@ little-endian.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,8 @@ FULL = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
 """64 ones."""
 
 ZERO = np.uint64(0)
+
+_Integer = TypeVar("_Integer", bound=np.unsignedinteger[Any])
 
 RINGS: dict[int, type[np.unsignedinteger[Any]]] = {16: np.uint16, 32: np.uint32, 64: np.uint64}
 """Integer types by their width in bits."""
@@ -90,9 +92,17 @@ class Lanes:
 
     def slice(self, values: Words, bits: int) -> Words:
         """Slice the low bits of integers [items, subjects] into rows [bits, words]."""
-        padded = np.zeros(self.words * _WORD_BITS, np.uint64)
-        padded[: self.items * self.stride].reshape(self.items, self.stride)[:, : self.subjects] = values
-        return slice_bits(padded, bits)
+        return slice_bits(self.spread(values), bits)
+
+    def spread(self, values: Words) -> Words:
+        """Put integers [items, subjects] where their bits would be, zeros elsewhere: [64 · words]."""
+        spread = np.zeros(self.words * _WORD_BITS, np.uint64)
+        spread[: self.items * self.stride].reshape(self.items, self.stride)[:, : self.subjects] = values
+        return spread
+
+    def gather(self, spread: NDArray[_Integer]) -> NDArray[_Integer]:
+        """Take integers from where `spread` puts them: [64 · words] becomes [items, subjects]."""
+        return spread[: self.items * self.stride].reshape(self.items, self.stride)[:, : self.subjects]
 
     def pick(self, rows: Words, items: Sequence[int]) -> Words:
         """Take items, repeats allowed, out of rows [..., words]; the result has `Lanes(len(items), subjects)`."""

@@ -10,14 +10,12 @@ whoever else computes learns the inputs of a node that does.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import reduce
 
 from ledger.types import Digest
 from mpcnode.errors import CorrelationReuseError, SessionError
 from mpcnode.mpc.correlations import Material
-from mpcnode.mpc.openings import Opening, encode_opened, encode_openings
+from mpcnode.mpc.openings import Opening, encode_opened, encode_openings, open_all
 from mpcnode.mpc.program import Party, Program
-from mpcnode.mpc.ring import Words
 from mpcnode.mpc.transcript import Transcript
 from mpcnode.types import Rank, SessionId
 
@@ -126,20 +124,12 @@ class Session:
     def _advance(self) -> Payload | Finished:
         """Open this round's values and run on to the next round or the end."""
         payloads = [
-            memoryview(self._received.pop((self._round, rank)))
-            for rank in range(self._program.parties)
-            if rank != self._rank
+            self._received.pop((self._round, rank)) for rank in range(self._program.parties) if rank != self._rank
         ]
-        opened: list[Words] = []
-        at = 0
-        for opening in self._mine:
-            width = opening.width
-            shares = (width.decode(payload[at : at + width.size]) for payload in payloads)
-            opened.append(reduce(width.combine, shares, opening.reduced()))
-            at += width.size
-        self._transcript.add(encode_opened(self._mine, tuple(opened)))
+        opened = open_all(self._mine, payloads)
+        self._transcript.add(encode_opened(self._mine, opened))
         try:
-            self._mine = self._running.send(tuple(opened))
+            self._mine = self._running.send(opened)
         except StopIteration as stop:
             self._mine = ()
             self._finished = Finished(stop.value.tobytes(), self._transcript.hash)
