@@ -71,9 +71,15 @@ def dealt(program: Program, name: str) -> list[Material]:
     ]
 
 
-def run_joint(program: Program, name: str, rows: Sequence[Sequence[bytes | None]], tamper: Tamper | None = None) -> Run:
-    """Run a session; rows are by node, then by participant."""
-    materials = dealt(program, name)
+def run_joint(
+    program: Program,
+    name: str,
+    rows: Sequence[Sequence[bytes | None]],
+    tamper: Tamper | None = None,
+    materials: Sequence[Material] | None = None,
+) -> Run:
+    """Run a session; rows are by node, then by participant; materials are dealt if there are none."""
+    materials = materials or dealt(program, name)
     nodes = [Session(program, session_id(name), Rank(i), list(rows[i]), materials[i]) for i in range(program.parties)]
     pending: dict[int, Payload] = {i: node.start() for i, node in enumerate(nodes)}
     finished: dict[int, Finished] = {}

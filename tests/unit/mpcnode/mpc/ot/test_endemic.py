@@ -1,0 +1,93 @@
+import hashlib
+
+import pytest
+from nacl import bindings as sodium
+
+from mpcnode.errors import SessionError
+from mpcnode.mpc.ot.endemic import KeyChooser, KeyMaker, agree, half
+from mpcnode.types import Rank
+
+COUNT = 5
+CHOICES = bytes([0, 1, 1, 0, 1])
+CONTEXT = b"c" * 32
+IDENTITY = bytes([1]) + bytes(31)
+SMALL_ORDER = bytes.fromhex("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05")  # of order 8
+
+
+def source(name: str, size: int) -> bytes:
+    return hashlib.shake_256(name.encode()).digest(size)
+
+
+def chooser(context: bytes = CONTEXT, choices: bytes = CHOICES) -> KeyChooser:
+    return KeyChooser(Rank(4), context, choices, source("chooser", 128 * len(choices)))
+
+
+def maker(context: bytes = CONTEXT, count: int = COUNT) -> KeyMaker:
+    return KeyMaker(Rank(7), context, count, source("maker", 64 * count))
+
+
+def replace(message: bytes, place: int, point: bytes) -> bytes:
+    return message[: 32 * place] + point + message[32 * place + 32 :]
+
+
+def test_the_chosen_key_of_two_and_no_other() -> None:
+    one, two = chooser(), maker()
+    assert (len(one.message), len(two.message)) == (64 * COUNT, 32 * COUNT)
+    chosen, pairs = one.keys(two.message), two.keys(one.message)
+    assert chosen == [pair[choice] for pair, choice in zip(pairs, CHOICES, strict=True)]
+    assert len({key for pair in pairs for key in pair}) == 2 * COUNT
+
+
+def test_keys_depend_on_the_context_and_the_place() -> None:
+    one, two = chooser(choices=bytes(2)), maker(count=2)
+    same = [one.message[:64] * 2, two.message[:32] * 2]
+    assert len(set(two.keys(same[0]))) == 2
+    other = maker(context=b"d" * 32, count=2)
+    assert not {*two.keys(one.message)} & {*other.keys(one.message)}
+
+
+def torsion(point: bytes) -> bytes:
+    """A point of the curve, but not of its prime-order group."""
+    mixed: bytes = sodium.crypto_core_ed25519_add(point, SMALL_ORDER)
+    return mixed
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [IDENTITY, SMALL_ORDER, bytes(32), b"\xff" * 32, torsion(half(source("t", 64))[1])],
+    ids=lambda b: b.hex()[:8],
+)
+def test_points_outside_the_group_are_refused(bad: bytes) -> None:
+    with pytest.raises(SessionError, match=f"node 4: expected a point of ed25519's prime-order group, got {bad.hex()}"):
+        chooser().keys(replace(maker().message, 3, bad))
+    for place in (0, 9):
+        with pytest.raises(SessionError, match="node 7: expected a point of ed25519's prime-order group"):
+            maker().keys(replace(chooser().message, place, bad))
+    with pytest.raises(SessionError, match="node 2: expected a point of ed25519's prime-order group"):
+        agree(Rank(2), half(source("a", 64))[0], bad)
+
+
+def test_points_that_cancel_are_refused() -> None:
+    """r_0 = -H_0(r_1) would make one key the hash of a public point."""
+    r_1 = chooser().message[32:64]
+    hashed = hashlib.blake2b(CONTEXT + bytes(4) + b"\0" + r_1, person=b"mpc-ot-point").digest()
+    image = sodium.crypto_core_ed25519_add(
+        *(sodium.crypto_core_ed25519_from_uniform(hashed[i : i + 32]) for i in (0, 32))
+    )
+    minus = sodium.crypto_core_ed25519_sub(image, sodium.crypto_core_ed25519_add(image, image))
+    with pytest.raises(SessionError, match="node 7: expected two points that do not cancel, got such in transfer 0"):
+        maker().keys(replace(chooser().message, 0, minus))
+
+
+def test_messages_of_another_length_are_refused() -> None:
+    with pytest.raises(SessionError, match="node 4: expected 160 bytes of points, got 159"):
+        chooser().keys(maker().message[1:])
+    with pytest.raises(SessionError, match="node 7: expected 320 bytes of points, got 352"):
+        maker().keys(chooser().message + bytes(32))
+    with pytest.raises(SessionError, match="node 1: expected 32 bytes of a point, got 0"):
+        agree(Rank(1), half(source("a", 64))[0], b"")
+
+
+def test_two_nodes_agree_on_a_seed() -> None:
+    (a, to_b), (b, to_a) = half(source("a", 64)), half(source("b", 64))
+    assert agree(Rank(1), a, to_a) == agree(Rank(0), b, to_b) != agree(Rank(0), b, to_a)

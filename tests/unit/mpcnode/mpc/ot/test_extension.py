@@ -1,0 +1,150 @@
+"""Random transfers in bulk; a receiver that cheats in any column is caught as often as its bit is 1."""
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from mpcnode.errors import CorrelationReuseError, SessionError
+from mpcnode.mpc import Words, keystream
+from mpcnode.mpc.ot import extension
+from mpcnode.mpc.ot.columns import transpose
+from mpcnode.mpc.ot.extension import Receiver, Sender, message_bytes
+from mpcnode.mpc.ot.hashing import ColumnHash
+from mpcnode.types import Rank
+
+CONTEXT = b"x" * 32
+SECRET = bytes.fromhex("0f1e2d3c4b5a69788796a5b4c3d2e1f1")
+BITS = [SECRET[i // 8] >> i % 8 & 1 for i in range(128)]
+PAIRS = [tuple(hashlib.sha256(f"{i} {choice}".encode()).digest() for choice in (0, 1)) for i in range(128)]
+
+
+def choices(words: int) -> Words:
+    return keystream(b"c" * 32, 8 * words).view(np.uint64)
+
+
+def sender() -> Sender:
+    return Sender(Rank(1), CONTEXT, [pair[bit] for pair, bit in zip(PAIRS, BITS, strict=True)], SECRET)
+
+
+def receiver() -> Receiver:
+    return Receiver(Rank(2), CONTEXT, [(zero, one) for zero, one in PAIRS], b"p" * 32)
+
+
+@pytest.mark.parametrize("words", [0, 1, 2, 3, 1024, 1025])
+def test_the_chosen_hash_of_two(words: int) -> None:
+    one, two = receiver(), sender()
+    for _ in range(2):
+        message, chosen = one.choose(choices(words))
+        assert len(message) == message_bytes(words)
+        zeros, ones = two.accept(message, words)
+        bits = np.unpackbits(choices(words).view(np.uint8), bitorder="little").astype(bool)
+        assert (chosen == np.where(bits[:, None], ones, zeros)).all()
+        assert len({row.tobytes() for row in np.concatenate([zeros, ones])}) == 128 * words
+
+
+def test_hashes_never_repeat() -> None:
+    one, two = receiver(), sender()
+    seen: set[bytes] = set()
+    for words in (1, 2, 1, 5):
+        zeros, ones = two.accept(one.choose(np.zeros(words, np.uint64))[0], words)
+        seen |= {row.tobytes() for row in np.concatenate([zeros, ones])}
+    assert len(seen) == 128 * 9
+
+
+class Cheating(Receiver):
+    """Uses other choices in some columns, honestly otherwise; to know a bit of the secret for each that passes."""
+
+    def __init__(self, columns: Sequence[int]) -> None:
+        super().__init__(Rank(2), CONTEXT, [(zero, one) for zero, one in PAIRS], b"p" * 32)
+        self.cheated = list(columns)
+
+    def _chunk(self, chosen: Words) -> tuple[bytes, Words]:
+        size = extension.column_bytes(len(chosen))
+        row = np.concatenate([chosen.view(np.uint8), self._padding.draw(size - chosen.nbytes)[0]])
+        columns, sent = self._zeros.draw(size), self._ones.draw(size)
+        sent ^= columns ^ row
+        sent[self.cheated, 3] ^= 16
+        checked = ColumnHash(extension._challenge(CONTEXT, self._count, sent), size)
+        claimed = checked(row[None]).tobytes() + extension._digest(checked(columns))
+        hashes = self._hash(transpose(columns, 64 * len(chosen)), self._count)
+        self._count += 8 * size
+        return sent.tobytes() + claimed, hashes
+
+
+@pytest.mark.parametrize("column", range(0, 128, 5))
+def test_a_receiver_that_cheats_in_a_column_guesses_a_bit_or_is_caught(column: int) -> None:
+    two = sender()
+    message, _ = Cheating([column]).choose(choices(2))
+    if BITS[column]:
+        with pytest.raises(SessionError, match="node 1: expected the same choices in all columns of transfers from"):
+            two.accept(message, 2)
+    else:
+        two.accept(message, 2)
+
+
+def test_a_receiver_that_cheats_in_many_columns_is_caught() -> None:
+    with pytest.raises(SessionError, match="node 1: expected the same choices in all columns"):
+        sender().accept(Cheating(range(128)).choose(choices(2))[0], 2)
+    assert sender().accept(Cheating([]).choose(choices(2))[0], 2)  # the cheat itself does not spoil the check
+
+
+@pytest.mark.parametrize("place", [8, 1000, -49, -48, -33, -1])
+def test_anything_else_than_what_was_sent_is_caught_and_keys_are_burned(place: int) -> None:
+    one, two = receiver(), sender()
+    message = bytearray(one.choose(choices(2))[0])
+    message[place] ^= 1
+    with pytest.raises(SessionError, match=r"node 1: .* its keys are void"):
+        two.accept(bytes(message), 2)
+    with pytest.raises(CorrelationReuseError, match="transfers with node 1: a check failed before"):
+        two.accept(one.choose(choices(2))[0], 2)
+
+
+def test_old_messages_and_old_receivers_are_refused() -> None:
+    one, two = receiver(), sender()
+    message, _ = one.choose(choices(2))
+    two.accept(message, 2)
+    for again in (message, receiver().choose(choices(2))[0]):
+        with pytest.raises(
+            SessionError, match="node 1: expected transfers from number 256, got 0; one side was restored"
+        ):
+            two.accept(again, 2)
+    two.accept(one.choose(choices(2))[0], 2)  # nothing was lost
+
+
+def test_messages_of_another_length_are_refused() -> None:
+    message, _ = receiver().choose(choices(2))
+    with pytest.raises(
+        SessionError, match=f"node 1: expected {len(message)} bytes of transfers, got {len(message) - 1}"
+    ):
+        sender().accept(message[:-1], 2)
+    with pytest.raises(SessionError, match=f"node 1: expected {message_bytes(3)} bytes of transfers"):
+        sender().accept(message, 3)
+
+
+def chi_square(data: bytes) -> float:
+    counts = np.bincount(np.frombuffer(data, np.uint8), minlength=256)
+    mean = len(data) / 256
+    return float(((counts - mean) ** 2 / mean).sum())
+
+
+LIMIT = 450.0  # of 255 degrees of freedom: passed with a probability of 1e-12
+
+
+@pytest.mark.parametrize("word", [0, 0xFFFF_FFFF_FFFF_FFFF, 0x5555_5555_5555_5555])
+def test_a_sender_sees_uniform_bytes_whatever_was_chosen(word: int) -> None:
+    chosen = np.full(512, word, np.uint64)
+    message, _ = receiver().choose(chosen)
+    sent = np.frombuffer(message[8 : 8 + 128 * extension.column_bytes(512)], np.uint8).reshape(128, -1)
+    assert chi_square(sent.tobytes()) < LIMIT
+    assert chi_square((sent[1:] ^ sent[:-1]).tobytes()) < LIMIT
+    # what the sender can strip: its own stream
+    own = sender()._columns.draw(sent.shape[1])
+    assert chi_square((sent ^ own)[np.array(BITS) == 0].tobytes()) < LIMIT
+
+
+def test_a_receiver_whose_streams_are_equal_is_found_to_leak() -> None:
+    leaking = Receiver(Rank(2), CONTEXT, [(zero, zero) for zero, _ in PAIRS], b"p" * 32)
+    message, _ = leaking.choose(np.full(512, 0x5555_5555_5555_5555, np.uint64))
+    assert chi_square(message[8 : 8 + 128 * 4096]) > LIMIT
