@@ -1,6 +1,8 @@
 """The joint evaluation of a random model equals the clear one, bit for bit, on random and extreme data."""
 
+import itertools
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from hypothesis import given, settings
@@ -8,6 +10,7 @@ from hypothesis import strategies as st
 
 from mpcnode.errors import ModelError
 from mpcnode.mpc import replay
+from mpcnode.mpc.ot import Links
 from mpcnode.query.contribution import encode_contribution
 from mpcnode.scorecard import (
     Attribute,
@@ -30,6 +33,7 @@ from mpcnode.scorecard import (
 from mpcnode.types import AuditMode, MemberIndex
 from tests.support.joint import run_joint, seeds_for, session_id, share_rows
 from tests.support.models import encode_columns
+from tests.support.talks import link_up, provided
 
 CLASSES = ("a", "b", "c", "d")
 
@@ -171,6 +175,27 @@ def test_many_subjects(case: Case, count: int) -> None:
         expected = evaluate(layout, {s.member: c for s, c in zip(layout.members, subject, strict=True)})
         assert decode_output(model, output[n * size : (n + 1) * size]) == expected == outcomes.at(model, n)
         assert outcomes.score[n] == expected.score
+
+
+@cache
+def links(parties: int) -> list[Links]:
+    return link_up(parties, f"property {parties}")
+
+
+NUMBERS = itertools.count()
+
+
+@settings(max_examples=20)
+@given(cases(subjects=1))
+def test_without_a_dealer(case: Case) -> None:
+    layout, (given_rows,) = case.layout, case.subjects
+    program, name = compile_model(layout, case.parties), f"no dealer {next(NUMBERS)}"
+    rows = [None if contribution is None else encode_contribution(contribution) for contribution in given_rows]
+    expected = evaluate(layout, {s.member: c for s, c in zip(layout.members, given_rows, strict=True)})
+    materials = provided(program, name, links(case.parties))
+    real = run_joint(program, name, share_rows(program, name, rows), materials=materials)
+    assert real.output == encode_output(layout.model, expected)
+    assert len(set(real.transcripts)) == 1
 
 
 def _columns(column: list[Contribution | None], width: int) -> Columns:
