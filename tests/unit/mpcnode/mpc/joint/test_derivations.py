@@ -1,5 +1,7 @@
 """What nodes derive together is what a dealer would deal, whoever makes the elementary correlations."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -15,17 +17,18 @@ from mpcnode.mpc import (
     Division,
     Equality,
     Lookup,
+    Material,
     Opening,
     Party,
     Program,
     Protocol,
     Words,
 )
-from mpcnode.mpc.joint import BitTimesBits, Plan, broadcast
+from mpcnode.mpc.joint import BitTimesBits, Plan, broadcast, derivation
 from mpcnode.mpc.joint.circuits import BitProducts, SumBits
 from mpcnode.types import Rank
 from tests.support.gadgets import Gadget, every_gadget
-from tests.support.joint import Gadgets, run_gadgets, share_bits
+from tests.support.joint import Gadgets, run_gadgets, share_bits, share_integers
 from tests.support.talks import OpenMaker, check_items, provided_openly, run_talks, talks_of
 
 DERIVED = [item for item in every_gadget(70) if item.correlations and not item.name.startswith("division")]
@@ -190,3 +193,49 @@ def test_broadcast_opens_what_all_shares_make() -> None:
         [broadcast(opening(None), [Rank(j) for j in range(3) if j != i]) for i in range(3)]  # type: ignore[arg-type]
     )
     assert [found.tolist() for found in results] == [[9, 750 % 256]] * 3
+
+
+SAMPLES = 4096
+COIN_LIMIT = 49.0  # 7 deviations: 3e-12, for some 2e4 coins
+
+
+def worst_coin(spoil: Callable[[list[Material]], None] | None) -> float:
+    """What nodes 0 and 1 of three see while a mask that is the same in every sample is cut into bits and multiplied.
+
+    All that is opened, and their shares of the mask: every opened row must be a fair coin, alone and XORed with every
+    other row. Returns the deviations squared of the least fair.
+    """
+    item = Comparison(label="c", bits=9, values=1, of=(0,), thresholds=(1,), subjects=SAMPLES)
+    found = derivation(item, 3)
+    r = share_integers(np.full((1, SAMPLES), 0x155, np.uint64), 3, "r")
+    shares = {field.name: share_bits(np.zeros(field.shape, np.uint64), 3, field.name) for field in item.free[1:]}
+    free = [{"r": r[i], **{name: parts[i] for name, parts in shares.items()}} for i in range(3)]
+    _, rounds = run_gadgets(3, "views", found.correlations, lambda party, i: found.run(party, Rank(i), free[i]), spoil)
+    words = SAMPLES // 64
+    opened = np.concatenate([row.reshape(-1, words) for opened in rounds for row in opened])
+    own = np.concatenate([item.lanes_in.slice(r[i], 9) for i in (0, 1)])
+    view = np.unpackbits(np.concatenate([opened, own]).view(np.uint8), axis=1).astype(np.float64) * 2 - 1
+    seen = view[: len(opened)]
+    pairs = seen @ view.T - SAMPLES * np.eye(len(seen), len(view))  # a row with itself is no coin
+    return float(max((pairs**2).max(), (seen.sum(axis=1) ** 2).max()) / SAMPLES)
+
+
+def test_what_derivations_open_says_nothing() -> None:
+    assert worst_coin(None) < COIN_LIMIT
+
+
+@pytest.mark.parametrize("label", ["c.sum.save0", "c.sum.carry3", "c.leaf.1", "c.layer0.a0"])
+def test_a_mask_that_is_missing_is_found(label: str) -> None:
+    def spoil(materials: list[Material]) -> None:
+        for material in materials:
+            material._left[label]["a"][...] = 0
+
+    assert worst_coin(spoil) > COIN_LIMIT
+
+
+def test_a_triple_that_is_used_twice_is_found() -> None:
+    def spoil(materials: list[Material]) -> None:
+        for material in materials:
+            material._left["c.sum.carry4"] = material._left["c.sum.carry3"]
+
+    assert worst_coin(spoil) > COIN_LIMIT
