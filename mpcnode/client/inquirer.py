@@ -193,12 +193,14 @@ class Inquirer:
             # under the own id somebody else may have asked about another subject, with the answer sealed to the own key
             raise RequestError(f"query {query.hex()}: expected the receipt of the own", ErrorCode.RECEIPT_INVALID)
         kept = self._files.load(query.hex())
+        self._files.keep_receipt(kept.answer.query, receipt)  # also of an answer that does not open: it shows why
         answer, secret = self._described(kept.answer, view), kept.result_secret
         if view.state in ENDED:
             secret = None  # there will never be anything to open
         elif view.is_released and secret is not None:
             model = load_model(self._consortium, self._consortium.model(answer.model))
-            outcome = open_outcome(view, model, OpeningKey(secret))
+            supervisor = self._consortium.with_role(Role.SUPERVISOR)[0].identity
+            outcome = open_outcome(view, model, OpeningKey(secret), supervisor)
             answer, secret = (
                 updated(
                     answer,
@@ -209,7 +211,6 @@ class Inquirer:
                 ),
                 None,
             )
-        self._files.keep_receipt(answer.query, receipt)
         self._files.keep(Kept(answer=answer, result_secret=secret, consent_salt=kept.consent_salt))
         return answer
 

@@ -9,17 +9,19 @@ from collections.abc import Sequence
 from ledger.contract.abi import decode_log
 from ledger.errors import DecodeError, LedgerError
 from ledger.receipts import VerifiedReceipt, verify_receipt
+from ledger.types import PublicKey
 from mpcnode.config.consortium import Consortium
 from mpcnode.errors import ErrorCode, MalformedMessageError, NodeError, RequestError, ResultError, SealedBoxError
 from mpcnode.mpc import join_output
 from mpcnode.query.events import event_of
+from mpcnode.query.release import open_release, unmask
 from mpcnode.query.view import LedgerView, QueryView
 from mpcnode.scorecard import Model, Outcome, decode_output, output_size
 from mpcnode.sealing.boxes import open_box
 from mpcnode.sealing.commitments import OutputShare, opens_output
 from mpcnode.sealing.commitments import decode_output as decode_output_box
 from mpcnode.sealing.keys import OpeningKey, verify
-from mpcnode.types import MemberIndex, QueryId
+from mpcnode.types import AuditMode, MemberIndex, QueryId
 
 _QUERIES = "queries"
 
@@ -52,30 +54,35 @@ def _fold(verified: VerifiedReceipt, consortium: Consortium) -> Sequence[QueryVi
     return [view for query in queries if (view := ledger.get(query)) is not None]
 
 
-def open_outcome(view: QueryView, model: Model, key: OpeningKey) -> Outcome:
-    """Open a posted result.
+def open_outcome(view: QueryView, model: Model, key: OpeningKey, supervisor: PublicKey) -> Outcome:
+    """Open a posted result; under audit before release, one that was released.
 
     Args:
         view: from a verified receipt.
         model: the model that was asked.
         key: the query's result key.
+        supervisor: who audits.
 
     Raises:
-        RequestError: there is no result yet.
-        ResultError: a box does not open, or is not what its node signed; do not use the answer.
+        RequestError: there is no result yet, or it is not released.
+        ResultError: a box or the release does not open, a share is not what its node signed, or the shares do not make
+            what the supervisor signed; do not use the answer.
     """
-    if view.result is None or view.session is None:
-        raise RequestError(f"query {view.query.hex()}: no result yet", ErrorCode.NOT_READY)
+    if view.result is None or view.session is None or not view.is_released:
+        raise RequestError(f"query {view.query.hex()}: no result that may be opened yet", ErrorCode.NOT_READY)
     shares: list[bytes] = []
     for node, box, end in zip(view.committee, view.result.inquirer_boxes, view.result.ends, strict=True):
-        output = _open_box(view, node, box, model, key)
+        opened = _open_box(view, node, box, model, key)
         if not opens_output(
-            output, query=view.query, session=view.session, node=node, commitment=end.output_commitment
+            opened, query=view.query, session=view.session, node=node, commitment=end.output_commitment
         ):
             raise ResultError(f"query {view.query.hex()}: member {node} sealed another share than it signed")
-        shares.append(output.share)
+        shares.append(opened.share)
+    output = join_output(shares)
+    if view.mode is AuditMode.BEFORE_RELEASE:
+        output = unmask(open_release(view, key, output_size(model), supervisor), output)
     try:
-        return decode_output(model, join_output(shares))
+        return decode_output(model, output)
     except MalformedMessageError as error:
         raise ResultError(f"query {view.query.hex()}: {error}") from error
 

@@ -4,15 +4,13 @@ from mpcnode.config.consortium import Consortium, ListedModel
 from mpcnode.config.reading import read_bytes
 from mpcnode.errors import ConfigError, ModelError
 from mpcnode.scorecard import Model, model_hash, parse
-from mpcnode.types import AuditMode
 
 
 def load_model(consortium: Consortium, listed: ListedModel) -> Model:
     """Read a listed model's document.
 
     Raises:
-        ConfigError: it cannot be read, is not the model that the consortium document lists, or is audited before
-            release, which this version cannot do.
+        ConfigError: it cannot be read, or is not the model that the consortium document lists.
         ModelError: it breaks a rule of model documents; the message names file and place.
     """
     try:
@@ -28,9 +26,4 @@ def load_model(consortium: Consortium, listed: ListedModel) -> Model:
     ):
         if expected != got:
             raise ConfigError(f"{listed.file}: {what}: expected {expected} as in {consortium.path}, got {got}")
-    if model.audit is AuditMode.BEFORE_RELEASE:
-        raise ConfigError(
-            f'{listed.file}: model.audit: expected "after release" or "off", got "before release", which this version '
-            "cannot compute: results would be released before their audit"
-        )
     return model

@@ -1,7 +1,7 @@
 """Joint computation on shared values with dealt randomness, without I/O (docs/computation.md)."""
 
 from mpcnode.mpc.arithmetic import BitTimesValue, Product
-from mpcnode.mpc.bits import AndBits, BitsToIntegers, ZeroIntegers, ZeroShares
+from mpcnode.mpc.bits import AndBits, BitsToIntegers, OutputMask, ZeroIntegers, ZeroShares
 from mpcnode.mpc.comparison import Comparison
 from mpcnode.mpc.conjunction import AllBits
 from mpcnode.mpc.correlations import Array, Arrays, Correlation, Field, Material
@@ -16,6 +16,7 @@ from mpcnode.mpc.prg import SEED_BYTES, Streams, keystream
 from mpcnode.mpc.program import Body, Party, Program, compile_body
 from mpcnode.mpc.ranking import TopSet
 from mpcnode.mpc.ratio import MeanComparison, RatioComparison
+from mpcnode.mpc.rehearsal import Part, rehearse
 from mpcnode.mpc.replay import Replay, replay
 from mpcnode.mpc.ring import RINGS, Bits, Lanes, Words
 from mpcnode.mpc.session import Finished, Payload, Session
@@ -45,6 +46,8 @@ __all__ = [
     "Material",
     "MeanComparison",
     "Opening",
+    "OutputMask",
+    "Part",
     "Party",
     "Payload",
     "Product",
@@ -75,6 +78,7 @@ __all__ = [
     "linear",
     "open_one",
     "parallel",
+    "rehearse",
     "replay",
     "split_row",
     "total",

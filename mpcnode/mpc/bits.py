@@ -126,6 +126,36 @@ class ZeroShares:
 
 
 @dataclass(frozen=True, kw_only=True)
+class OutputMask:
+    """A mask of shared bits that the dealer alone knows: XORed into output shares, it hides the output itself.
+
+    0 rounds, nothing sent. Each node draws its share of the mask; all but one together know nothing of it. Who is given
+    the mask later, by the dealer, can open what the shares make. One-time pad.
+    """
+
+    label: str
+    words: int
+
+    @cached_property
+    def free(self) -> tuple[Field, ...]:
+        """The mask."""
+        return (Field("mask", (self.words,)),)
+
+    @cached_property
+    def corrected(self) -> tuple[Field, ...]:
+        """Nothing follows from it."""
+        return ()
+
+    def derive(self, free: Arrays) -> Arrays:  # noqa: ARG002 (nothing follows)
+        """Compute the corrected values; the dealer's part."""
+        return {}
+
+    def mask(self, party: Party, bits: Words) -> Words:
+        """Mask a row of shared bits."""
+        return bits ^ party.material.take(self.label)["mask"].view(np.uint64)
+
+
+@dataclass(frozen=True, kw_only=True)
 class ZeroIntegers:
     """Shares of 0 mod 2^ring, as `ZeroShares` for integers: added to an additive share before it leaves a node."""
 

@@ -42,13 +42,13 @@ def deal(program: Program, session: SessionId, seeds: Sequence[bytes]) -> bytes:
     return b"".join(part.tobytes() for part in parts)
 
 
-def total(program: Program, session: SessionId, seeds: Sequence[bytes]) -> Material:
-    """Return the sum of all nodes' material: what a replay runs on.
+def total(program: Program, session: SessionId, seeds: Sequence[bytes]) -> dict[str, Arrays]:
+    """Return the sum of all nodes' material, by label: what a replay runs on.
 
     Raises:
         DealError: not one seed for each node.
     """
-    return Material({item.label: totals for item, totals, _ in _totals(program, session, seeds)})
+    return {item.label: totals for item, totals, _ in _totals(program, session, seeds)}
 
 
 def expand(program: Program, session: SessionId, rank: Rank, seed: bytes, corrections: bytes | None) -> Material:

@@ -44,6 +44,10 @@ class Body(Interface):
         """Run it; the result is this party's XOR share of the output, bytes [subjects, output_bytes]."""
         ...
 
+    def mask(self, party: Party) -> Bits:
+        """This party's XOR share of what `run` masks the output with, in the same bytes; all make 0 if nothing does."""
+        ...
+
 
 @dataclass(frozen=True, kw_only=True)
 class Program:

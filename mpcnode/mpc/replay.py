@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ledger.types import Digest
+from mpcnode.mpc.correlations import Material
 from mpcnode.mpc.dealer import total
 from mpcnode.mpc.openings import encode_openings, run_alone
 from mpcnode.mpc.program import Party, Program
@@ -21,7 +22,9 @@ class Replay:
 
     transcript: Digest
     output: bytes = field(repr=False)
-    """The XOR of all output shares, of all subjects in turn."""
+    """The XOR of all output shares, of all subjects in turn: masked, if the program masks its output."""
+    mask: bytes = field(repr=False)
+    """What it is masked with; 0s if it is not."""
 
 
 def replay(program: Program, session: SessionId, seeds: Sequence[bytes], rows: Sequence[bytes | None]) -> Replay:
@@ -41,6 +44,8 @@ def replay(program: Program, session: SessionId, seeds: Sequence[bytes], rows: S
         shape.zero() if row is None else shape.decode(row) for shape, row in zip(program.body.rows, rows, strict=True)
     ]
     transcript = Transcript(session)
-    running = program.body.run(Party(is_first=True, material=total(program, session, seeds)), inputs)
+    totals = total(program, session, seeds)
+    running = program.body.run(Party(is_first=True, material=Material(totals)), inputs)
     output = run_alone(running, lambda openings: transcript.add(encode_openings(openings)))
-    return Replay(transcript.hash, output.tobytes())
+    mask = program.body.mask(Party(is_first=True, material=Material(totals)))
+    return Replay(transcript.hash, output.tobytes(), mask.tobytes())

@@ -53,16 +53,14 @@ class Evidence:
     """Of the dealer's record for the session."""
     transcript_hash: bytes | None
     """Of the replay."""
-    transcript_round: int = 0
-    """First round in which replay and claim differ, if known."""
     outputs: Mapping[MemberIndex, OutputShare | None]
     """Opened supervisor boxes; None for one that does not open."""
     replayed: Mapping[MemberIndex, bytes] | None = None
-    """Output shares of the replay, where the auditor knows them one by one."""
+    """Output shares that honest nodes would have, where the auditor has worked them out one by one."""
     clear: Outcome | None
     """The model evaluated in clear over the audited inputs."""
     joint: Outcome | None
-    """What the output shares say together; None if it is no outcome at all."""
+    """What the output shares say together, the mask taken off; None if it is no outcome at all."""
 
 
 def open_envelope(envelope: bytes, keys: EpochKeys, audit_key: OpeningKey) -> Opened:
@@ -191,12 +189,12 @@ def _judge_session(ends: Mapping[MemberIndex, EndStatement], session: SessionId,
 
 
 def _judge_transcript(ends: Mapping[MemberIndex, EndStatement], evidence: Evidence) -> Finding:
-    """The committee signed one transcript hash: if the replay gives another, the messages do not say who deviated."""
+    """The committee signed one transcript hash: if the replay gives another, only the frames say who deviated."""
     if evidence.transcript_hash is None:
         return Finding(verdict=Verdict.INCOMPLETE, stage=AuditStage.TRANSCRIPT)
     if all(hmac.compare_digest(end.transcript_hash, evidence.transcript_hash) for end in ends.values()):
         return _MATCH
-    return Finding(verdict=Verdict.MISMATCH, stage=AuditStage.TRANSCRIPT, round=evidence.transcript_round)
+    return Finding(verdict=Verdict.MISMATCH, stage=AuditStage.TRANSCRIPT)
 
 
 def _judge_outputs(ends: Mapping[MemberIndex, EndStatement], session: SessionId, evidence: Evidence) -> Finding:

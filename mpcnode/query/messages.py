@@ -32,6 +32,8 @@ class Kind(StrEnum):
     ACCEPT = "accept"
     END = "end"
     ABORT = "abort"
+    RECALL = "recall"
+    FRAMES = "frames"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,3 +215,16 @@ def decode_abort(data: bytes) -> Abort:
     abort = Abort(session=reader.fixed(32), reason=reader.uint(1))
     reader.end()
     return abort
+
+
+def encode_recall(session: bytes) -> bytes:
+    """Encode the auditor's request for the frames of a session: its payload is the session."""
+    return Writer().fixed(session, 32).bytes()
+
+
+def decode_recall(data: bytes) -> bytes:
+    """Decode a request for the frames of a session."""
+    reader = Reader(data, "recall")
+    session = reader.fixed(32)
+    reader.end()
+    return session

@@ -1,4 +1,4 @@
-"""What members sign about a query: shares, deal, accept, flush, end (docs/protocol.md 1.1).
+"""What members sign about a query: shares, deal, accept, flush, end, release (docs/protocol.md 1.1).
 
 A statement is built from a frozen value and read back into an equal one; what a word cannot mean is refused with the
 word's name.
@@ -18,12 +18,14 @@ DEAL = "mpcnode/deal/1"
 ACCEPT = "mpcnode/accept/1"
 FLUSH = "mpcnode/flush/1"
 END = "mpcnode/end/1"
+RELEASE = "mpcnode/release/1"
 
 SHARES_WORDS = 7
 DEAL_WORDS = 6
 ACCEPT_WORDS = 4
 FLUSH_WORDS = 6
 END_WORDS = 10
+RELEASE_WORDS = 7
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +86,19 @@ class EndStatement:
     output_commitment: Commitment
     inquirer_box_hash: Digest
     supervisor_box_hash: Digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseStatement:
+    """The auditor's word on what the output shares of a session must make before the mask is taken off."""
+
+    chain: ChainId
+    query: QueryId
+    attempt: Attempt
+    session: SessionId
+    transcript_hash: Digest
+    masked_hash: Digest
+    """Salted hash of the masked output."""
 
 
 def encode_shares_statement(shares: SharesStatement) -> bytes:
@@ -167,11 +182,14 @@ def decode_flush_statement(data: bytes) -> FlushStatement:
     )
 
 
+def frame_digest(session: SessionId, number: int, data: bytes) -> Digest:
+    """What stands for a frame in its flush: a hash of session, round and data."""
+    return digest("mpcnode/frame/1", session, number.to_bytes(4, "big"), data)
+
+
 def frames_root(frames: Iterable[tuple[SessionId, int, bytes]]) -> Digest:
     """Root over the frames of one flush: session, round and data of each, in order."""
-    return merkle.root(
-        [digest("mpcnode/frame/1", session, number.to_bytes(4, "big"), data) for session, number, data in frames]
-    )
+    return merkle.root([frame_digest(session, number, data) for session, number, data in frames])
 
 
 def encode_end_statement(end: EndStatement) -> bytes:
@@ -207,6 +225,36 @@ def decode_end_statement(data: bytes) -> EndStatement:
         output_commitment=Commitment(words[6]),
         inquirer_box_hash=Digest(words[7]),
         supervisor_box_hash=Digest(words[8]),
+    )
+
+
+def encode_release_statement(release: ReleaseStatement) -> bytes:
+    """Encode what the auditor signs when it releases a mask."""
+    return statement(
+        RELEASE,
+        release.chain,
+        release.query,
+        release.attempt,
+        release.session,
+        release.transcript_hash,
+        release.masked_hash,
+    )
+
+
+def decode_release_statement(data: bytes) -> ReleaseStatement:
+    """Decode what the auditor signs when it releases a mask.
+
+    Raises:
+        DecodeError: not that statement.
+    """
+    words = split_words(data, RELEASE, RELEASE_WORDS)
+    return ReleaseStatement(
+        chain=ChainId(words[0]),
+        query=QueryId(words[1]),
+        attempt=read_attempt(words[2]),
+        session=SessionId(words[3]),
+        transcript_hash=Digest(words[4]),
+        masked_hash=Digest(words[5]),
     )
 
 

@@ -3,22 +3,24 @@
 Pure but for its size; the supervisor runs it in a worker thread.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import structlog
 
 from ledger.types import ChainId, InquirerRecord
 from mpcnode.errors import InputError, MalformedMessageError, SealedBoxError
-from mpcnode.mpc import Program, join_output, replay
+from mpcnode.mpc import Part, Program, Replay, RowContext, expand_share, join_output, rehearse, replay
 from mpcnode.query.audit import AuditedInput, Evidence, Finding, check_copy, check_input, judge, open_envelope
+from mpcnode.query.blame import first_deviation
+from mpcnode.query.frames import SignedFrame
 from mpcnode.query.view import QueryView
 from mpcnode.roles.dealing import Dealt
 from mpcnode.scorecard import Layout, Outcome, decode_output, evaluate, output_size
 from mpcnode.sealing import commitments, envelopes
 from mpcnode.sealing.commitments import OutputShare
 from mpcnode.sealing.keys import OpeningKey
-from mpcnode.types import NOBODY, EpochKeys, MemberIndex, SessionId, Verdict, members_of
+from mpcnode.types import NOBODY, AuditStage, EpochKeys, MemberIndex, SessionId, Verdict, members_of
 
 _log = structlog.get_logger(__name__)
 
@@ -41,6 +43,20 @@ class InputsRejectedError(Exception):
         self.participant = participant
         """`NOBODY` if it is the inquirer's copy."""
         self.stage = error.stage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recomputed:
+    """What an honest session of an attempt leads to, known before the nodes are done."""
+
+    session: SessionId
+    layout: Layout
+    program: Program
+    dealt: Dealt
+    inputs: Mapping[MemberIndex, AuditedInput]
+    honest: Replay
+    clear: Outcome
+    """The model evaluated in clear."""
 
 
 def check_inputs(
@@ -68,8 +84,7 @@ def check_inputs(
     return checked
 
 
-def audit_result(
-    keys: AuditKeys,
+def recompute(
     view: QueryView,
     *,
     session: SessionId,
@@ -77,27 +92,66 @@ def audit_result(
     program: Program,
     dealt: Dealt,
     inputs: Mapping[MemberIndex, AuditedInput],
-) -> Finding:
-    """Judge a posted result against the replay and the evaluation in clear."""
+) -> Recomputed:
+    """Replay a session as one party and evaluate the model in clear; the nodes' result is not needed."""
     rows = [inputs[member].record.row if member in inputs else None for member in members_of(view.panel)]
-    honest = replay(program, session, dealt.seeds, rows)
-    clear = evaluate(layout, {member: checked.contribution for member, checked in inputs.items()})
-    outputs = _open_outputs(keys, view, output_size(layout.model))
-    return judge(
-        Evidence(
-            view=view,
-            deal_hash=dealt.deal_hash,
-            transcript_hash=honest.transcript,
-            outputs=outputs,
-            clear=clear,
-            joint=_joint(layout, outputs),
-        )
+    return Recomputed(
+        session=session,
+        layout=layout,
+        program=program,
+        dealt=dealt,
+        inputs=inputs,
+        honest=replay(program, session, dealt.seeds, rows),
+        clear=evaluate(layout, {member: checked.contribution for member, checked in inputs.items()}),
     )
+
+
+def audit_result(keys: AuditKeys, view: QueryView, known: Recomputed) -> Finding:
+    """Judge a posted result against the replay and the evaluation in clear."""
+    outputs = _open_outputs(keys, view, output_size(known.layout.model))
+    evidence = Evidence(
+        view=view,
+        deal_hash=known.dealt.deal_hash,
+        transcript_hash=known.honest.transcript,
+        outputs=outputs,
+        clear=known.clear,
+        joint=_joint(known, outputs),
+    )
+    finding = judge(evidence)
+    if (finding.member, finding.stage) == (NOBODY, AuditStage.OUTPUT):
+        shares = {member: part.output for member, part in rehearsed(view, known).items()}
+        finding = judge(replace(evidence, replayed=shares))
+    return finding
 
 
 def rejected(error: InputsRejectedError) -> Finding:
     """The verdict on a result that was computed from a bad contribution."""
     return Finding(verdict=Verdict.MISMATCH, member=error.participant, stage=error.stage)
+
+
+def rehearsed(view: QueryView, known: Recomputed) -> Mapping[MemberIndex, Part]:
+    """What each node had to send, in rank order: every node's part, with its own share and seed."""
+    shapes = dict(zip(members_of(view.panel), known.program.body.rows, strict=True))
+    last = len(view.committee) - 1
+    rows: list[list[bytes | None]] = [[] for _ in view.committee]
+    for member, shape in shapes.items():
+        checked = known.inputs.get(member)
+        context = RowContext(query=view.query, attempt=view.attempt, participant=member)
+        for rank, node in enumerate(view.committee):
+            sent = None if checked is None else checked.sent[rank]
+            is_last = rank == last
+            rows[rank].append(None if sent is None else expand_share(sent, shape, context, node, is_last=is_last))
+    parts = rehearse(known.program, known.session, known.dealt.seeds, rows)
+    return dict(zip(view.committee, parts, strict=True))
+
+
+def blame(
+    view: QueryView, known: Recomputed, finding: Finding, shown: Mapping[MemberIndex, Sequence[SignedFrame]]
+) -> Finding:
+    """Name who deviated first from the transcript, as far as the frames that the nodes show prove it."""
+    expected = {member: part.payloads for member, part in rehearsed(view, known).items()}
+    found = first_deviation(expected, shown)
+    return finding if found is None else replace(finding, member=found[0], round=found[1])
 
 
 def _open_outputs(keys: AuditKeys, view: QueryView, size: int) -> Mapping[MemberIndex, OutputShare | None]:
@@ -113,12 +167,12 @@ def _open_outputs(keys: AuditKeys, view: QueryView, size: int) -> Mapping[Member
     return opened
 
 
-def _joint(layout: Layout, outputs: Mapping[MemberIndex, OutputShare | None]) -> Outcome | None:
+def _joint(known: Recomputed, outputs: Mapping[MemberIndex, OutputShare | None]) -> Outcome | None:
     shares = [output.share for output in outputs.values() if output is not None]
     if len(shares) != len(outputs):
         return None
     try:
-        return decode_output(layout.model, join_output(shares))
+        return decode_output(known.layout.model, join_output((*shares, known.honest.mask)))
     except MalformedMessageError as error:
         _log.warning("audit.output_impossible", reason=str(error))
         return None

@@ -11,9 +11,10 @@ from functools import partial
 import structlog
 
 from ledger.types import Cosignature
-from mpcnode.errors import ErrorCode, RevertedError
+from mpcnode.errors import ErrorCode, RevertedError, UnavailableError
 from mpcnode.query.committee import pool_order
 from mpcnode.query.duties import turn_to_post
+from mpcnode.query.frames import encode_frames
 from mpcnode.query.messages import (
     End,
     Kind,
@@ -22,15 +23,16 @@ from mpcnode.query.messages import (
     decode_deal,
     decode_end,
     decode_order,
+    decode_recall,
     decode_shares,
 )
 from mpcnode.query.statements import decode_accept_statement, decode_deal_statement, decode_end_statement
 from mpcnode.query.view import QueryView
-from mpcnode.roles.context import Context, QueryTasks, is_due, settle, while_current
+from mpcnode.roles.context import Context, QueryTasks, deliver, is_due, settle, while_current
 from mpcnode.roles.ports import Call, Handler
 from mpcnode.roles.session import AttemptFailedError, Mailbox, SessionRunner, share_name
 from mpcnode.sealing.keys import check_signature
-from mpcnode.types import FailReason, MemberIndex, QueryId, QueryState
+from mpcnode.types import FailReason, MemberIndex, QueryId, QueryState, SessionId
 
 _log = structlog.get_logger(__name__)
 
@@ -61,6 +63,7 @@ class Compute:
             Kind.ACCEPT: self._on_accept,
             Kind.END: self._on_end,
             Kind.ABORT: self._on_abort,
+            Kind.RECALL: self._on_recall,
         }
 
     async def run(self) -> None:
@@ -179,3 +182,13 @@ class Compute:
     async def _on_abort(self, sender: MemberIndex, payload: bytes) -> None:
         abort = decode_abort(payload)
         self._mailbox.aborts.put(sender, abort.session, abort)
+
+    async def _on_recall(self, sender: MemberIndex, payload: bytes) -> None:
+        """Show the auditor what arrived in a session whose result is on the ledger, and only then."""
+        session, ledger = SessionId(decode_recall(payload)), self._context.ledger.view
+        posted = (view for view in (*ledger.open(), *ledger.ended()) if view.session == session and view.result)
+        view = next(posted, None)
+        if view is None:
+            raise UnavailableError("recall: expected a session whose result this replica shows, got another")
+        shown = encode_frames(session, self._runner.evidence(session))
+        await deliver(self._context, view.query, sender, Kind.FRAMES, shown)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ledger.types import Cosignature, Height, Millis
+from mpcnode.query.frames import SignedFrame
 from mpcnode.query.view import LedgerView, QueryView
 from mpcnode.types import Bitmap, MemberIndex, ModelHash, QueryId, SessionId
 
@@ -69,6 +70,9 @@ class RoundsChannel(Protocol):
 
     async def receive(self) -> tuple[MemberIndex, int, bytes]:
         """Wait for the next frame: its sender, round and data."""
+
+    def evidence(self) -> Sequence[SignedFrame]:
+        """Everything that arrived so far, as its senders signed it; also after the session."""
 
 
 class PeersPort(Protocol):

@@ -8,13 +8,15 @@ and who was waited for; the session's randomness is never used again.
 import asyncio
 import hashlib
 import hmac
-from collections.abc import Coroutine, Iterable, Mapping
+from collections import OrderedDict
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NoReturn, TypeVar
 
 from ledger.types import Digest
 from mpcnode.errors import CallerError, DealError, SessionError, ShareError, WrongSignatureError
 from mpcnode.mpc import Finished, Payload, Program, RowContext, RowShape, Session, expand, expand_share
+from mpcnode.query.frames import SignedFrame
 from mpcnode.query.messages import Abort, Accept, Deal, End, Kind, Shares, encode_abort, encode_accept, encode_end
 from mpcnode.query.statements import (
     AcceptStatement,
@@ -57,6 +59,9 @@ _END = "end"
 
 _DEALS_KEPT_MAX = 128
 """A deal is the widest message: up to 4 MiB for the last node."""
+
+_CHANNELS_KEPT_MAX = 256
+"""Sessions whose frames an audit can still ask for; of longer ago, and from before a restart, there is no evidence."""
 
 T = TypeVar("T")
 
@@ -125,6 +130,7 @@ class SessionRunner:
         """Take the role's context and where messages arrive."""
         self._context = context
         self._mailbox = mailbox
+        self._channels: OrderedDict[SessionId, RoundsChannel] = OrderedDict()
 
     async def run(self, view: QueryView, sends: asyncio.TaskGroup) -> tuple[End, ...]:
         """Run an attempt; return everybody's end in rank order.
@@ -146,6 +152,16 @@ class SessionRunner:
             raise
         finally:
             self._mailbox.forget(plan)
+
+    def evidence(self, session: SessionId) -> Sequence[SignedFrame]:
+        """What arrived in a session, as its senders signed it; nothing if it is too long ago."""
+        channel = self._channels.get(session)
+        return () if channel is None else channel.evidence()
+
+    def _keep(self, session: SessionId, channel: RoundsChannel) -> None:
+        self._channels[session] = channel
+        while len(self._channels) > _CHANNELS_KEPT_MAX:
+            self._channels.popitem(last=False)
 
     def _plan(self, view: QueryView) -> _Plan:
         context = self._context
@@ -169,6 +185,7 @@ class SessionRunner:
     async def _attempt(self, plan: _Plan, sends: asyncio.TaskGroup) -> tuple[End, ...]:
         try:
             async with self._context.peers.rounds(plan.session, plan.others) as channel:
+                self._keep(plan.session, channel)
                 deal_hash, finished, by = await self._prepare_and_compute(plan, channel, sends)
         except ShareError as error:
             raise AttemptFailedError(FailReason.BAD_SHARE, str(error)) from error

@@ -10,30 +10,65 @@ from functools import partial
 
 import structlog
 
-from mpcnode.errors import ErrorCode, UnavailableError
+from mpcnode.errors import ErrorCode, LocalError, UnavailableError
 from mpcnode.query.audit import AuditedInput, Finding
 from mpcnode.query.committee import pool_order
 from mpcnode.query.messages import Kind, decode_accept, encode_deal
-from mpcnode.query.statements import decode_accept_statement
+from mpcnode.query.release import RELEASE_SECRET_BYTES, Release, seal_release
+from mpcnode.query.statements import ReleaseStatement, decode_accept_statement, encode_release_statement
 from mpcnode.query.view import QueryView
-from mpcnode.roles.auditing import AuditKeys, InputsRejectedError, audit_result, check_inputs, rejected
+from mpcnode.roles.auditing import (
+    AuditKeys,
+    InputsRejectedError,
+    Recomputed,
+    audit_result,
+    blame,
+    check_inputs,
+    recompute,
+    rejected,
+)
 from mpcnode.roles.context import Context, QueryTasks, deliver, settle, while_current
 from mpcnode.roles.dealing import Dealt, deal_session
 from mpcnode.roles.ports import Call, Handler
 from mpcnode.roles.programs import layout_of, program_of, session_of
+from mpcnode.roles.tracing import Tracer
+from mpcnode.sealing.commitments import SALT_BYTES, masked_hash
 from mpcnode.sealing.keys import check_signature
-from mpcnode.types import NO_MEMBERS, NOBODY, AuditMode, FailReason, MemberIndex, QueryId, QueryState
+from mpcnode.types import (
+    NO_MEMBERS,
+    NOBODY,
+    AuditMode,
+    AuditStage,
+    FailReason,
+    MemberIndex,
+    QueryId,
+    QueryState,
+    Verdict,
+)
 
 _log = structlog.get_logger(__name__)
 
 _ACCEPT = "accept"
 """Journal: accepts by session and node; what a node accepted it cannot complain about later."""
 
+_RELEASE = "release"
+"""Journal: session and sealed release by query; what was made is sent again, and no other is ever made."""
+
+_SESSION_BYTES = 32
+
+_MATCH = Finding(verdict=Verdict.MATCH)
+
 _MOVED_ON = {ErrorCode.WRONG_STATE, ErrorCode.WRONG_ATTEMPT, ErrorCode.ALREADY_ATTESTED}
 
 
 def _needs_work(view: QueryView) -> bool:
     return view.is_over or view.state in (QueryState.COMPUTING, QueryState.ANSWERED)
+
+
+def _waits_for_audit(view: QueryView) -> bool:
+    """Whether a result has no verdict that is final."""
+    is_due = view.state is QueryState.ANSWERED and view.mode is not AuditMode.OFF
+    return is_due and view.verdict in (None, Verdict.INCOMPLETE)
 
 
 class Supervisor:
@@ -44,11 +79,14 @@ class Supervisor:
         self._context = context
         self._keys = keys
         self._master = dealer_master
+        self._tracer = Tracer(context)
+        self._known: dict[QueryId, Recomputed] = {}
+        """Of queries that are being computed."""
 
     @property
     def handlers(self) -> Mapping[Kind, Handler]:
         """What peers may deliver to this role."""
-        return {Kind.ACCEPT: self._on_accept}
+        return {Kind.ACCEPT: self._on_accept, Kind.FRAMES: self._tracer.on_frames}
 
     async def _on_accept(self, sender: MemberIndex, payload: bytes) -> None:
         accept = decode_accept(payload)
@@ -73,34 +111,52 @@ class Supervisor:
                     queries.start(query, partial(self._serve, query))
 
     async def _serve(self, query: QueryId) -> None:
-        """Deal to every attempt of a query until it ends, then audit its result."""
-        while True:
-            view = await self._context.ledger.until(query, _needs_work)
-            if view.state is QueryState.COMPUTING:
-                async with while_current(self._context, view) as sends:
-                    await self._deal(view, sends)
-            elif view.state is QueryState.ANSWERED and view.verdict is None and view.mode is not AuditMode.OFF:
-                await self._audit(view)
-            else:
-                return
+        """Deal to every attempt of a query until it ends, and audit its result."""
+        is_audited = False
+        try:
+            while True:
+                view = await self._context.ledger.until(query, _needs_work)
+                if view.state is QueryState.COMPUTING:
+                    async with while_current(self._context, view) as sends:
+                        await self._deal(view, sends)
+                elif _waits_for_audit(view) and not (is_audited and view.verdict is Verdict.INCOMPLETE):
+                    await self._audit(view)
+                    is_audited = True
+                else:
+                    return
+        finally:
+            self._known.pop(query, None)
 
     async def _deal(self, view: QueryView, sends: asyncio.TaskGroup) -> None:
+        """Check an attempt's inputs, deal to it, and work out what it must lead to while the nodes compute."""
         try:
-            _, dealt = await asyncio.to_thread(self._prepare, view)
+            inputs, dealt = await asyncio.to_thread(self._check_and_deal, view)
         except InputsRejectedError as error:
             _log.warning("input.rejected", member=error.participant, stage=error.stage.name, reason=str(error))
             await self._reject(view, error)
             return
         for member, message in zip(view.committee, dealt.messages(self._context.identity), strict=True):
             sends.create_task(deliver(self._context, view.query, member, Kind.DEAL, encode_deal(message)))
+        if view.mode is not AuditMode.OFF:
+            self._known[view.query] = await asyncio.to_thread(self._recompute, view, inputs, dealt)
 
-    def _prepare(self, view: QueryView) -> tuple[Mapping[MemberIndex, AuditedInput], Dealt]:
+    def _check_and_deal(self, view: QueryView) -> tuple[Mapping[MemberIndex, AuditedInput], Dealt]:
         """Check an attempt's inputs and make its deal, the same ones whenever it is done."""
         context = self._context
         inputs = check_inputs(self._keys, view, layout_of(context, view), context.inquirers[view.inquirer])
         program = program_of(context, view)
         dealt = deal_session(context.chain, self._master, session_of(view), view.committee, program)
         return inputs, dealt
+
+    def _recompute(self, view: QueryView, inputs: Mapping[MemberIndex, AuditedInput], dealt: Dealt) -> Recomputed:
+        return recompute(
+            view,
+            session=session_of(view),
+            layout=layout_of(self._context, view),
+            program=program_of(self._context, view),
+            dealt=dealt,
+            inputs=inputs,
+        )
 
     async def _reject(self, view: QueryView, error: InputsRejectedError) -> None:
         """Reject a contribution; a bad copy of the inquirer's is nobody's contribution and fails every attempt."""
@@ -123,29 +179,73 @@ class Supervisor:
         await settle(context, call, view.query, _MOVED_ON)
 
     async def _audit(self, view: QueryView) -> None:
-        finding = await asyncio.to_thread(self._judge, view)
+        """Attest a result. Where a mask is released, what was once made for the ledger is all that is ever sent."""
+        release = await self._kept_release(view)
+        if release is not None:
+            await self._attest(view, _MATCH, release)
+            return
+        known = self._known.get(view.query)
+        if known is None or known.session != view.session:  # after a restart, or if the nodes were faster
+            try:
+                known = await asyncio.to_thread(lambda: self._recompute(view, *self._check_and_deal(view)))
+            except InputsRejectedError as error:
+                await self._attest(view, rejected(error))
+                return
+        finding = await asyncio.to_thread(audit_result, self._keys, view, known)
+        if (finding.verdict, finding.member, finding.stage) == (Verdict.MISMATCH, NOBODY, AuditStage.TRANSCRIPT):
+            shown = await self._tracer.gather(view, known.session)
+            finding = await asyncio.to_thread(blame, view, known, finding, shown)
+        is_released = finding.verdict is Verdict.MATCH and view.mode is AuditMode.BEFORE_RELEASE
+        await self._attest(view, finding, await self._release(view, known) if is_released else b"")
+
+    async def _attest(self, view: QueryView, finding: Finding, release: bytes = b"") -> None:
         _log.info("audit.done", verdict=finding.verdict.name, member=finding.member, stage=finding.stage.name)
+        if finding.verdict is view.verdict:
+            return  # INCOMPLETE still: a second one would say nothing, and nothing could replace it
+        said = (int(finding.verdict), finding.member, int(finding.stage), finding.round, release)
         call = Call(
             method="queries.attest",
-            values=(
-                view.query,
-                view.attempt,
-                int(finding.verdict),
-                finding.member,
-                int(finding.stage),
-                finding.round,
-                b"",
-            ),
+            values=(view.query, view.attempt, *said),
             expiry_ms=self._context.soon(),
         )
         await settle(self._context, call, view.query, _MOVED_ON)
 
-    def _judge(self, view: QueryView) -> Finding:
-        try:
-            inputs, dealt = self._prepare(view)
-        except InputsRejectedError as error:
-            return rejected(error)
-        layout, program = layout_of(self._context, view), program_of(self._context, view)
-        return audit_result(
-            self._keys, view, session=session_of(view), layout=layout, program=program, dealt=dealt, inputs=inputs
+    async def _kept_release(self, view: QueryView) -> bytes | None:
+        """The release that was made for a query before, if one was.
+
+        Raises:
+            LocalError: it was made for another session; a second one is never made.
+        """
+        kept = await self._context.journal.get(_RELEASE, view.query)
+        if kept is None:
+            return None
+        if kept[:_SESSION_BYTES] != view.session:
+            raise LocalError(f"query {view.query.hex()}: expected no second release of a mask, got another session")
+        return kept[_SESSION_BYTES:]
+
+    async def _release(self, view: QueryView, known: Recomputed) -> bytes:
+        """Make the release of a query, once and durably, before anybody sees it."""
+        context = self._context
+        sealed = seal_release(
+            self._signed_release(view, known),
+            view.terms.result_key,
+            context.epoch,
+            context.random(RELEASE_SECRET_BYTES),
         )
+        if not await context.journal.put_once(_RELEASE, view.query, known.session + sealed):
+            raise LocalError(f"query {view.query.hex()}: expected no second release of a mask, got one at once")
+        return sealed
+
+    def _signed_release(self, view: QueryView, known: Recomputed) -> Release:
+        salt = self._context.random(SALT_BYTES)
+        stated = encode_release_statement(
+            ReleaseStatement(
+                chain=self._context.chain,
+                query=view.query,
+                attempt=view.attempt,
+                session=known.session,
+                transcript_hash=known.honest.transcript,
+                masked_hash=masked_hash(known.session, known.honest.output, salt),
+            )
+        )
+        return Release(statement=stated, signature=self._context.sign(stated), salt=salt, mask=known.honest.mask)

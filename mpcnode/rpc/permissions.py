@@ -24,6 +24,8 @@ PERMISSIONS: Mapping[Kind, Permission] = MappingProxyType(
         Kind.ACCEPT: Permission(Role.MPC, Role.MPC | Role.SUPERVISOR),
         Kind.END: Permission(Role.MPC, Role.MPC),
         Kind.ABORT: Permission(Role.MPC, Role.MPC),
+        Kind.RECALL: Permission(Role.SUPERVISOR, Role.MPC),
+        Kind.FRAMES: Permission(Role.MPC, Role.SUPERVISOR),
     }
 )
 

@@ -13,9 +13,11 @@ from dataclasses import dataclass, field
 import grpc
 import structlog
 
-from ledger.types import ChainId, PublicKey, Signature
+from ledger import merkle
+from ledger.types import ChainId, Digest, PublicKey, Signature
 from mpcnode.errors import MalformedMessageError, SessionError
-from mpcnode.query.statements import FlushStatement, encode_flush_statement, frames_root
+from mpcnode.query.frames import Flush, SignedFrame
+from mpcnode.query.statements import FlushStatement, encode_flush_statement, frame_digest
 from mpcnode.tasks import AbandonedError, first_of
 from mpcnode.types import MemberIndex, SessionId
 from mpcnode.v1 import peer_pb2, peer_pb2_grpc
@@ -41,6 +43,8 @@ class _Session:
     arrived: asyncio.Queue[tuple[MemberIndex, int, bytes] | SessionError] = field(
         default_factory=lambda: asyncio.Queue(FRAMES_WAITING_MAX)
     )
+    taken: list[tuple[Flush, int, MemberIndex, int, bytes]] = field(default_factory=list)
+    """Every frame that arrived: its flush, its place in it, its sender, round and data."""
 
 
 @dataclass(slots=True)
@@ -160,7 +164,7 @@ class Rounds:
                 frames.append(outgoing.get_nowait())
                 size += len(frames[-1].data)
             number += 1
-            signature = self._sign(self._flush_statement(self._me, peer, number, frames))
+            signature = self._sign(self._flush_statement(self._me, peer, number, _leaves(frames)))
             await write(number, frames, signature)
 
     async def _receive(self, peer: MemberIndex, read: Callable[[], Awaitable[object]]) -> None:
@@ -172,33 +176,33 @@ class Rounds:
             expected += 1
             if flush.number != expected:
                 raise MalformedMessageError(f"flush number: expected {expected}, got {flush.number}")
-            stated = self._flush_statement(peer, self._me, flush.number, flush.frames)
-            if not self._verify(self._identities[peer], stated, Signature(flush.signature)):
+            leaves, signature = _leaves(flush.frames), Signature(flush.signature)
+            if not self._verify(
+                self._identities[peer], self._flush_statement(peer, self._me, flush.number, leaves), signature
+            ):
                 raise MalformedMessageError(f"flush {flush.number}: expected the signature of member {peer}")
-            strays = [frame for frame in flush.frames if not self._take(peer, frame)]
+            arrived = Flush(flush.number, leaves, signature)
+            strays = [frame for place, frame in enumerate(flush.frames) if not self._take(peer, frame, arrived, place)]
             if strays:
                 first = strays[0]
                 _log.info("rounds.no_session", peer=peer, frames=len(strays), session=first.session, round=first.round)
 
     def _flush_statement(
-        self, sender: MemberIndex, receiver: MemberIndex, number: int, frames: Iterable[peer_pb2.Frame]
+        self, sender: MemberIndex, receiver: MemberIndex, number: int, leaves: Sequence[Digest]
     ) -> bytes:
-        flush = FlushStatement(
-            chain=self._chain,
-            sender=sender,
-            receiver=receiver,
-            number=number,
-            frames_root=frames_root((SessionId(frame.session), frame.round, frame.data) for frame in frames),
+        root = merkle.root(leaves)
+        return encode_flush_statement(
+            FlushStatement(chain=self._chain, sender=sender, receiver=receiver, number=number, frames_root=root)
         )
-        return encode_flush_statement(flush)
 
-    def _take(self, peer: MemberIndex, frame: peer_pb2.Frame) -> bool:
+    def _take(self, peer: MemberIndex, frame: peer_pb2.Frame, flush: Flush, place: int) -> bool:
         """Hand a frame to its session; False if this node runs no such session with that peer."""
         session = self._sessions.get(SessionId(frame.session))
         if session is None or peer not in session.others:
             return False
         if session.arrived.full():
             raise MalformedMessageError(f"rounds: expected at most {FRAMES_WAITING_MAX} waiting frames of a session")
+        session.taken.append((flush, place, peer, frame.round, frame.data))
         session.arrived.put_nowait((peer, frame.round, frame.data))
         return True
 
@@ -219,6 +223,11 @@ class Rounds:
             yield SessionRounds(session, state, [self._links[peer] for peer in others])
         finally:
             del self._sessions[session]
+
+
+def _leaves(frames: Iterable[peer_pb2.Frame]) -> tuple[Digest, ...]:
+    """What a flush is signed over, frame by frame."""
+    return tuple(frame_digest(SessionId(frame.session), frame.round, frame.data) for frame in frames)
 
 
 async def _superseded(link: _Link) -> None:
@@ -258,3 +267,7 @@ class SessionRounds:
         if isinstance(arrived, SessionError):
             raise arrived
         return arrived
+
+    def evidence(self) -> Sequence[SignedFrame]:
+        """Everything that arrived so far, as its senders signed it; also after the session."""
+        return [flush.frame(peer, place, number, data) for flush, place, peer, number, data in self._state.taken]

@@ -22,6 +22,7 @@ from mpcnode.mpc import (
     Comparison,
     Correlation,
     Lanes,
+    OutputMask,
     Party,
     Program,
     Protocol,
@@ -35,6 +36,7 @@ from mpcnode.mpc import (
 from mpcnode.scorecard.model import Model
 from mpcnode.scorecard.panel import Layout, Source
 from mpcnode.scorecard.ranges import Ranges, analyse
+from mpcnode.types import AuditMode
 
 
 def compile_model(layout: Layout, parties: int, subjects: int = 1) -> Program:
@@ -82,7 +84,7 @@ def compile_model(layout: Layout, parties: int, subjects: int = 1) -> Program:
         sufficient=_integers("sufficient", 1, subjects, ranges),
         points=_integers("points", len(thresholds), subjects, ranges),
         grades=_comparison("grades", ranges.score_bits, layout.model.cuts, subjects),
-        output=ZeroShares(label="output", words=Lanes(_output_bits(layout.model), subjects).words),
+        output=_output(layout.model, subjects),
     )
     return compile_body(body, parties)
 
@@ -97,8 +99,10 @@ def _integers(label: str, items: int, subjects: int, ranges: Ranges) -> BitsToIn
     return BitsToIntegers(label=label, items=items, subjects=subjects, ring=ranges.ring_bits)
 
 
-def _output_bits(model: Model) -> int:
-    return 1 + len(model.cuts) + len(model.coverage_bands)
+def _output(model: Model, subjects: int) -> OutputMask | ZeroShares:
+    """What leaves the nodes: masked until the audit releases it, or re-randomised."""
+    made = OutputMask if model.audit is AuditMode.BEFORE_RELEASE else ZeroShares
+    return made(label="output", words=Lanes(1 + len(model.cuts) + len(model.coverage_bands), subjects).words)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +130,7 @@ class ScorecardBody:
     points: BitsToIntegers
     """The bits that `values` finds."""
     grades: Comparison
-    output: ZeroShares
+    output: OutputMask | ZeroShares
 
     @property
     def correlations(self) -> tuple[Correlation, ...]:
@@ -136,7 +140,11 @@ class ScorecardBody:
     @property
     def output_bytes(self) -> int:
         """Bytes of one subject's output."""
-        return -(-(len(self.coverage.thresholds) + len(self.grades.thresholds)) // 8)
+        return -(-self._output_lanes.items // 8)
+
+    @property
+    def _output_lanes(self) -> Lanes:
+        return Lanes(len(self.coverage.thresholds) + len(self.grades.thresholds), self.grades.subjects)
 
     def run(self, party: Party, rows: Sequence[Row]) -> Protocol[Bits]:
         """Run the program; the result is an XOR share of the output, docs/protocol.md 3.1."""
@@ -178,8 +186,14 @@ class ScorecardBody:
         """Bytes [N, output_bytes]: the sufficient bit, grade bits by ascending cut, coverage bits by ascending band."""
         coverage_bits = self.coverage.lanes_out.unpack(coverage)
         bits = np.concatenate([coverage_bits[:1], self.grades.lanes_out.unpack(grades), coverage_bits[1:]])
-        lanes = Lanes(*bits.shape)
-        masked = lanes.unpack(self.output.mask(party, lanes.pack(bits)))
+        return self._masked(party, self._output_lanes.pack(bits))
+
+    def mask(self, party: Party) -> Bits:
+        """An XOR share of what the output is masked with, as bytes [N, output_bytes]."""
+        return self._masked(party, np.zeros(self._output_lanes.words, np.uint64))
+
+    def _masked(self, party: Party, row: Words) -> Bits:
+        masked = self._output_lanes.unpack(self.output.mask(party, row))
         return np.packbits(masked, axis=0, bitorder="little").T
 
 

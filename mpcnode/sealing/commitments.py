@@ -124,6 +124,11 @@ def output_commitment(session: SessionId, node: MemberIndex, share: bytes, salt:
     return Commitment(digest("mpcnode/output/1", session, node.to_bytes(1, "big"), share, _salt(salt)))
 
 
+def masked_hash(session: SessionId, output: bytes, salt: bytes) -> Digest:
+    """What the auditor signs of the masked output: whoever has output and salt can make it again."""
+    return digest("mpcnode/masked/1", session, output, _salt(salt))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutputShare:
     """What one node seals to the inquirer and to the supervisor."""

@@ -19,19 +19,21 @@ from mpcnode.scorecard import output_size
 from mpcnode.sealing.boxes import seal
 from mpcnode.sealing.commitments import OutputShare, encode_output
 from mpcnode.sealing.keys import OpeningKey
-from mpcnode.types import QueryId
-from tests.support.consortium import ALICE, LENDER, SUBJECT_KEY
+from mpcnode.types import AuditMode, QueryId
+from tests.support.consortium import ALICE, LENDER, REGULATOR, SUBJECT_KEY, Setting, identity
 from tests.support.flow import Flow
 from tests.support.lenders import RIVAL, Lenders, prepared_by
 from tests.support.virtual_time import run
 
+SUPERVISOR = identity(REGULATOR).public
 
-@pytest.fixture(scope="module")
-def answered():
+
+@pytest.fixture(scope="module", params=[AuditMode.AFTER_RELEASE, AuditMode.BEFORE_RELEASE])
+def answered(request):
     """A settled query: its receipt, what its inquirer holds, and the receipt of another query."""
 
     async def scenario():
-        async with Flow() as flow:
+        async with Flow(Setting(audit=request.param)) as flow:
             asked, second = await flow.ask(ALICE), await flow.ask(ALICE)
             for one in (asked, second):
                 await flow.settled(one)
@@ -50,7 +52,7 @@ def answered():
 
 def opened(answered, receipt, key=None):
     view = view_of_receipt(receipt, answered.consortium)
-    return open_outcome(view, answered.model, key or answered.asked.result_key)
+    return open_outcome(view, answered.model, key or answered.asked.result_key, SUPERVISOR)
 
 
 def refusal(answered, receipt):
@@ -142,7 +144,7 @@ def test_a_box_that_is_not_what_its_node_signed_is_no_answer(answered, case):
     it = SimpleNamespace(asked=answered.asked, view=view, boxes=boxes, size=output_size(answered.model))
     result = dataclasses.replace(view.result, inquirer_boxes=(BOXES[case](it), *boxes[1:]))
     with pytest.raises(NodeError) as caught:
-        open_outcome(dataclasses.replace(view, result=result), answered.model, answered.asked.result_key)
+        open_outcome(dataclasses.replace(view, result=result), answered.model, answered.asked.result_key, SUPERVISOR)
     assert caught.value.code is ErrorCode.RESULT_MISMATCH
 
 

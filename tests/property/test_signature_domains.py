@@ -35,12 +35,13 @@ from mpcnode.query.statements import (
     encode_deal_statement,
     encode_end_statement,
     encode_flush_statement,
+    encode_release_statement,
     encode_shares_statement,
 )
 from mpcnode.sealing.keys import SigningKey, certificate_statement, verify
 from mpcnode.sealing.messages import call_statement, message_statement
 from mpcnode.types import MemberIndex
-from tests.support.queries import ACCEPT, DEAL, END, FLUSH, REQUEST, SHARES
+from tests.support.queries import ACCEPT, DEAL, END, FLUSH, RELEASE, REQUEST, SHARES
 
 KEY = SigningKey(b"\x01" * 32)
 ZERO = bytes(32)
@@ -83,6 +84,7 @@ STATEMENTS: dict[str, bytes] = {
     "mpcnode/accept/1": encode_accept_statement(ACCEPT),
     "mpcnode/flush/1": encode_flush_statement(FLUSH),
     "mpcnode/end/1": encode_end_statement(END),
+    "mpcnode/release/1": encode_release_statement(RELEASE),
     "mpcnode/dispute/1": statement("mpcnode/dispute/1", CHAIN, bytes(32), 0, 17, bytes(32), bytes(32)),
     "mpcnode/message/1": message_statement(CHAIN, "abort", MemberIndex(0), MemberIndex(0), b""),
     "mpcnode/call/1": call_statement(CHAIN, "Follow", ZERO, Millis(0), b""),

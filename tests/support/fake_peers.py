@@ -5,11 +5,16 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from ledger import merkle
+from ledger.types import ChainId
 from mpcnode.errors import CATALOGUE, ErrorCode, PeerRefusedError, SessionError, code_of
+from mpcnode.query.frames import Flush, SignedFrame
 from mpcnode.query.messages import Kind
+from mpcnode.query.statements import FlushStatement, encode_flush_statement, frame_digest
 from mpcnode.roles.ports import Handler
 from mpcnode.rpc.permissions import PERMISSIONS, check_permission
 from mpcnode.types import Member, MemberIndex, SessionId
+from tests.support.consortium import identity
 
 _PASSING = {"UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "CANCELLED", "INTERNAL", "UNKNOWN"}
 ROUNDS = "rounds"
@@ -78,9 +83,15 @@ class MemoryJournal:
 class Network:
     """Hands messages and frames from daemon to daemon, as well as its faults let it."""
 
-    def __init__(self, members: Sequence[Member], handlers: Callable[[int], Mapping[Kind, Handler] | None]) -> None:
+    def __init__(
+        self, chain: ChainId, members: Sequence[Member], handlers: Callable[[int], Mapping[Kind, Handler] | None]
+    ) -> None:
         """Take everybody, and what tells a running daemon's handlers."""
+        self._chain = chain
         self._members = members
+        self.flushes = 0
+        self.signed: dict[tuple[SessionId, int], list[SignedFrame]] = {}
+        """Frames by session and receiver, as their senders signed them."""
         self._handlers = handlers
         self.faults: list[Fault] = []
         self.sent: list[Sent] = []
@@ -140,7 +151,23 @@ class Network:
         if not fault.drop:
             for _ in range(fault.copies):
                 arrival = (MemberIndex(me), number, fault.tamper(data))
+                self.signed.setdefault((session, to), []).append(self._signed(session, to, arrival))
                 asyncio.get_running_loop().call_later((1 + fault.delay_ms) / 1000, self._arrive, session, to, arrival)
+
+    def _signed(self, session: SessionId, to: int, arrival: tuple[MemberIndex, int, bytes]) -> SignedFrame:
+        """A frame as its sender signed it: each leaves alone."""
+        sender, number, data = arrival
+        self.flushes += 1
+        leaves = (frame_digest(session, number, data),)
+        stated = FlushStatement(
+            chain=self._chain,
+            sender=sender,
+            receiver=MemberIndex(to),
+            number=self.flushes,
+            frames_root=merkle.root(leaves),
+        )
+        signature = identity(sender).sign(encode_flush_statement(stated))
+        return Flush(self.flushes, leaves, signature).frame(sender, 0, number, data)
 
     def _arrive(self, session: SessionId, to: int, arrival: tuple[MemberIndex, int, bytes] | SessionError) -> None:
         arrived = self._sessions.get((session, to))
@@ -183,3 +210,6 @@ class Frames:
         if isinstance(arrival, SessionError):
             raise arrival
         return arrival
+
+    def evidence(self) -> Sequence[SignedFrame]:
+        return self._network.signed.get((self._session, self._me), [])

@@ -30,6 +30,7 @@ from tests.support.consortium import (
     OPERATOR,
     PANEL,
     PURPOSE,
+    REGULATOR,
     SUBJECT_KEY,
     AnyRole,
     FakeRecords,
@@ -91,7 +92,7 @@ class Flow:
         self.clock = LoopClock()
         self.clocks: dict[int, LoopClock] = {}
         self.chain = FakeChain(self.setting, self.clock)
-        self.network = Network(self.consortium.members, self._handlers)
+        self.network = Network(self.consortium.chain, self.consortium.members, self._handlers)
         self.journals: dict[int, MemoryJournal] = {}
         self.records = {who: FakeRecords(who) for who in PANEL}
         self.daemons: dict[int, Daemon] = {}
@@ -205,7 +206,7 @@ class Flow:
         """The answer, opened by the inquirer from the operator's receipt."""
         receipt = await self.desk.receipt(asked.request.query, asked.sealed.inquirer)
         view = view_of_receipt(receipt, self.consortium)
-        return open_outcome(view, self.setting.model, asked.result_key)
+        return open_outcome(view, self.setting.model, asked.result_key, identity(REGULATOR).public)
 
     def clear(self, subject: str, present: Sequence[MemberIndex] = PANEL) -> Outcome:
         """The answer that the contributions of these participants should give."""

@@ -105,6 +105,9 @@ class OpenedGadget:
         yield (Opening(result.astype(np.uint64), min(self.gadget.ring, self.gadget.exact)),)
         return np.zeros((self.gadget.subjects, 1), np.uint8)
 
+    def mask(self, party: Party) -> Bits:
+        return np.zeros((self.gadget.subjects, 1), np.uint8)
+
 
 def pack(bits: Any) -> Words:
     """Bits [items, N] as a row."""

@@ -127,6 +127,9 @@ class Gadgets:
     def run(self, party: Party, rows: Sequence[Row]) -> Protocol[Bits]:
         raise NotImplementedError
 
+    def mask(self, party: Party) -> Bits:
+        raise NotImplementedError
+
 
 def run_gadgets(
     parties: int,

@@ -24,6 +24,7 @@ from mpcnode.query.statements import (
     DealStatement,
     EndStatement,
     FlushStatement,
+    ReleaseStatement,
     SharesStatement,
 )
 from mpcnode.query.view import LedgerView
@@ -108,6 +109,14 @@ END = EndStatement(
     output_commitment=Commitment(some_digest("output")),
     inquirer_box_hash=some_digest("inquirer"),
     supervisor_box_hash=some_digest("supervisor"),
+)
+RELEASE = ReleaseStatement(
+    chain=CHAIN,
+    query=QUERY,
+    attempt=Attempt(2),
+    session=SESSION,
+    transcript_hash=some_digest("transcript"),
+    masked_hash=some_digest("masked"),
 )
 
 

@@ -11,6 +11,8 @@ from mpcnode.mpc import (
     AndBits,
     BitsToIntegers,
     Comparison,
+    Material,
+    OutputMask,
     Program,
     ZeroShares,
     compile_body,
@@ -27,6 +29,7 @@ ITEMS = (
     BitsToIntegers(label="y", items=3, subjects=70, ring=16),
     AndBits(label="z", words=2),
     ZeroShares(label="0", words=3),
+    OutputMask(label="rho", words=3),
 )
 
 
@@ -37,7 +40,7 @@ def program(parties: int) -> Program:
 @pytest.mark.parametrize("parties", [2, 3, 5])
 def test_shares_of_all_nodes_make_the_total(parties: int) -> None:
     materials = dealt(program(parties), "deal")
-    whole = total(program(parties), session_id("deal"), seeds_for("deal", parties))
+    whole = Material(total(program(parties), session_id("deal"), seeds_for("deal", parties)))
     for item in ITEMS:
         shares = [material.take(item.label) for material in materials]
         expected = whole.take(item.label)
@@ -49,7 +52,7 @@ def test_shares_of_all_nodes_make_the_total(parties: int) -> None:
 
 
 def test_derived_values_are_what_they_say() -> None:
-    whole = total(program(2), session_id("d"), seeds_for("d", 2))
+    whole = Material(total(program(2), session_id("d"), seeds_for("d", 2)))
     z, y, zero = whole.take("z"), whole.take("y"), whole.take("0")["zero"]
     assert (z["ab"] == z["a"] & z["b"]).all()
     assert (y["integers"] == ITEMS[1].lanes.unpack(y["d"].view(np.uint64))).all()

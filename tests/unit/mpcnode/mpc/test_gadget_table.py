@@ -19,6 +19,7 @@ from mpcnode.mpc import (
     Lookup,
     Material,
     MeanComparison,
+    OutputMask,
     Party,
     Product,
     Protocol,
@@ -162,9 +163,11 @@ def top_row(items: int, top: int) -> str:
 def zero_rows() -> list[str]:
     words = ZeroShares(label="z", words=1)
     integers = ZeroIntegers(label="z", items=1, subjects=SUBJECTS)
+    rho = OutputMask(label="rho", words=1)
     return [
         row("zero share of a bit", (words,), local(lambda p: words.mask(p, bits(1)))),
         row("zero share mod 2^64", (integers,), local(lambda p: integers.mask(p, values(1)))),
+        row("output mask of a bit", (rho,), local(lambda p: rho.mask(p, bits(1)))),
     ]
 
 

@@ -163,7 +163,7 @@ def test_a_good_result_matches():
     ("changes", "stage", "round_number"),
     [
         ({"deal_hash": bytes(32)}, AuditStage.SESSION, 0),
-        ({"transcript_hash": bytes(32), "transcript_round": 9}, AuditStage.TRANSCRIPT, 9),
+        ({"transcript_hash": bytes(32)}, AuditStage.TRANSCRIPT, 0),
         ({"joint": dataclasses.replace(GRADE_A, grade="B", grade_index=1)}, AuditStage.OUTPUT, 0),
         ({"joint": None}, AuditStage.OUTPUT, 0),
         ({"clear": Outcome(sufficient=False)}, AuditStage.OUTPUT, 0),

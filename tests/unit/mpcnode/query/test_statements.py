@@ -11,16 +11,18 @@ from mpcnode.query.statements import (
     decode_deal_statement,
     decode_end_statement,
     decode_flush_statement,
+    decode_release_statement,
     decode_shares_statement,
     encode_accept_statement,
     encode_deal_statement,
     encode_end_statement,
     encode_flush_statement,
+    encode_release_statement,
     encode_shares_statement,
     frames_root,
 )
 from mpcnode.types import Attempt, SessionId
-from tests.support.queries import ACCEPT, DEAL, END, FLUSH, SESSION, SHARES, some_digest
+from tests.support.queries import ACCEPT, DEAL, END, FLUSH, RELEASE, SESSION, SHARES, some_digest
 
 KINDS: dict[str, Any] = {
     "shares": (SHARES, encode_shares_statement, decode_shares_statement, 7),
@@ -28,6 +30,7 @@ KINDS: dict[str, Any] = {
     "accept": (ACCEPT, encode_accept_statement, decode_accept_statement, 4),
     "flush": (FLUSH, encode_flush_statement, decode_flush_statement, 6),
     "end": (END, encode_end_statement, decode_end_statement, 10),
+    "release": (RELEASE, encode_release_statement, decode_release_statement, 7),
 }
 
 
@@ -53,7 +56,7 @@ def test_a_statement_of_another_kind_or_length_is_refused(kind):
                 decode(data + bytes(32))
 
 
-@pytest.mark.parametrize(("kind", "place"), [("shares", 3), ("end", 3)])
+@pytest.mark.parametrize(("kind", "place"), [("shares", 3), ("end", 3), ("release", 3)])
 @pytest.mark.parametrize("attempt", [0, 4, 2**200])
 def test_attempts_are_1_to_3(kind, place, attempt):
     value, encode, decode, _ = KINDS[kind]

@@ -154,7 +154,7 @@ def test_a_changed_output_share_is_a_mismatch(bit, audit, monkeypatch):
             state = QueryState.ANSWERED if audit is AuditMode.AFTER_RELEASE else QueryState.ABORTED
             assert (view.state, view.verdict) == (state, Verdict.MISMATCH)
             assert view.attestation is not None
-            assert (view.attestation.member, view.attestation.stage) == (NOBODY, AuditStage.OUTPUT)
+            assert (view.attestation.member, view.attestation.stage) == (NODES[1], AuditStage.OUTPUT)
 
     run(scenario())
 

@@ -1,0 +1,52 @@
+"""Who deviated first: what every honest node had to send, against what the nodes signed (docs/protocol.md 3.2).
+
+A node's message follows from its share, its seed and what it received before. So a frame that differs proves its sender
+wrong only if the sender received what it had to: in round 1, or if its own evidence shows so. A misled node is not
+blamed for what followed, and nobody is blamed on another's bare word.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from mpcnode.query.frames import SignedFrame
+from mpcnode.types import MemberIndex
+
+
+def first_deviation(
+    expected: Mapping[MemberIndex, Sequence[bytes]], shown: Mapping[MemberIndex, Sequence[SignedFrame]]
+) -> tuple[MemberIndex, int] | None:
+    """Return who deviated first, and in which round; round 0: its frames were right, but not what it signed of them.
+
+    Args:
+        expected: payloads of every node in each round, in rank order.
+        shown: frames that nodes received, by receiver; those whose signatures hold. Who showed nothing is left out.
+
+    Returns:
+        None if the evidence names nobody.
+    """
+    rounds = len(next(iter(expected.values())))
+    frames = [frame for of in shown.values() for frame in of]
+    # those who received what they had to, so far
+    informed = {member: _by_place(of) for member, of in shown.items()}
+    for number in range(1, rounds + 1):
+        for sender, payloads in expected.items():
+            is_wrong = any(
+                (frame.sender, frame.round) == (sender, number) and frame.data != payloads[number - 1]
+                for frame in frames
+            )
+            if is_wrong and (number == 1 or sender in informed):
+                return sender, number
+        informed = {
+            member: received
+            for member, received in informed.items()
+            if all(
+                received.get((sender, number)) == payloads[number - 1]
+                for sender, payloads in expected.items()
+                if sender != member
+            )
+        }
+    liar = next((member for member in expected if member in informed), None)
+    return None if liar is None else (liar, 0)
+
+
+def _by_place(frames: Sequence[SignedFrame]) -> dict[tuple[MemberIndex, int], bytes]:
+    return {(frame.sender, frame.round): frame.data for frame in frames}

@@ -1,0 +1,116 @@
+"""Frames as evidence, and whom they name."""
+
+import dataclasses
+import itertools
+
+import pytest
+
+from ledger.errors import DecodeError
+from ledger.types import Digest
+from mpcnode.errors import WrongSignatureError
+from mpcnode.query.blame import first_deviation
+from mpcnode.query.frames import Flush, SignedFrame, check_frame, decode_frames, encode_frames
+from mpcnode.query.statements import FlushStatement, encode_flush_statement, frame_digest, frames_root
+from mpcnode.types import MemberIndex, SessionId
+from scripts.vector_query import CHAIN, IDENTITIES
+from tests.support.queries import SESSION, some_digest
+
+A, B, C = NODES = tuple(MemberIndex(index) for index in (1, 2, 3))
+ROUNDS = 4
+EXPECTED = {node: tuple(bytes((node, number)) for number in range(1, ROUNDS + 1)) for node in NODES}
+WRONG = b"\xff\xff"
+
+
+def frame(sender: MemberIndex, receiver: MemberIndex, number: int, data: bytes) -> SignedFrame:
+    """In the middle of a flush of three."""
+    other = SessionId(some_digest("other session"))
+    frames = [(other, 1, b"x"), (SESSION, number, data), (other, 2, b"y")]
+    stated = FlushStatement(
+        chain=CHAIN, sender=sender, receiver=receiver, number=number, frames_root=frames_root(frames)
+    )
+    leaves = tuple(frame_digest(*item) for item in frames)
+    return Flush(number, leaves, IDENTITIES[sender].sign(encode_flush_statement(stated))).frame(sender, 1, number, data)
+
+
+def shown(changes: dict[tuple[int, int, int], bytes], silent: tuple[int, ...] = ()):
+    """What everybody received, by receiver; changes are by sender, receiver and round."""
+    return {
+        receiver: [
+            frame(sender, receiver, number, changes.get((sender, receiver, number), EXPECTED[sender][number - 1]))
+            for sender, number in itertools.product(NODES, range(1, ROUNDS + 1))
+            if sender != receiver
+        ]
+        for receiver in NODES
+        if receiver not in silent
+    }
+
+
+def test_frames_survive_their_bytes():
+    frames = tuple(shown({})[A])
+    data = encode_frames(SESSION, frames)
+    assert decode_frames(data) == (SESSION, frames)
+    with pytest.raises(DecodeError):
+        decode_frames(data + b"\0")
+    for size in range(0, len(data), 101):
+        with pytest.raises(DecodeError):
+            decode_frames(data[:size])
+
+
+def test_a_frame_proves_its_sender_its_receiver_and_its_session():
+    good = frame(A, B, 2, b"data")
+    check_frame(good, CHAIN, SESSION, B, IDENTITIES[A].public)
+    for changes in (
+        {"data": b"other"},
+        {"round": 3},
+        {"flush": 9},
+        {"place": 0},
+        {"size": 2},
+        {"root": Digest(bytes(32))},
+        {"path": good.path[:-1]},
+        {"sender": C},
+    ):
+        with pytest.raises(WrongSignatureError):
+            check_frame(dataclasses.replace(good, **changes), CHAIN, SESSION, B, IDENTITIES[A].public)
+    for session, receiver, key in (
+        (SessionId(some_digest("x")), B, A),
+        (SESSION, C, A),
+        (SESSION, B, C),
+    ):
+        with pytest.raises(WrongSignatureError):
+            check_frame(good, CHAIN, session, receiver, IDENTITIES[key].public)
+
+
+@pytest.mark.parametrize("number", range(1, ROUNDS + 1))
+@pytest.mark.parametrize("sender", NODES)
+def test_the_first_wrong_frame_names_its_sender_and_round(sender, number):
+    receiver = next(node for node in NODES if node != sender)
+    changes = {(sender, receiver, number): WRONG}
+    # and everybody else is misled from then on
+    later = itertools.product(NODES, NODES, range(number + 1, ROUNDS + 1))
+    changes |= {(one, other, after): b"\xee\xee" for one, other, after in later if one != other}
+    assert first_deviation(EXPECTED, shown(changes)) == (sender, number)
+
+
+def test_who_was_misled_is_not_named_even_if_its_evidence_is_missing():
+    changes = {(A, B, 1): WRONG, (B, A, 2): b"\xee\xee", (B, C, 2): b"\xee\xee"}
+    assert first_deviation(EXPECTED, shown(changes, silent=(B,))) is None
+    assert first_deviation(EXPECTED, shown(changes)) == (A, 1)
+
+
+def test_in_the_first_round_nobody_can_have_been_misled():
+    assert first_deviation(EXPECTED, shown({(A, B, 1): WRONG}, silent=(A,))) == (A, 1)
+
+
+def test_who_shows_nothing_cannot_be_named_later():
+    assert first_deviation(EXPECTED, shown({(A, B, 2): WRONG}, silent=(A, C))) is None
+
+
+def test_who_saw_an_honest_session_and_signed_another_is_named():
+    assert first_deviation(EXPECTED, shown({})) == (A, 0)
+    assert first_deviation(EXPECTED, shown({}, silent=(A,))) == (B, 0)
+    assert first_deviation(EXPECTED, shown({}, silent=NODES)) is None
+
+
+def test_an_incomplete_showing_excuses_and_accuses_nobody():
+    cut = {node: frames[:-1] for node, frames in shown({}).items()}
+    assert first_deviation(EXPECTED, cut) is None
