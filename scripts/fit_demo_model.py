@@ -179,7 +179,7 @@ def document(card: Card) -> str:
         'title = "Credit rating"',
         "version = 1",
         "minimum_coverage = 1",
-        'audit = "after release"',
+        'audit = "before release"',
         'purposes = ["credit-application", "limit-review"]',
         "grades = [",
         *grades,

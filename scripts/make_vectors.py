@@ -67,6 +67,7 @@ from scripts.vector_query import (
     compute,
     consortium,
     contribute,
+    release,
     seed,
 )
 
@@ -197,6 +198,7 @@ def vectors() -> Vectors:
             for name, data in txs.items()
         },
         "block": block(tuple(txs.values())),
+        "release": release(),
         **messages(),
     }
 

@@ -6,20 +6,24 @@ from dataclasses import dataclass
 
 from ledger import merkle
 from ledger.types import ChainId, Digest, Height, Millis, Signature
-from mpcnode.mpc.sharing import RowContext, RowShape, split_row
+from mpcnode.mpc.sharing import RowContext, RowShape, join_output, split_row
 from mpcnode.query.committee import address_of, choose_committee, panel_of, rank_value
 from mpcnode.query.contribution import AuditRecord, encode_audit_record, encode_contribution
+from mpcnode.query.release import RELEASE_SECRET_BYTES, Release, seal_release
 from mpcnode.query.request import Request, encode_request
 from mpcnode.query.statements import (
     AcceptStatement,
     DealStatement,
     EndStatement,
     FlushStatement,
+    ReleaseStatement,
     SharesStatement,
+    decode_end_statement,
     encode_accept_statement,
     encode_deal_statement,
     encode_end_statement,
     encode_flush_statement,
+    encode_release_statement,
     encode_shares_statement,
     frames_root,
 )
@@ -32,6 +36,7 @@ from mpcnode.sealing.commitments import (
     consent_hash,
     corrections_hash,
     encode_output,
+    masked_hash,
     output_commitment,
     seed_hash,
     seeds_hash,
@@ -351,3 +356,32 @@ def _end(node: MemberIndex, session: SessionId, deal_hash: Digest) -> tuple[byte
         "signature": IDENTITIES[node].sign(stated).hex(),
     }
     return stated, inquirer_box, supervisor_box, vectors
+
+
+def release() -> Vectors:
+    """Step 7 under audit before release: what an attestation with a match holds."""
+    found = compute({member: contribute(member, ask()) for member in members_of(PANEL)})
+    end = decode_end_statement(found.statements[0])
+    shares = [seed(f"output share {node}", SHARE_BYTES) for node in COMMITTEE.members]
+    stated = encode_release_statement(
+        ReleaseStatement(
+            chain=CHAIN,
+            query=QUERY,
+            attempt=ATTEMPT,
+            session=end.session,
+            transcript_hash=end.transcript_hash,
+            masked_hash=masked_hash(end.session, join_output(shares), seed("release salt")),
+        )
+    )
+    made = Release(
+        statement=stated,
+        signature=IDENTITIES[6].sign(stated),
+        salt=seed("release salt"),
+        mask=seed("mask", SHARE_BYTES),
+    )
+    return {
+        "masked_output": join_output(shares).hex(),
+        "statement": stated.hex(),
+        "signature": made.signature.hex(),
+        "release": seal_release(made, RESULT.public, KEYS, seed("release secrets", RELEASE_SECRET_BYTES)).hex(),
+    }

@@ -33,7 +33,9 @@ _consortium = click.option(
 def verify(file: Path, consortium_path: Path, as_json: bool) -> int:
     """Verify a receipt FILE without a network; exit code 0 means that everything in it is proven."""
     from ledger.receipts import verify_receipt  # noqa: PLC0415 - slow to load
+    from mpcnode.client.opening import shown_queries  # noqa: PLC0415
     from mpcnode.config.consortium import load_consortium  # noqa: PLC0415
+    from mpcnode.errors import RequestError  # noqa: PLC0415
     from mpcnode.sealing.keys import verify as verify_signature  # noqa: PLC0415
 
     consortium = load_consortium(consortium_path)
@@ -50,8 +52,13 @@ def verify(file: Path, consortium_path: Path, as_json: bool) -> int:
         }
         for proven in verified.transactions
     ]
+    try:
+        queries, unread = shown_queries(verified, consortium), None
+    except RequestError as error:  # it proves transactions, but no query from its registration on
+        queries, unread = [], str(error)
     if as_json:
-        show_json({"valid": True, "chain": consortium.chain.hex(), "transactions": rows})
+        proven = {"transactions": rows, "queries": queries, "unread": unread}
+        show_json({"valid": True, "chain": consortium.chain.hex(), **proven})
     else:
         cells = [[str(row[name]) for name in ("height", "method", "sender", "ok", "tx_id")] for row in rows]
         show_table(
@@ -59,6 +66,11 @@ def verify(file: Path, consortium_path: Path, as_json: bool) -> int:
         )
         newest = max(verified.transactions, key=lambda proven: proven.height)
         click.echo(f"newest block: height {newest.height}, {newest.block_hash.hex()}")
+        for query in queries:
+            verdict = f"verdict {query['verdict']}" if query["verdict"] else "no verdict"
+            click.echo(f"query {query['query']}: {query['state']}, audit {query['audit']}, {verdict}")
+        if unread is not None:
+            click.echo(f"no query is shown: {unread}")
     return 0
 
 

@@ -21,7 +21,7 @@ from mpcnode.sealing.boxes import open_box
 from mpcnode.sealing.commitments import OutputShare, opens_output
 from mpcnode.sealing.commitments import decode_output as decode_output_box
 from mpcnode.sealing.keys import OpeningKey, verify
-from mpcnode.types import AuditMode, MemberIndex, QueryId
+from mpcnode.types import AuditMode, MemberIndex, QueryId, Verdict
 
 _QUERIES = "queries"
 
@@ -34,14 +34,38 @@ def view_of_receipt(data: bytes, consortium: Consortium) -> QueryView:
         RequestError: it is not the receipt of one query from its registration on.
     """
     verified = verify_receipt(data, consortium.genesis(), verify)
-    try:
-        views = _fold(verified, consortium)
-    except (NodeError, LedgerError) as error:
-        # every transaction is on the ledger, but some are left out, or it is another contract's
-        raise RequestError(f"receipt: {error}", ErrorCode.RECEIPT_INVALID) from error
+    views = _views(verified, consortium)
     if len(views) != 1:
         raise RequestError(f"receipt: expected transactions of one query, got {len(views)}", ErrorCode.RECEIPT_INVALID)
     return views[0]
+
+
+def shown_queries(verified: VerifiedReceipt, consortium: Consortium) -> list[dict[str, str | int | None]]:
+    """Return what a verified receipt says of its queries, for people and programs: mode and verdict of the audit, too.
+
+    Raises:
+        RequestError: it does not hold its queries from the registration on.
+    """
+    names = {model.model: model.name for model in consortium.models}
+    return [
+        {
+            "query": view.query.hex(),
+            "model": names[view.model],
+            "state": view.state.name.lower(),
+            "attempt": view.attempt,
+            "audit": view.mode.name.lower().replace("_", " "),
+            "verdict": None if view.verdict is None else Verdict(view.verdict).name,
+        }
+        for view in _views(verified, consortium)
+    ]
+
+
+def _views(verified: VerifiedReceipt, consortium: Consortium) -> Sequence[QueryView]:
+    try:
+        return _fold(verified, consortium)
+    except (NodeError, LedgerError) as error:
+        # every transaction is on the ledger, but some are left out, or it is another contract's
+        raise RequestError(f"receipt: {error}", ErrorCode.RECEIPT_INVALID) from error
 
 
 def _fold(verified: VerifiedReceipt, consortium: Consortium) -> Sequence[QueryView]:

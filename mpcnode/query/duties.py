@@ -12,7 +12,7 @@ from eth_hash.auto import keccak
 from ledger.encoding import word
 from ledger.types import Millis
 from mpcnode.query.view import QueryView
-from mpcnode.types import MemberIndex, QueryId, QueryState
+from mpcnode.types import NO_MEMBERS, Bitmap, MemberIndex, QueryId, QueryState
 
 CLOSE_AFTER_MS, CLOSE_STEP_MS = 200, 1_000
 """close_inputs: after contribute_by, and further for each rank."""
@@ -46,14 +46,16 @@ def validator_rank(query: QueryId, me: MemberIndex, validators: Sequence[MemberI
     return min(ranked.index(me), RANK_MAX)
 
 
-def duties(view: QueryView, me: MemberIndex, validators: Sequence[MemberIndex]) -> tuple[Duty, ...]:
+def duties(
+    view: QueryView, me: MemberIndex, validators: Sequence[MemberIndex], auditors: Bitmap = NO_MEMBERS
+) -> tuple[Duty, ...]:
     """Return what a validator owes a query, earliest first; nothing to who is no validator and after the end."""
     rank = validator_rank(view.query, me, validators)
     if rank is None or view.is_over:
         return ()
     expire = Duty(
         method="queries.expire",
-        values=(view.query, waited_for(view)),
+        values=(view.query, waited_for(view, auditors)),
         due_ms=Millis(view.deadline + EXPIRE_AFTER_MS + EXPIRE_STEP_MS * rank),
     )
     if view.state is not QueryState.REGISTERED:
@@ -67,10 +69,14 @@ def duties(view: QueryView, me: MemberIndex, validators: Sequence[MemberIndex]) 
 
 
 def due_duties(
-    view: QueryView, me: MemberIndex, validators: Sequence[MemberIndex], now: Millis
+    view: QueryView,
+    me: MemberIndex,
+    validators: Sequence[MemberIndex],
+    now: Millis,
+    auditors: Bitmap = NO_MEMBERS,
 ) -> tuple[tuple[Duty, ...], Millis | None]:
     """Return the duties that are due, and the time at which the next one will be."""
-    owed = duties(view, me, validators)
+    owed = duties(view, me, validators, auditors)
     later = [duty.due_ms for duty in owed if duty.due_ms > now]
     return tuple(duty for duty in owed if duty.due_ms <= now), min(later, default=None)
 
@@ -83,14 +89,15 @@ def turn_to_post(view: QueryView, me: MemberIndex) -> Millis | None:
     return Millis(view.computing_at + TURN_MS * rank)
 
 
-def waited_for(view: QueryView) -> int:
+def waited_for(view: QueryView, auditors: Bitmap = NO_MEMBERS) -> int:
     """Return whom an open query waits for, as far as the ledger shows.
 
-    Silent panel members; while computing, whom the attempt before was given up for, or else the whole committee.
+    Silent panel members; while computing, whom the attempt before was given up for, or else the whole committee; with
+    an answer, who audits.
     """
     if view.state is QueryState.REGISTERED:
         return view.silent
     if view.state is not QueryState.COMPUTING:
-        return 0
+        return auditors
     named = view.failures[-1].waited if view.failures else 0
     return named or sum(1 << member for member in view.committee)

@@ -17,7 +17,7 @@ from mpcnode.query.duties import Duty, due_duties
 from mpcnode.query.view import QueryView
 from mpcnode.roles.context import Context, QueryTasks, is_due, settle, until_over
 from mpcnode.roles.ports import Call
-from mpcnode.types import MemberIndex, QueryId
+from mpcnode.types import MemberIndex, QueryId, bitmap
 
 _log = structlog.get_logger(__name__)
 
@@ -51,7 +51,8 @@ class Timekeeper:
                 if view is None:
                     return
                 now = self._context.clock.now_ms()
-                due, later = due_duties(view, self._context.me.index, self._validators(), now)
+                me, auditors = self._context.me.index, bitmap((self._context.dealer,))
+                due, later = due_duties(view, me, self._validators(), now, auditors)
                 if due:
                     await self._do(view, due[-1], later)
                 elif later is None:

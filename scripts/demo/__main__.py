@@ -126,6 +126,7 @@ def _write_report(asked: Sequence[Asked], reports: Sequence[DaemonReport], *, ok
                 "expected": item.expected,
                 "answer": item.got,
                 "verdict": item.answer.verdict,
+                "audit": item.answer.audit,
                 "latency_ms": item.answer.latency_ms,
             }
             for item in asked

@@ -43,7 +43,7 @@ class Asked:
 
 def show_answers(console: Console, asked: Sequence[Asked]) -> None:
     """Print a line for each query."""
-    table = Table(title="Answers", title_justify="left", box=None, pad_edge=False)
+    table = Table(title=f"Answers (audit {asked[0].answer.audit})", title_justify="left", box=None, pad_edge=False)
     for column in ("subject", "known to", "in clear", "answer", "coverage band", "verdict", "latency", ""):
         table.add_column(column, justify="right" if column == "latency" else "left")
     for item in asked:

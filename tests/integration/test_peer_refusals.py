@@ -45,6 +45,8 @@ ALLOWED = {
     ("mpc", "accept", "supervisor"),
     ("mpc", "end", "mpc"),
     ("mpc", "abort", "mpc"),
+    ("supervisor", "recall", "mpc"),
+    ("mpc", "frames", "supervisor"),
 }
 """Who may say what to whom, written down a second time."""
 

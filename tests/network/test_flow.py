@@ -66,6 +66,7 @@ def test_answer_equals_the_clear_evaluation(asked: dict[str, Asked], name: str) 
     assert (answer.grade, answer.coverage_band) == (expected.outcome.grade, expected.outcome.coverage_band)
     wanted = AnswerState.ANSWERED if expected.outcome.sufficient else AnswerState.INSUFFICIENT
     assert (answer.state, answer.verdict, answer.attempt) == (wanted, "MATCH", 1)
+    assert answer.audit == "before release"
     assert answer.latency_ms is not None
 
 
@@ -123,6 +124,8 @@ def test_receipt_verifies_with_the_consortium_document_alone(
     found = json.loads(cli("receipt", "verify", str(receipt), "--consortium", str(document), "--json").stdout)
     methods = [item["method"].removeprefix("queries.") for item in found["transactions"]]
     assert (found["valid"], methods) == (True, ["register", *["commit_input"] * 3, "post_result", "attest"])
+    (query,) = found["queries"]
+    assert (query["state"], query["audit"], query["verdict"]) == ("released", "before release", "MATCH")
     assert {item["sender"] for item in found["transactions"]} >= {"operator", "regulator", *PARTICIPANTS}
 
 

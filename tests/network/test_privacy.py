@@ -42,7 +42,7 @@ name = "wealth"
 title = "Wealth"
 version = 1
 minimum_coverage = 2
-audit = "after release"
+audit = "before release"
 purposes = ["credit-application"]
 grades = [{ grade = "A", from = 20 }, { grade = "B", from = 5 }, { grade = "C" }]
 coverage_bands = [2, 3]

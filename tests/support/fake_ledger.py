@@ -160,8 +160,10 @@ class FakeReplica:
         self.chain.replicas.remove(self)
 
     async def submit(self, data: bytes) -> TxOutcome:
-        pooled = self.chain.take(data)
         loop = asyncio.get_running_loop()
+        if self.stopped:
+            await loop.create_future()  # a daemon that died submits nothing, however long its last tasks live
+        pooled = self.chain.take(data)
         waiter: asyncio.Future[TxOutcome] = loop.create_future()
         self._awaited[pooled.tx_id] = waiter
         life_ms = max(0, pooled.tx.expiry_ms + FRESH_MS - self.chain.clock.now_ms())

@@ -303,6 +303,21 @@ def test_the_inquirer_opens_its_boxes_with_plain_libsodium():
         assert opener.decrypt(bytes.fromhex(found["inquirer_box"])) == bytes.fromhex(found["output"])
 
 
+def test_the_release_and_its_mask():
+    found, end_of = V["release"], V["session"]
+    shares = [seed(f"output share {node}", 3) for node in COMMITTEE]
+    masked = bytes(a ^ b ^ c for a, b, c in zip(*shares, strict=True))
+    assert found["masked_output"] == masked.hex()
+    session, salt = bytes.fromhex(end_of["session"]), seed("release salt")
+    masked_hash = digest("mpcnode/masked/1", session, masked, salt)
+    said = stated("mpcnode/release/1", QUERY, 1, session, seed("transcript hash"), masked_hash)
+    assert (found["statement"], len(said)) == (said.hex(), 224)
+    assert found["signature"] == sign("identity 6", said).hex()
+    plain, secrets = said + sign("identity 6", said) + salt + seed("mask", 3), seed("release secrets", 128)
+    sealed = prefixed(box(plain, x25519("result key"), secrets[:32]), envelope(plain, secrets[32:]))
+    assert found["release"] == sealed.hex()
+
+
 def abi(*values):
     """ABI encoding of (bytes | list of int or words | int or word): heads, then tails."""
     head, tail = b"", b""

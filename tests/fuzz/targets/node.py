@@ -11,7 +11,7 @@ from unittest.mock import patch
 import google.protobuf.message
 
 from ledger.errors import DecodeError
-from ledger.types import ChainId, Millis, PublicKey, Signature
+from ledger.types import ChainId, Digest, Millis, PublicKey, Signature
 from mpcnode.errors import CallerError, NodeError
 from mpcnode.query import request as requests
 from mpcnode.query import statements
@@ -21,6 +21,7 @@ from mpcnode.query.contribution import (
     encode_audit_record,
     encode_contribution,
 )
+from mpcnode.query.frames import Flush, SignedFrame, decode_frames, encode_frames
 from mpcnode.query.messages import (
     Abort,
     Accept,
@@ -34,12 +35,14 @@ from mpcnode.query.messages import (
     decode_deal,
     decode_end,
     decode_order,
+    decode_recall,
     decode_shares,
     encode_abort,
     encode_accept,
     encode_deal,
     encode_end,
     encode_order,
+    encode_recall,
     encode_shares,
 )
 from mpcnode.sealing import messages as signed
@@ -61,6 +64,8 @@ _CODECS: Mapping[str, Callable[[bytes], None]] = {
     Kind.ACCEPT: codec(decode_accept, encode_accept, REFUSED),
     Kind.END: codec(decode_end, encode_end, REFUSED),
     Kind.ABORT: codec(decode_abort, encode_abort, REFUSED),
+    Kind.RECALL: codec(decode_recall, encode_recall, REFUSED),
+    Kind.FRAMES: codec(decode_frames, lambda shown: encode_frames(*shown), REFUSED),
 }
 _STATED: Mapping[str, tuple[Callable[[bytes], Any], Callable[[bytes], None]]] = {
     Kind.ORDER: (decode_order, codec(requests.decode_request, requests.encode_request, REFUSED)),
@@ -82,6 +87,12 @@ def _real(*path: str | int) -> bytes:
     for step in path:
         found = found[step]
     return bytes.fromhex(found)
+
+
+def _frames() -> tuple[SignedFrame, ...]:
+    leaves = (Digest(bytes(32)), Digest(bytes(31) + b"\x01"))
+    flush = Flush(1, leaves, NO_SIGNATURE)
+    return tuple(flush.frame(PEER, place, 1, b"data") for place in range(len(leaves)))
 
 
 def _payloads() -> Mapping[str, bytes]:
@@ -124,6 +135,8 @@ def _payloads() -> Mapping[str, bytes]:
         Kind.ACCEPT: encode_accept(accept),
         Kind.END: encode_end(end),
         Kind.ABORT: encode_abort(Abort(session=_real("session", "session"), reason=3)),
+        Kind.RECALL: encode_recall(_real("session", "session")),
+        Kind.FRAMES: encode_frames(SessionId(_real("session", "session")), _frames()),
     }
 
 

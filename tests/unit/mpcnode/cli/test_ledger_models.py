@@ -50,7 +50,7 @@ def test_an_approval_is_withdrawn_and_given_again(shown, council, listed):
             "model": listed.model.hex(),
             "name": listed.name,
             "state": "asked",
-            "audit": "after-release",
+            "audit": "before-release",
             "minimum": listed.minimum,
             "classes": ["accounts", "property", "contracts"],
             "purposes": list(listed.purposes),

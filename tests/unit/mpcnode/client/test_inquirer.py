@@ -10,14 +10,17 @@ from typing import Any, cast
 
 import pytest
 
+from ledger.receipts import verify_receipt
 from ledger.types import Millis
 from mpcnode.client.answers import AnswerFiles, AnswerState, Kept, pending
 from mpcnode.client.asking import EVERYBODY
 from mpcnode.client.inquirer import Inquirer
+from mpcnode.client.opening import shown_queries
 from mpcnode.errors import CallerError, ErrorCode, RequestError, UnavailableError
 from mpcnode.query.request import SealedRequest
 from mpcnode.roles.ports import Call
 from mpcnode.rpc.inquiry import Progress
+from mpcnode.sealing.keys import verify
 from mpcnode.sealing.messages import SignedCall
 from mpcnode.types import AuditMode, Bitmap, ModelHash, QueryId, QueryState
 from tests.support.consortium import ALICE, BANK, LENDER, NOBODY_KNOWS, PURPOSE, SUBJECT_KEY, Setting
@@ -117,6 +120,8 @@ def test_an_answer_is_opened_kept_and_its_key_destroyed(subject, state, tmp_path
         (AuditMode.AFTER_RELEASE, True, "MATCH"),
         (AuditMode.OFF, False, None),
         (AuditMode.OFF, True, None),
+        (AuditMode.BEFORE_RELEASE, False, "MATCH"),
+        (AuditMode.BEFORE_RELEASE, True, "MATCH"),
     ],
 )
 def test_an_answer_is_awaited_with_its_verdict_or_without(audit, wait_audit, verdict, tmp_path):
@@ -126,6 +131,12 @@ def test_an_answer_is_awaited_with_its_verdict_or_without(audit, wait_audit, ver
             answer = await inquirer.ask("credit-rating", ALICE, wait_audit=wait_audit)
             assert (answer.state, answer.verdict) == (AnswerState.ANSWERED, verdict)
             assert answer.grade == flow.clear(ALICE).grade
+            assert answer.audit == audit.name.lower().replace("_", " ")
+            data = (tmp_path / "answers" / f"{answer.query}.receipt").read_bytes()
+            (shown,) = shown_queries(verify_receipt(data, flow.consortium.genesis(), verify), flow.consortium)
+            assert (shown["query"], shown["audit"]) == (answer.query, answer.audit)
+            assert shown["verdict"] == verdict
+            assert shown["state"] == ("released" if audit is AuditMode.BEFORE_RELEASE else "answered")
 
     run(scenario())
 

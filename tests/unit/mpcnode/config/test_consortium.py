@@ -54,7 +54,7 @@ def test_means_what_it_says(network):
         "regulator",
     }
     (model,) = consortium.models
-    assert (model.classes, model.minimum, model.audit) == (0b111, 1, AuditMode.AFTER_RELEASE)
+    assert (model.classes, model.minimum, model.audit) == (0b111, 1, AuditMode.BEFORE_RELEASE)
     assert consortium.inquirer("lender-desk").company == 6
     assert consortium.timings.view_timeout_ms == 2000
 
@@ -188,7 +188,7 @@ MISTAKES = {
         r'model\[0\] "credit-rating"\.minimum: expected at most .*\(3\), got 4',
     ),
     "unknown audit": (
-        sub(r'audit = "after release"', 'audit = "after_release"'),
+        sub(r'audit = "before release"', 'audit = "before_release"'),
         r"\.audit: expected 'before release'",
     ),
     "purpose with a space": (

@@ -50,7 +50,7 @@ def test_a_model_is_the_one_that_the_consortium_lists(network):
     ("old", "new", "message"),
     [
         ("from = 150", "from = 151", r"credit-rating\.toml: hash: expected [0-9a-f]{64} as in .*consortium\.toml"),
-        ('audit = "after release"', 'audit = "off"', r"credit-rating\.toml: audit: expected AFTER_RELEASE .*got OFF"),
+        ('audit = "before release"', 'audit = "off"', r"credit-rating\.toml: audit: expected BEFORE_RELEASE .*got OFF"),
         ('"limit-review"', '"curiosity"', r"credit-rating\.toml: purposes: expected credit-application, limit-review"),
     ],
 )

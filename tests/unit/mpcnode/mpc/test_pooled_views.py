@@ -258,9 +258,7 @@ def one_mask_for_two_wires(materials: list[Material]) -> None:
         material._left["c"]["b1"][...] = material._left["c"]["a1"][:, 1:]
 
 
-@pytest.mark.parametrize(
-    "gadget", [PAIR, BESIDE, MASKED], ids=["pair", "beside", "masked"]
-)
+@pytest.mark.parametrize("gadget", [PAIR, BESIDE, MASKED], ids=["pair", "beside", "masked"])
 def test_what_leaks_are_planted_in_is_uniform(gadget: Gadget) -> None:
     assert is_uniform(*view(gadget))
 

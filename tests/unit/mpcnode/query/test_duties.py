@@ -81,6 +81,7 @@ def test_whom_a_query_waits_for():
     assert waited_for(view_after(registered(), refused(4))) == 1 << 5
     assert waited_for(view_after(*TO_ANSWERED[:4])) == bitmap(COMMITTEE.members)
     assert waited_for(view_after(*TO_ANSWERED)) == 0
+    assert waited_for(view_after(*TO_ANSWERED), bitmap((6,))) == 1 << 6
 
 
 def test_a_later_attempt_waits_for_whom_the_last_one_was_given_up_for():

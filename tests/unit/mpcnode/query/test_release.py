@@ -1,4 +1,4 @@
-"""What is released under audit before release: it opens for its inquirer and its supervisor, and for one result only."""
+"""What is released under audit before release: it opens for inquirer and supervisor, and for one result only."""
 
 import dataclasses
 

@@ -63,6 +63,10 @@ def test_error_names_the_place(old: str, new: str, message: str) -> None:
         parse(credit_with(old, new))
 
 
+def test_a_wrong_answer_is_not_released_unless_the_model_says_otherwise() -> None:
+    assert parse(credit_with('audit = "after release"\n', "")).audit is AuditMode.BEFORE_RELEASE
+
+
 def test_file_that_is_no_text_or_too_long_is_refused() -> None:
     with pytest.raises(ModelError, match="expected a TOML document"):
         parse(b"\xff\xfe")
