@@ -65,7 +65,7 @@ def test_genesis_is_the_document_as_the_ledger_needs_it(network):
     assert genesis.chain == consortium.chain
     assert len(genesis.validators()) == 6
     assert [(record.name, record.roles, record.classes) for record in genesis.members][5] == ("telecom-data", 4, 4)
-    assert genesis.models[0].mode == 2
+    assert genesis.models[0].mode == AuditMode.BEFORE_RELEASE
     assert genesis.epoch.audit_key == consortium.epoch.audit
     assert genesis.inquirers[0].company == 6
 

@@ -32,7 +32,7 @@ def frame(sender: MemberIndex, receiver: MemberIndex, number: int, data: bytes) 
     return Flush(number, leaves, IDENTITIES[sender].sign(encode_flush_statement(stated))).frame(sender, 1, number, data)
 
 
-def shown(changes: dict[tuple[int, int, int], bytes], silent: tuple[int, ...] = ()):
+def shown(changes: dict[tuple[MemberIndex, MemberIndex, int], bytes], silent: tuple[int, ...] = ()):
     """What everybody received, by receiver; changes are by sender, receiver and round."""
     return {
         receiver: [
