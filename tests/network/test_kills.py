@@ -136,6 +136,25 @@ def test_an_mpc_node_killed_in_the_middle_of_a_session_never_resumes_it(killed: 
     assert was_over or (answer.attempt > 1 and session_of(net, answer) not in begun)
 
 
+def test_a_supervisor_killed_when_a_release_became_durable_releases_it_once(killed: Killed) -> None:
+    net, name = killed.net, ROLES["supervisor"]
+    before = set(net.journal(name, "release"))
+
+    def kill_when_kept() -> None:
+        wait_for(lambda: set(net.journal(name, "release")) > before, "a release to be kept", every_s=0.002)
+        net.kill(name)
+        net.start(name)
+
+    killer = threading.Thread(target=kill_when_kept)
+    killer.start()
+    try:
+        answer = ask_through(killed, lambda _: None)
+    finally:
+        killer.join()
+    check(killed, name, answer)
+    assert set(net.journal(name, "release")) - before == {bytes.fromhex(answer.query)}
+
+
 def session_of(net: Devnet, answer: Answer) -> bytes | None:
     consortium = load_node(net.layout.node("operator").config).consortium
     return view_of_receipt(net.receipt(answer.query).read_bytes(), consortium).session
