@@ -30,7 +30,7 @@ class DeliverRequest(_message.Message):
     PAYLOAD_FIELD_NUMBER: _builtins.int
     SIGNATURE_FIELD_NUMBER: _builtins.int
     kind: _builtins.str
-    """What the payload is: order, shares, deal, accept, end, abort."""
+    """What the payload is: order, shares, deal, accept, end, abort, recall, frames."""
     sender: _builtins.int
     """Member index of the sender; must be the one that the channel's certificate names."""
     receiver: _builtins.int

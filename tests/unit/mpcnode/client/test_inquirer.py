@@ -16,13 +16,14 @@ from mpcnode.client.answers import AnswerFiles, AnswerState, Kept, pending
 from mpcnode.client.asking import EVERYBODY
 from mpcnode.client.inquirer import Inquirer
 from mpcnode.client.opening import shown_queries
-from mpcnode.errors import CallerError, ErrorCode, RequestError, UnavailableError
+from mpcnode.errors import CallerError, ErrorCode, RequestError, ResultError, UnavailableError
 from mpcnode.query.request import SealedRequest
 from mpcnode.roles.ports import Call
+from mpcnode.roles.supervisor import Supervisor
 from mpcnode.rpc.inquiry import Progress
 from mpcnode.sealing.keys import verify
 from mpcnode.sealing.messages import SignedCall
-from mpcnode.types import AuditMode, Bitmap, ModelHash, QueryId, QueryState
+from mpcnode.types import AuditMode, Bitmap, ModelHash, QueryId, QueryState, SessionId
 from tests.support.consortium import ALICE, BANK, LENDER, NOBODY_KNOWS, PURPOSE, SUBJECT_KEY, Setting
 from tests.support.flow import Flow
 from tests.support.models import CREDIT
@@ -198,6 +199,32 @@ def test_no_answer_is_opened_before_it_is_released(tmp_path):
             answer = await inquirer.ask("credit-rating", ALICE)
             assert (answer.state, answer.grade, answer.reason) == (AnswerState.EXPIRED, None, "deadline")
             assert files(tmp_path).load(answer.query).result_secret is None
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("lie", ["hash", "session"])
+def test_a_supervisor_that_releases_something_else_is_shown_by_what_is_kept(lie, tmp_path, monkeypatch):
+    signed = Supervisor._signed_release
+
+    def lying(self, view, known):
+        if lie == "session":
+            return signed(self, view, replace(known, session=SessionId(bytes(32))))
+        return signed(self, view, replace(known, honest=replace(known.honest, output=b"\xff")))
+
+    monkeypatch.setattr(Supervisor, "_signed_release", lying)
+
+    async def scenario():
+        async with Flow(Setting(audit=AuditMode.BEFORE_RELEASE)) as flow:
+            inquirer, _ = client_of(flow, tmp_path)
+            with pytest.raises(ResultError):
+                await inquirer.ask("credit-rating", ALICE)
+            (query,) = (path.stem for path in (tmp_path / "answers").glob("*.json"))
+            kept = files(tmp_path).load(query)
+            assert (kept.answer.state, kept.answer.grade) == (AnswerState.PENDING, None)
+            assert kept.result_secret is not None
+            data = (tmp_path / "answers" / f"{query}.receipt").read_bytes()
+            assert verify_receipt(data, flow.consortium.genesis(), verify).transactions
 
     run(scenario())
 

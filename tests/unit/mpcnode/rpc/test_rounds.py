@@ -7,7 +7,8 @@ from typing import Any, cast
 import pytest
 
 from ledger.types import ChainId
-from mpcnode.errors import MalformedMessageError, SessionError
+from mpcnode.errors import MalformedMessageError, SessionError, WrongSignatureError
+from mpcnode.query.frames import check_frame
 from mpcnode.rpc.rounds import FRAMES_WAITING_MAX, Rounds
 from mpcnode.sealing.keys import verify
 from mpcnode.types import MemberIndex, SessionId
@@ -122,6 +123,31 @@ def test_what_is_ready_together_travels_under_one_signature():
             assert await second.receive() == (LOW, 1, b"b")
             (flush,) = pair.wires[0].flushes
             assert (flush.number, len(flush.frames)) == (1, 2)
+
+    scenario(body)
+
+
+def test_what_arrived_proves_who_sent_it_also_after_the_session():
+    async def body(pair):
+        async with (
+            pair.low.open(ONE, [HIGH]) as one,
+            pair.low.open(TWO, [HIGH]) as two,
+            pair.high.open(ONE, [LOW]) as first,
+            pair.high.open(TWO, [LOW]) as second,
+        ):
+            for number, data in ((1, b"a"), (2, b"c")):
+                one.broadcast(number, data)
+                two.broadcast(number, b"b")
+                await first.receive()
+                await second.receive()
+        frames = first.evidence()
+        assert [(frame.sender, frame.round, frame.data) for frame in frames] == [(LOW, 1, b"a"), (LOW, 2, b"c")]
+        assert [frame.size for frame in frames] == [2, 2]
+        for frame in frames:
+            check_frame(frame, ChainId(seed("chain")), ONE, HIGH, identity(LOW).public)
+            with pytest.raises(WrongSignatureError):
+                check_frame(frame, ChainId(seed("chain")), TWO, HIGH, identity(LOW).public)
+        assert one.evidence() == []
 
     scenario(body)
 
