@@ -1,12 +1,13 @@
 """A node's key as others receive it, and all that they check before they use it.
 
 The modulus must be long enough, odd, free of small factors, no prime and no power, and proven to be a product of two
-Blum primes (`modulus_proof`): what CVE-2023-33241 was made of is refused. The owner's h must be one that can blind. Not
-proven: that both primes are large (beyond trial division), and how h was drawn. So the protocol is passive: a key made
-to deceive costs its owner's counterparties the privacy of what they answer with.
+Blum primes with gcd(n, φ(n)) = 1 (`modulus_proof`): what CVE-2023-33241 was made of is refused. That both primes are
+large is not proven beyond trial division: a node that can factor its own modulus anyway gains nothing from small ones,
+since answers are uniform ciphertexts (`cross`).
 """
 
-from gmpy2 import gcd, is_odd, is_power, is_prime, jacobi, mpz, primorial
+from gmpy2 import gcd, is_odd, is_power, is_prime, mpz, primorial
+from phe import PaillierPublicKey
 
 from mpcnode.errors import InvalidKeyError
 from mpcnode.mpc.paillier.drawing import Source
@@ -22,7 +23,7 @@ _LENGTH_BYTES = 2
 
 
 def announce(key: DecryptionKey, context: bytes, source: Source) -> bytes:
-    """Return what others need of a key: n, h and the proof of n.
+    """Return what others need of a key: n and the proof of it.
 
     Args:
         key: one's own.
@@ -31,8 +32,8 @@ def announce(key: DecryptionKey, context: bytes, source: Source) -> bytes:
     """
     public = key.encryption
     size = public.modulus_bytes
-    numbers = b"".join(number.to_bytes(size, "little") for number in (public.n, public.h))
-    return size.to_bytes(_LENGTH_BYTES, "little") + numbers + prove_modulus(key, context, source)
+    length, n = size.to_bytes(_LENGTH_BYTES, "little"), public.n.to_bytes(size, "little")
+    return b"".join((length, n, prove_modulus(key, context, source)))
 
 
 def accept(announced: bytes, context: bytes, *, modulus_bits_min: int = MODULUS_BITS) -> EncryptionKey:
@@ -50,14 +51,13 @@ def accept(announced: bytes, context: bytes, *, modulus_bits_min: int = MODULUS_
     body = announced[_LENGTH_BYTES:]
     if not modulus_bits_min <= 8 * size <= MODULUS_BITS_MAX:
         raise InvalidKeyError(f"modulus: expected {modulus_bits_min} to {MODULUS_BITS_MAX} bits, got {size} bytes")
-    expected = 2 * size + proof_bytes(size)
+    expected = size + proof_bytes(size)
     if len(body) != expected:
         raise InvalidKeyError(f"announcement: expected {expected} bytes after its length, got {len(body)}")
-    n, h = (mpz.from_bytes(body[at : at + size], "little") for at in (0, size))
+    n = mpz.from_bytes(body[:size], "little")
     _check_modulus(n, size, modulus_bits_min)
-    _check_blinding_base(h, n)
-    verify_modulus(n, body[2 * size :], context)
-    return EncryptionKey(n, h)
+    verify_modulus(n, body[size:], context)
+    return EncryptionKey(PaillierPublicKey(int(n)))
 
 
 def _check_modulus(n: mpz, size: int, bits_min: int) -> None:
@@ -72,12 +72,3 @@ def _check_modulus(n: mpz, size: int, bits_min: int) -> None:
         raise InvalidKeyError("modulus: expected a product of two primes, got a prime")
     if is_power(n):
         raise InvalidKeyError("modulus: expected a product of two primes, got a power")
-
-
-def _check_blinding_base(h: mpz, n: mpz) -> None:
-    if not 0 < h < n or gcd(h, n) != 1:
-        raise InvalidKeyError("h: expected a number between 0 and n without a common factor, got another")
-    if h * h % n == 1:
-        raise InvalidKeyError("h: expected a number that can blind, got a root of 1")
-    if jacobi(h, n) != 1:
-        raise InvalidKeyError("h: expected the negative of a square, got a number with Jacobi symbol -1")

@@ -4,10 +4,13 @@ Alice sends each a_j encrypted under her key, already shifted into its slot. Bob
 those of one plaintext, which adds what they hold, and adds masks: one answer for a whole plaintext of slots. Bob's
 shares are the masks with their sign changed, Alice's what she decrypts. Alice's message serves any number of Bobs.
 
-One message each way. For j of N: Alice's take 2·|n| bits each, Bob's 2·|n| bits for every `Slots.count`. Alice is
-protected by Paillier and short exponents (`keys`), Bob statistically: by masks on what is encrypted, by a long exponent
-on what blinds it. Both if the other follows the protocol: nothing proves that a_j < 2^bits or how a ciphertext was
-blinded. (Gilboa, CRYPTO 1999; packing: Sander, Young, Yung, FOCS 1999, and many since.)
+One message each way. For N products, Alice's takes N ciphertexts, Bob's one for every `Slots.count`.
+
+Bob sees ciphertexts only: Alice is protected by Paillier and short exponents (`keys`), whatever he does. Alice sees
+answers only. Each is a uniform ciphertext, but for 2^-57: its mask is uniform mod n, its blinding among n-th powers,
+and these are all ciphertexts if gcd(n, φ(n)) = 1, which she has proven. So Bob is protected whatever ciphertexts she
+sent. Products are right if both follow the protocol: either can make its own share something else, a multiple of the
+other's factor included. (Gilboa, CRYPTO 1999. Packing: Pullonen, Bogdanov, Schneider, 2012, and many since.)
 """
 
 from collections.abc import Sequence
@@ -51,16 +54,19 @@ def answer(
     ciphertexts = decode_ciphertexts(asked, len(factors), key, alice)
     answers, shares = [], []
     for at in range(0, len(factors), slots.count):
-        chosen = ciphertexts[at : at + slots.count]
-        masks = slots.draw_masks(source, len(chosen))
-        products = product_of_powers(chosen, factors[at : at + slots.count], key.n_squared)
-        answers.append(products * key.encrypt(slots.pack(masks), source) % key.n_squared)
-        shares += [int(-mask % (1 << bits)) for mask in masks]
+        chosen = factors[at : at + slots.count]
+        products = product_of_powers(ciphertexts[at : at + slots.count], chosen, key.n_squared)
+        mask, masks = slots.draw_mask(source, key.n)
+        answers.append(products * key.encrypt(mask, source) % key.n_squared)
+        shares += [int(-part % (1 << bits)) for part in masks[: len(chosen)]]
     return encode_ciphertexts(answers, key), shares
 
 
 def conclude(key: DecryptionKey, bob: Rank, answered: bytes, *, count: int, bits: int) -> list[int]:
     """Return Alice's shares of so many products.
+
+    Any plaintext is taken. Only a node that deviates sends one that no mask and products make; to refuse it would tell
+    that node whether they did, which depends on Alice's factors. Wrong products are the audit's business.
 
     Raises:
         SessionError: Bob's message is none.

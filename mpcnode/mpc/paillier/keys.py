@@ -1,14 +1,13 @@
-"""Paillier keys: `phe`'s key objects, GMP's arithmetic, and blinding by short exponents.
+"""Paillier keys: `phe`'s key objects, GMP's arithmetic, and the owner's short exponents.
 
-A ciphertext is (1 + mn)·ρ mod n², where ρ is an n-th power. `phe` draws r < n and takes ρ = r^n, thousands of
-multiplications. Damgård, Jurik and Nielsen (Int. J. Inf. Secur. 9, 2010, section 4) take ρ = h_s^e for h_s = h^n and
-h = -x² mod n, which the owner publishes; with e of 256 bits and a table of powers that is 31 multiplications.
+A ciphertext of m is (1 + mn)·ρ mod n² with an n-th power ρ, its blinding. The textbook draws r < n and takes ρ = r^n,
+thousands of multiplications. The owner of a key, who encrypts most, takes ρ = h_s^e with h_s = h^n, h = -x² mod n and e
+of 256 bits (Damgård, Jurik, Nielsen, Int. J. Inf. Secur. 9, 2010, section 4): with tables of powers, and mod p² and q²
+apart, 31 small multiplications each. That h^e with e of 256 bits looks like any power of h is an assumption, beside
+Paillier's own (256 is twice the security level: a meet in the middle takes the square root).
 
-Who does not know the factors can tell a ciphertext from another only by telling h^e from a random power of h, or by
-breaking Paillier: that h^e with e of 256 bits looks random is an assumption (256 = twice the security level, since a
-meet in the middle takes the square root).
-
-Who knows the factors is shielded by no assumption: see `ANSWER_EXPONENT_BYTES`.
+Who encrypts for the owner of a key hides from the owner, who may take logarithms mod p and q. No exponent is short
+enough then, so this is done the textbook's way: the blinding is uniform, and no assumption is needed.
 """
 
 from functools import cached_property
@@ -24,28 +23,19 @@ MODULUS_BITS = 3072
 """Of a key unless told, and the least that is accepted: 128 bits of security (NIST SP 800-57)."""
 
 EXPONENT_BYTES = 32
-"""Of a fresh ciphertext's blinding."""
-
-ANSWER_EXPONENT_BYTES = 50
-"""Of an answer's blinding: 400 bits.
-
-The owner of the key knows the exponents e_j < 2^256 of the ciphertexts c_j that an answer Π c_j^{b_j} is made of, and
-may be able to take logarithms mod p and q. If it can, it learns Σ e_j b_j + e. Were e of 256 bits, too, the high bits
-of that would tell the b_j. Σ e_j b_j has at most 256 + 64 + 6 bits, for 64 summands; 400 bits hide it statistically.
-"""
+"""Of the blinding of what an owner encrypts."""
 
 
 class EncryptionKey:
     """What everybody may know of a key. Of another node's, nothing is believed: it comes from `accept`."""
 
-    def __init__(self, n: mpz, h: mpz) -> None:
-        self.n = mpz(n)
-        self.h = mpz(h)
+    def __init__(self, public: PaillierPublicKey) -> None:
+        self.public = public
+        self.n = mpz(public.n)
         self.n_squared = self.n * self.n
-        self.public = PaillierPublicKey(int(n))
 
     def __repr__(self) -> str:
-        return f"EncryptionKey({self.n.bit_length()} bits)"
+        return f"EncryptionKey({self.modulus_bits} bits)"
 
     @property
     def modulus_bits(self) -> int:
@@ -62,62 +52,62 @@ class EncryptionKey:
         """Bytes of a ciphertext."""
         return 2 * self.modulus_bytes
 
-    @cached_property
-    def _blinding(self) -> FixedBase:
-        # h_s is computed, not received: an n-th power for certain
-        return FixedBase(powmod(self.h, self.n, self.n_squared), self.n_squared, ANSWER_EXPONENT_BYTES)
-
     def encrypt(self, plaintext: mpz, source: Source) -> mpz:
-        """Encrypt a number from 0 to n - 1 so that even the owner of the key sees nothing in the blinding.
+        """Encrypt a number from 0 to n - 1: any ciphertext of it is as likely as any other.
 
         Raises:
             ValueError: another number.
         """
-        blinding = self._blinding.power(source(ANSWER_EXPONENT_BYTES))
-        return (1 + _in_range(plaintext, self.n) * self.n) * blinding % self.n_squared
+        return self.blind(plaintext, powmod(draw_unit(source, self.n), self.n, self.n_squared))
+
+    def blind(self, plaintext: mpz, blinding: mpz) -> mpz:
+        """Encrypt a number from 0 to n - 1 with a given n-th power.
+
+        Raises:
+            ValueError: another number.
+        """
+        if not 0 <= plaintext < self.n:
+            raise ValueError(f"plaintext: expected 0 to n - 1, n of {self.modulus_bits} bits, got a number outside")
+        return (1 + plaintext * self.n) * blinding % self.n_squared
 
 
 class DecryptionKey:
-    """A key pair. It is never shown, sent or logged; a node makes a new one when it starts."""
+    """A key pair, with its owner's h. It is never shown, sent or logged; a node makes a new one when it starts."""
 
     def __init__(self, private: PaillierPrivateKey, h: mpz) -> None:
         self.private = private
-        self.encryption = EncryptionKey(mpz(private.public_key.n), h)
+        self.h = h
+        self.encryption = EncryptionKey(private.public_key)
         self.p, self.q = mpz(private.p), mpz(private.q)
-        self.p_squared, self.q_squared = self.p * self.p, self.q * self.q
         self.modulo_n = Crt(self.p, self.q)
-        self._modulo_n_squared = Crt(self.p_squared, self.q_squared)
+        self._p_squared, self._q_squared = self.p * self.p, self.q * self.q
+        self._modulo_n_squared = Crt(self._p_squared, self._q_squared)
+        self._hp, self._hq = mpz(private.hp), mpz(private.hq)
 
     def __repr__(self) -> str:
         return f"DecryptionKey({self.encryption.modulus_bits} bits)"
 
     @cached_property
-    def _blinding(self) -> tuple[FixedBase, FixedBase]:
-        n, h = self.encryption.n, self.encryption.h
-        at_p, at_q = powmod(h, n, self.p_squared), powmod(h, n, self.q_squared)
-        return FixedBase(at_p, self.p_squared, EXPONENT_BYTES), FixedBase(at_q, self.q_squared, EXPONENT_BYTES)
-
-    @cached_property
-    def _decryption(self) -> tuple[mpz, mpz]:
-        return mpz(self.private.hp), mpz(self.private.hq)
+    def _blindings(self) -> tuple[FixedBase, FixedBase]:
+        """Powers of h_s mod p² and mod q²."""
+        squares = (self._p_squared, self._q_squared)
+        at_p, at_q = (FixedBase(powmod(self.h, self.encryption.n, m), m, EXPONENT_BYTES) for m in squares)
+        return at_p, at_q
 
     def encrypt(self, plaintext: mpz, source: Source) -> mpz:
-        """Encrypt a number from 0 to n - 1; half as long as `EncryptionKey.encrypt` takes, thanks to the factors.
+        """Encrypt a number from 0 to n - 1, the owner's way.
 
         Raises:
             ValueError: another number.
         """
-        n = self.encryption.n
         exponent = source(EXPONENT_BYTES)
-        at_p, at_q = (table.power(exponent) for table in self._blinding)
-        blinding = self._modulo_n_squared.join(at_p, at_q)
-        return (1 + _in_range(plaintext, n) * n) * blinding % self.encryption.n_squared
+        at_p, at_q = (table.power(exponent) for table in self._blindings)
+        return self.encryption.blind(plaintext, self._modulo_n_squared.join(at_p, at_q))
 
     def decrypt(self, ciphertext: mpz) -> mpz:
-        """Decrypt to a number from 0 to n - 1, mod p and mod q (Paillier, EUROCRYPT 1999, section 7)."""
-        hp, hq = self._decryption
-        at_p = (powmod(ciphertext, self.p - 1, self.p_squared) - 1) // self.p * hp % self.p
-        at_q = (powmod(ciphertext, self.q - 1, self.q_squared) - 1) // self.q * hq % self.q
+        """Decrypt to a number from 0 to n - 1, mod p and mod q apart (Paillier, EUROCRYPT 1999, section 7)."""
+        at_p = (powmod(ciphertext, self.p - 1, self._p_squared) - 1) // self.p * self._hp % self.p
+        at_q = (powmod(ciphertext, self.q - 1, self._q_squared) - 1) // self.q * self._hq % self.q
         return self.modulo_n.join(at_p, at_q)
 
 
@@ -132,9 +122,3 @@ def generate(source: Source, *, modulus_bits: int = MODULUS_BITS) -> DecryptionK
     n = p * q
     x = draw_unit(source, n)
     return DecryptionKey(PaillierPrivateKey(PaillierPublicKey(int(n)), int(p), int(q)), -x * x % n)
-
-
-def _in_range(plaintext: mpz, n: mpz) -> mpz:
-    if not 0 <= plaintext < n:
-        raise ValueError(f"plaintext: expected 0 to n - 1, n of {n.bit_length()} bits, got a number outside")
-    return plaintext

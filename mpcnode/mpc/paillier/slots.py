@@ -1,8 +1,9 @@
-"""How many products share a plaintext: the layout of its slots.
+"""How many products share a plaintext: the layout of its slots, and the mask over all of it.
 
-A slot holds a·b + mask with a, b < 2^bits. The mask is uniform and `STATISTICAL_BITS` longer than the product: the sum
-tells of the product no more than 2^-64, and its low bits are additive shares mod 2^bits with the mask's. One more bit
-takes the carry, so that no slot ever reaches the next, and all slots together stay below n.
+Slots lie side by side from the lowest bit; each takes a product a·b with a, b < 2^bits and `STATISTICAL_BITS` more. A
+mask is drawn for every slot and for what is left above the slots, so that the whole is as good as uniform mod n: what
+it is added to does not show, whatever it is. In a slot it leaves room for a product: a sum of honest products never
+reaches the next slot, and its low bits are additive shares mod 2^bits with the mask's.
 """
 
 from collections.abc import Sequence
@@ -10,10 +11,10 @@ from dataclasses import dataclass
 
 from gmpy2 import mpz
 
-from mpcnode.mpc.paillier.drawing import Source, draw_bits
+from mpcnode.mpc.paillier.drawing import Source, draw_below
 
 STATISTICAL_BITS = 64
-"""Of masking: each product is off uniform by 2^-64, and nodes make millions."""
+"""Of masking: a slot's mask is off uniform by 2^-64, for nodes make millions; so is what lies above the slots."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,22 +34,24 @@ class Slots:
         if not 1 <= self.bits <= 64:
             raise ValueError(f"factors: expected 1 to 64 bits, got {self.bits}")
         if self.count < 1:
-            raise ValueError(f"modulus: expected more than {self.width} bits, got {self.modulus_bits}")
+            raise ValueError(
+                f"modulus: expected more than {self.width + STATISTICAL_BITS} bits, got {self.modulus_bits}"
+            )
 
     @property
-    def mask_bits(self) -> int:
-        """Bits of a mask."""
-        return (((1 << self.bits) - 1) ** 2).bit_length() + STATISTICAL_BITS
+    def product_bits(self) -> int:
+        """Bits of a product."""
+        return (((1 << self.bits) - 1) ** 2).bit_length()
 
     @property
     def width(self) -> int:
         """Bits of a slot."""
-        return self.mask_bits + 1
+        return self.product_bits + STATISTICAL_BITS
 
     @property
     def count(self) -> int:
-        """Slots of a plaintext: 2^(count·width) is at most 2^(modulus_bits - 1), hence below n."""
-        return (self.modulus_bits - 1) // self.width
+        """Slots of a plaintext: what is left above them, up to n, has `STATISTICAL_BITS` at least."""
+        return (self.modulus_bits - 1 - STATISTICAL_BITS) // self.width
 
     def place(self, factor: int, item: int) -> mpz:
         """Return the plaintext that holds a factor in an item's slot.
@@ -60,22 +63,21 @@ class Slots:
             raise ValueError(f"factor {item}: expected {self.bits} bits, got a number outside")
         return mpz(factor) << (item % self.count * self.width)
 
-    def draw_masks(self, source: Source, count: int) -> list[mpz]:
-        """Draw masks for so many slots."""
-        return [draw_bits(source, self.mask_bits) for _ in range(count)]
+    def draw_mask(self, source: Source, n: mpz) -> tuple[mpz, list[mpz]]:
+        """Draw a mask over plaintexts mod n; returns it and what it is in each slot."""
+        room = (mpz(1) << self.width) - (mpz(1) << self.product_bits)
+        masks = [draw_below(source, room) for _ in range(self.count)]
+        above = draw_below(source, n >> (self.count * self.width))
+        return self.pack([*masks, above]), masks
 
-    def pack(self, masks: Sequence[mpz]) -> mpz:
-        """Return the plaintext that holds these masks, the first in the lowest slot."""
+    def pack(self, values: Sequence[mpz]) -> mpz:
+        """Return the plaintext that holds these values, the first in the lowest slot."""
         packed = mpz(0)
-        for mask in reversed(masks):
-            packed = packed << self.width | mask
+        for value in reversed(values):
+            packed = packed << self.width | value
         return packed
 
     def unpack(self, plaintext: mpz, count: int) -> list[int]:
-        """Return what the lowest slots hold, mod 2^bits.
-
-        What lies above them is not looked at. Only a node that deviates puts anything there, and whether its choice
-        made the sum overflow would depend on factors: an error would tell it. Wrong products are the audit's business.
-        """
+        """Return what the lowest slots hold, mod 2^bits."""
         reduced = (1 << self.bits) - 1
         return [int(plaintext >> (slot * self.width)) & reduced for slot in range(count)]

@@ -1,13 +1,14 @@
 import logging
 
 import pytest
-from gmpy2 import jacobi, mpz
+from gmpy2 import jacobi, mpz, powmod
 from hypothesis import given
 from hypothesis import strategies as st
 from phe import EncryptedNumber, PaillierPrivateKey, PaillierPublicKey
 
 from mpcnode.mpc.paillier import MODULUS_BITS, generate
-from mpcnode.mpc.paillier.keys import ANSWER_EXPONENT_BYTES, EXPONENT_BYTES
+from mpcnode.mpc.paillier.drawing import draw_unit
+from mpcnode.mpc.paillier.keys import EXPONENT_BYTES
 from mpcnode.mpc.paillier.powers import FixedBase
 from tests.support.paillier import key_of, seeded
 
@@ -67,16 +68,18 @@ def test_a_plaintext_outside_0_to_n_is_refused(encrypt, plaintext):
 
 
 def test_h_is_the_negative_of_a_square_so_no_square_itself():
-    h, n = KEY.encryption.h, KEY.encryption.n
+    h, n = KEY.h, KEY.encryption.n
     assert jacobi(h, n) == 1
     assert jacobi(h, KEY.p) == jacobi(h, KEY.q) == -1
 
 
-def test_both_ways_to_encrypt_blind_with_the_power_of_h_that_was_drawn():
-    h, n, squared = KEY.encryption.h, KEY.encryption.n, KEY.encryption.n_squared
-    for encrypt, size in ((KEY.encrypt, EXPONENT_BYTES), (KEY.encryption.encrypt, ANSWER_EXPONENT_BYTES)):
-        exponent = int.from_bytes(seeded(4)(size), "little")
-        assert encrypt(mpz(5), seeded(4)) == (1 + 5 * n) * pow(h, n * exponent, squared) % squared
+def test_an_owner_blinds_with_a_power_of_h_and_others_with_any_nth_power():
+    n, squared = KEY.encryption.n, KEY.encryption.n_squared
+    exponent = int.from_bytes(seeded(4)(EXPONENT_BYTES), "little")
+    assert EXPONENT_BYTES == 32
+    assert KEY.encrypt(mpz(5), seeded(4)) == (1 + 5 * n) * powmod(KEY.h, n * exponent, squared) % squared
+    r = draw_unit(seeded(4), n)
+    assert KEY.encryption.encrypt(mpz(5), seeded(4)) == (1 + 5 * n) * powmod(r, n, squared) % squared
 
 
 def test_no_ciphertext_comes_twice():
@@ -95,5 +98,5 @@ def test_keys_do_not_show_in_repr_or_logs(caplog):
         for thing in shown:
             logging.getLogger("test").debug("%s %r", thing, thing)
     assert "DecryptionKey(512 bits)" in caplog.text
-    secrets = (KEY.p, KEY.q, KEY.private.hp, KEY.private.hq)
+    secrets = (KEY.p, KEY.q, KEY.h, KEY.private.hp, KEY.private.hq)
     assert not any(str(int(secret)) in caplog.text or f"{int(secret):x}" in caplog.text for secret in secrets)

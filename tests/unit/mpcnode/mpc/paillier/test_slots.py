@@ -1,42 +1,78 @@
-import math
-
 import pytest
 from gmpy2 import mpz
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mpcnode.mpc.paillier import MODULUS_BITS_MAX
-from mpcnode.mpc.paillier.keys import ANSWER_EXPONENT_BYTES, EXPONENT_BYTES
 from mpcnode.mpc.paillier.slots import STATISTICAL_BITS, Slots
-from tests.support.paillier import seeded
+from tests.support.paillier import key_of, seeded
+
+N = key_of(0).encryption.n
 
 
 @pytest.mark.parametrize(
     ("bits", "modulus_bits", "count"),
-    [(64, 2048, 10), (64, 3072, 15), (1, 2048, 31), (1, 3072, 46), (32, 3072, 23), (64, 194, 1), (1, 67, 1)],
+    [(64, 2048, 10), (64, 3072, 15), (1, 2048, 30), (1, 3072, 46), (32, 3072, 23), (64, 257, 1), (1, 130, 1)],
 )
 def test_how_many_share_a_plaintext(bits, modulus_bits, count):
     assert Slots(bits, modulus_bits).count == count
 
 
-@pytest.mark.parametrize("modulus_bits", [512, 2048, 3072])
+@pytest.mark.parametrize("modulus_bits", [512, 2048, 3072, MODULUS_BITS_MAX])
 @pytest.mark.parametrize("bits", range(1, 65))
 def test_nothing_overflows_at_the_bounds(bits, modulus_bits):
     slots = Slots(bits, modulus_bits)
-    greatest = ((1 << bits) - 1) ** 2 + (1 << slots.mask_bits) - 1
-    assert greatest < 1 << slots.width
-    full = sum(greatest << (slots.width * slot) for slot in range(slots.count))
-    assert full < 1 << (modulus_bits - 1)  # which is at most n
-    assert slots.unpack(mpz(full), slots.count) == [greatest % (1 << bits)] * slots.count
-    assert 1 << slots.mask_bits >= ((1 << bits) - 1) ** 2 << STATISTICAL_BITS
+    product = ((1 << bits) - 1) ** 2
+    mask = (1 << slots.width) - (1 << slots.product_bits) - 1
+    assert product < 1 << slots.product_bits
+    assert product + mask < 1 << slots.width
+    for n in ((mpz(1) << (modulus_bits - 1)) + 1, (mpz(1) << modulus_bits) - 1):  # least and greatest
+        above = (n >> (slots.count * slots.width)) - 1
+        full = slots.pack([mpz(product + mask)] * slots.count + [above])
+        assert full < n
+        assert slots.unpack(full, slots.count) == [(product + mask) % (1 << bits)] * slots.count
+
+
+@pytest.mark.parametrize("modulus_bits", [512, 2048, 3072, MODULUS_BITS_MAX])
+@pytest.mark.parametrize("bits", range(1, 65))
+def test_masks_leave_out_no_more_than_64_bits_allow(bits, modulus_bits):
+    slots = Slots(bits, modulus_bits)
+    n = (mpz(1) << (modulus_bits - 1)) + 1
+    in_slots = slots.count * slots.width
     assert STATISTICAL_BITS == 64
+    assert (1 << slots.product_bits) << 64 <= 1 << slots.width
+    assert n - ((n >> in_slots) << in_slots) <= n >> 64
 
 
-@pytest.mark.parametrize("modulus_bits", [3072, MODULUS_BITS_MAX])
-def test_an_answers_exponent_hides_the_sum_of_the_askers_exponents(modulus_bits):
-    for bits in range(1, 65):
-        most = Slots(bits, modulus_bits).count * ((1 << (8 * EXPONENT_BYTES)) - 1) * ((1 << bits) - 1)
-        assert most << STATISTICAL_BITS <= 1 << (8 * ANSWER_EXPONENT_BYTES)
+class Recording:
+    """Remembers the bounds that masks are drawn below, and draws the greatest."""
+
+    def __init__(self):
+        self.bounds = []
+
+    def __call__(self, source, bound):
+        self.bounds.append(bound)
+        return bound - 1
+
+
+def test_a_mask_covers_every_slot_and_what_is_above(monkeypatch):
+    drawing = Recording()
+    monkeypatch.setattr("mpcnode.mpc.paillier.slots.draw_below", drawing)
+    slots = Slots(64, 512)
+    mask, parts = slots.draw_mask(seeded(1), N)
+    assert drawing.bounds == [(1 << 192) - (1 << 128)] * 2 + [N >> 384]
+    assert parts == [bound - 1 for bound in drawing.bounds[:2]]
+    assert mask == parts[0] + (parts[1] << 192) + ((N >> 384) - 1 << 384)
+    assert mask + slots.place((1 << 64) - 1, 0) * ((1 << 64) - 1) < N
+
+
+def test_masks_are_as_likely_anywhere_below_n():
+    slots = Slots(64, 512)
+    cells = [0] * 16
+    for seed in range(1000):
+        cells[int(16 * slots.draw_mask(seeded(seed), N)[0] // N)] += 1
+    # 15 degrees of freedom: 99.99 % are below 45
+    assert sum((count - 62.5) ** 2 / 62.5 for count in cells) < 45
 
 
 @pytest.mark.parametrize("bits", [0, 65, -1])
@@ -46,8 +82,8 @@ def test_factors_of_no_or_too_many_bits_are_refused(bits):
 
 
 def test_a_modulus_too_short_for_one_product_is_refused():
-    with pytest.raises(ValueError, match="modulus: expected more than 193 bits, got 193"):
-        Slots(64, 193)
+    with pytest.raises(ValueError, match="modulus: expected more than 256 bits, got 256"):
+        Slots(64, 256)
 
 
 @pytest.mark.parametrize("factor", [-1, 256])
@@ -59,16 +95,9 @@ def test_a_factor_outside_its_bits_is_refused(factor):
 @given(st.integers(1, 64), st.data())
 def test_what_is_packed_is_unpacked(bits, data):
     slots = Slots(bits, 3072)
-    masks = data.draw(st.lists(st.integers(0, (1 << slots.mask_bits) - 1), max_size=slots.count))
-    packed = slots.pack([mpz(mask) for mask in masks])
-    assert slots.unpack(packed, len(masks)) == [mask % (1 << bits) for mask in masks]
-    factors = [mask % (1 << bits) for mask in masks]
+    values = data.draw(st.lists(st.integers(0, (1 << slots.width) - 1), max_size=slots.count))
+    packed = slots.pack([mpz(value) for value in values])
+    assert slots.unpack(packed, len(values)) == [value % (1 << bits) for value in values]
+    factors = [value % (1 << bits) for value in values]
     placed = sum(slots.place(factor, slots.count * 2 + slot) for slot, factor in enumerate(factors))
     assert slots.unpack(mpz(placed), len(factors)) == factors
-
-
-def test_masks_reach_their_bound():
-    slots = Slots(64, 3072)
-    masks = slots.draw_masks(seeded(1), 2000)
-    assert max(masks) < 1 << slots.mask_bits
-    assert math.log2(max(masks)) > slots.mask_bits - 0.1
