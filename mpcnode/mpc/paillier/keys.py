@@ -72,7 +72,7 @@ class EncryptionKey:
 
 
 class DecryptionKey:
-    """A key pair, with its owner's h. It is never shown, sent or logged; a node makes a new one when it starts."""
+    """A key pair, with its owner's h. It is never shown, sent, logged or stored: another is made in a second."""
 
     def __init__(self, private: PaillierPrivateKey, h: mpz) -> None:
         self.private = private
