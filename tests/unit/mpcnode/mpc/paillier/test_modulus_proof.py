@@ -124,6 +124,13 @@ def test_a_tampered_proof_is_refused(name):
         verify_modulus(N, proof, CONTEXT)
 
 
+def test_challenges_depend_on_all_that_a_prover_may_choose():
+    chosen = [(N, 2, CONTEXT), (N, 3, CONTEXT), (N + 2, 2, CONTEXT), (N, 2, b"node 1"), (N, 2, b"")]
+    first = {int(_challenges(n, mpz(w), SIZE, context)[0]) for n, w, context in chosen}
+    assert len(first) == len(chosen)
+    assert len(set(map(int, _challenges(N, mpz(2), SIZE, CONTEXT)))) == CHALLENGES
+
+
 def test_a_proof_holds_for_its_modulus_and_context_only():
     other = key_of(1).encryption.n
     for n, context in ((N, b"node 1"), (other, CONTEXT)):
