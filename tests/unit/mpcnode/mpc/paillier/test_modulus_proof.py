@@ -36,13 +36,11 @@ def best_effort(primes, context):
     w = next(mpz(w) for w in range(2, 99) if jacobi(w, n) == -1)
     parts, roots, fourth_roots = [w.to_bytes(size, "little")], 0, 0
     for y in _challenges(n, w, size, context):
-        z = mpz(1)
-        if all((prime - 1) % 3 == 0 or powmod(n, 1, prime - 1) for prime in primes):
-            try:
-                z = join([powmod(y, invert(n, prime - 1), prime) for prime in primes], primes)
-                roots += 1
-            except ZeroDivisionError:
-                z = mpz(1)
+        try:
+            z = join([powmod(y, invert(n, prime - 1), prime) for prime in primes], primes)
+            roots += 1
+        except ZeroDivisionError:  # n has no inverse: a factor in common with the group's order
+            z = mpz(1)
         x, choice = mpz(1), 0
         for number in range(4):
             square = y * (w if number & 2 else 1) * (-1 if number & 1 else 1) % n
