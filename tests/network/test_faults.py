@@ -14,7 +14,7 @@ from mpcnode.types import QueryState
 from scripts.demo.expectation import Expectation, Truth
 from tests.support.devnet import MPC, NAMES, PARTICIPANTS, Devnet, wait_for
 
-pytestmark = [pytest.mark.network, pytest.mark.faults, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.network, pytest.mark.timeout(240)]
 
 CONTRIBUTE_BY_MS, DEADLINE_MS = 3_000, 10_000
 """Room for a turn of each validator that is down: half a second, for the way to it broke."""

@@ -23,7 +23,7 @@ from mpcnode.rpc.inquiry import Progress
 from mpcnode.types import QueryState
 from tests.support.devnet import MPC, NAMES, Devnet, cli, wait_for
 
-pytestmark = [pytest.mark.network, pytest.mark.faults, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.network, pytest.mark.timeout(240)]
 
 CONTRIBUTE_BY_MS, DEADLINE_MS = 20_000, 60_000
 ROLES = {"operator": "operator", "mpc": "bank-mpc", "participant": "insurer-data", "supervisor": "regulator"}

@@ -21,7 +21,7 @@ from mpcnode.devnet.control import report
 from mpcnode.errors import Exit
 from tests.support.devnet import NAMES, Devnet, cli, copy_node, wait_for
 
-pytestmark = [pytest.mark.network, pytest.mark.faults, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.network, pytest.mark.timeout(240)]
 
 VICTIM = "bank-data"
 """No validator: what its replica holds comes from the others."""
