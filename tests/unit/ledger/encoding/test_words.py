@@ -43,6 +43,7 @@ WORDS = {
     "mpcnode/accept/1": 4,
     "mpcnode/flush/1": 6,
     "mpcnode/end/1": 10,
+    "mpcnode/release/1": 7,
     "mpcnode/dispute/1": 7,
     "mpcnode/message/1": 6,
     "mpcnode/call/1": 6,
