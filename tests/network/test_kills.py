@@ -61,6 +61,16 @@ def ask_through(killed: Killed, on_progress: Callable[[Progress], None]) -> Answ
     return net.show(query, wait_audit=True)
 
 
+def ask_while(killed: Killed, kill: Callable[[], None]) -> Answer:
+    """Ask, while somebody watches for its moment."""
+    killer = threading.Thread(target=kill)
+    killer.start()
+    try:
+        return ask_through(killed, lambda _: None)
+    finally:
+        killer.join()
+
+
 def check(killed: Killed, name: str, answer: Answer) -> None:
     """What holds after every kill."""
     net = killed.net
@@ -124,12 +134,7 @@ def test_an_mpc_node_killed_in_the_middle_of_a_session_never_resumes_it(killed: 
         net.thaw("insurer-mpc")
         net.start(name)
 
-    killer = threading.Thread(target=kill_when_begun)
-    killer.start()
-    try:
-        answer = ask_through(killed, lambda _: None)
-    finally:
-        killer.join()
+    answer = ask_while(killed, kill_when_begun)
     check(killed, name, answer)
     assert len(begun) == 1
     was_over = begun <= set(net.journal(name, "end"))
@@ -145,12 +150,7 @@ def test_a_supervisor_killed_when_a_release_became_durable_releases_it_once(kill
         net.kill(name)
         net.start(name)
 
-    killer = threading.Thread(target=kill_when_kept)
-    killer.start()
-    try:
-        answer = ask_through(killed, lambda _: None)
-    finally:
-        killer.join()
+    answer = ask_while(killed, kill_when_kept)
     check(killed, name, answer)
     assert set(net.journal(name, "release")) - before == {bytes.fromhex(answer.query)}
 

@@ -125,10 +125,10 @@ class Gadgets:
     output_bytes: int = 0
 
     def run(self, party: Party, rows: Sequence[Row]) -> Protocol[Bits]:
-        raise NotImplementedError
+        raise AssertionError("expected to be dealt for only, got a run")
 
     def mask(self, party: Party) -> Bits:
-        raise NotImplementedError
+        raise AssertionError("expected to be dealt for only, got a question for its mask")
 
 
 def run_gadgets(

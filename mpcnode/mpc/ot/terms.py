@@ -16,6 +16,8 @@ hashes that the other side did not choose. The transfers' check does not see a s
 that chooses by other bits than its share's: such a node makes correlations wrong (docs/computation.md 6).
 """
 
+from abc import ABC, abstractmethod
+
 import numpy as np
 
 from mpcnode.mpc.correlations import Array
@@ -33,7 +35,7 @@ def everybody(parties: int) -> Turn:
     return frozenset((Rank(i), Rank(j)) for i in range(parties) for j in range(parties) if i != j)
 
 
-class Terms:
+class Terms(ABC):
     """Cross terms in the making: one node's side of them, with every other node."""
 
     def __init__(self, choices: Words, turns: tuple[Turn, ...], size: int) -> None:
@@ -47,16 +49,16 @@ class Terms:
         """Whether two nodes have a cross term that way round."""
         return any((sender, receiver) in turn for turn in self.turns)
 
-    def begin(self, turn: Turn) -> None:
+    def begin(self, turn: Turn) -> None:  # noqa: B027 - most terms need nothing
         """Do what a turn needs before anything is sent."""
 
+    @abstractmethod
     def send(self, zero: Words, one: Words) -> bytes:
         """Return the corrections for a receiver, from both hashes of its transfers."""
-        raise NotImplementedError
 
+    @abstractmethod
     def receive(self, chosen: Words, data: bytes) -> None:
         """Take the corrections of a sender, with the hashes chosen."""
-        raise NotImplementedError
 
 
 class BitTerms(Terms):
