@@ -31,6 +31,7 @@ from mpcnode.mpc import (
     Words,
     ZeroShares,
     compile_body,
+    kernels,
     parallel,
 )
 from mpcnode.scorecard.model import Model
@@ -193,8 +194,7 @@ class ScorecardBody:
         return self._masked(party, np.zeros(self._output_lanes.words, np.uint64))
 
     def _masked(self, party: Party, row: Words) -> Bits:
-        masked = self._output_lanes.unpack(self.output.mask(party, row))
-        return np.packbits(masked, axis=0, bitorder="little").T
+        return self._output_lanes.join(self.output.mask(party, row))
 
 
 def _mask(ring: type[np.unsignedinteger[Any]]) -> int:
@@ -205,4 +205,4 @@ def _weighted(weights: tuple[int, ...], shares: Array) -> Array:
     """Sum of weights times shares [n, N], in the ring of the shares."""
     ring = shares.dtype.type
     factors = np.array([weight & _mask(ring) for weight in weights], ring)
-    return np.asarray((shares * factors[:, None]).sum(axis=0, dtype=ring))
+    return kernels.chosen().weigh(factors, shares)
