@@ -74,7 +74,7 @@ class RoundsChannel(Protocol):
         """Wait for the next frame: its sender, round and data."""
 
     def evidence(self) -> Sequence[SignedFrame]:
-        """Everything that arrived so far, as its senders signed it; also after the session."""
+        """Everything that was received so far, as its senders signed it; also after the session."""
 
 
 class PeersPort(Protocol):
