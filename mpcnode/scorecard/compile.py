@@ -16,7 +16,10 @@ from typing import Any
 import numpy as np
 
 from mpcnode.mpc import (
+    CHUNK_SUBJECTS,
+    WINDOW,
     Array,
+    Batch,
     Bits,
     BitsToIntegers,
     Comparison,
@@ -31,6 +34,7 @@ from mpcnode.mpc import (
     Words,
     ZeroShares,
     compile_body,
+    cut_batch,
     kernels,
     parallel,
 )
@@ -40,13 +44,41 @@ from mpcnode.scorecard.ranges import Ranges, analyse
 from mpcnode.types import AuditMode
 
 
-def compile_model(layout: Layout, parties: int, subjects: int = 1) -> Program:
-    """Compile a model for a panel and a committee.
+def compile_batch(
+    layout: Layout,
+    parties: int,
+    subjects: int = 1,
+    *,
+    chunk_subjects: int = CHUNK_SUBJECTS,
+    window: int = WINDOW,
+) -> Batch:
+    """Compile a model for a panel, a committee and any number of subjects: what a session runs.
 
     Args:
         layout: model and panel.
         parties: nodes of the committee, 2 or more.
-        subjects: how many are evaluated at once.
+        subjects: how many, all together.
+        chunk_subjects: most subjects of a chunk, a power of two.
+        window: chunks that a node runs at a time.
+
+    Raises:
+        ValueError: a number is out of range.
+    """
+    return cut_batch(
+        lambda of_chunk: compile_model(layout, parties, of_chunk),
+        subjects,
+        chunk_subjects=chunk_subjects,
+        window=window,
+    )
+
+
+def compile_model(layout: Layout, parties: int, subjects: int = 1) -> Program:
+    """Compile a model for a panel, a committee and the subjects of one chunk.
+
+    Args:
+        layout: model and panel.
+        parties: nodes of the committee, 2 or more.
+        subjects: how many the chunk has.
     """
     ranges = analyse(layout.model)
     supplied = [
