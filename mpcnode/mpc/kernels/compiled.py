@@ -80,6 +80,7 @@ def compile_loops(cache: str) -> Functions:
 
     Raises:
         ImportError: numba is not installed, or does not go with what is.
+        OSError: this process may not make memory executable, or `cache` cannot be written.
     """
     numba = import_module("numba")
     numba.config.CACHE_DIR = cache
