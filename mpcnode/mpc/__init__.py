@@ -16,7 +16,7 @@ from mpcnode.mpc.prg import SEED_BYTES, Streams, keystream
 from mpcnode.mpc.program import Body, Party, Program, compile_body
 from mpcnode.mpc.ranking import TopSet
 from mpcnode.mpc.ratio import MeanComparison, RatioComparison
-from mpcnode.mpc.rehearsal import Part, rehearse
+from mpcnode.mpc.rehearsal import Part, follow, rehearse
 from mpcnode.mpc.replay import Replay, replay
 from mpcnode.mpc.ring import RINGS, Bits, Lanes, Words
 from mpcnode.mpc.session import Finished, Payload, Session
@@ -71,6 +71,7 @@ __all__ = [
     "deal",
     "expand",
     "expand_share",
+    "follow",
     "interval_bits",
     "join_output",
     "join_row",

@@ -3,9 +3,11 @@
 A replay says whether a session was honest; this says which message was not. It is the auditor's, who holds everything.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from ledger.types import Digest
+from mpcnode.errors import SessionError
 from mpcnode.mpc.dealer import deal, expand
 from mpcnode.mpc.program import Program
 from mpcnode.mpc.session import Finished, Payload, Session
@@ -60,6 +62,43 @@ def rehearse(
                 else:
                     sent[rank].append(step)
     return tuple(Part(tuple(item.data for item in sent[rank]), outputs[rank]) for rank in range(program.parties))
+
+
+def follow(
+    program: Program,
+    session: SessionId,
+    seeds: Sequence[bytes],
+    rows: Sequence[Sequence[bytes | None]],
+    received: tuple[Rank, Mapping[tuple[Rank, int], bytes]],
+) -> Digest | None:
+    """Run one node honestly on what it received, right or wrong; return the transcript that it comes to.
+
+    Args:
+        program: what was run.
+        session: its id.
+        seeds: the dealer's, in rank order.
+        rows: as for `rehearse`.
+        received: the node, and payloads by sender and round.
+
+    Returns:
+        None if with these it does not come to an end.
+
+    Raises:
+        ShareError, DealError: as `rehearse`.
+    """
+    rank, payloads = received
+    corrections = deal(program, session, seeds) if rank == program.parties - 1 else None
+    node = Session(program, session, rank, rows[rank], expand(program, session, rank, seeds[rank], corrections))
+    node.start()
+    others = [Rank(other) for other in range(program.parties) if other != rank]
+    steps: tuple[Payload | Finished, ...] = ()
+    try:
+        for number in range(1, len(program.round_bytes) + 1):
+            for other in others:
+                steps = node.receive(other, number, payloads[other, number])
+    except (KeyError, SessionError):
+        return None
+    return next((step.transcript for step in steps if isinstance(step, Finished)), None)
 
 
 def _exchange(node: Session, rank: int, number: int, payloads: Sequence[bytes]) -> list[Payload | Finished]:
