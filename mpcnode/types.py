@@ -50,6 +50,9 @@ Commitment = NewType("Commitment", bytes)
 Pseudonym = NewType("Pseudonym", bytes)
 """Keyed pseudonym of a subject, 32 bytes; whoever has it can recognise the subject in a book."""
 
+BlobId = NewType("BlobId", bytes)
+"""What a blob is found by: a digest of its length and its sealed chunks, 32 bytes."""
+
 NO_MEMBERS = Bitmap(0)
 
 MEMBERS_MAX = 128

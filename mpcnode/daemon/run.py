@@ -41,6 +41,7 @@ from mpcnode.governance.standing import Names
 from mpcnode.query.view import QueryView
 from mpcnode.roles.operator import Operator
 from mpcnode.roles.timekeeper import Timekeeper
+from mpcnode.rpc.calls import CallGate
 from mpcnode.rpc.control import NodeState, serve_control
 from mpcnode.rpc.governance import GovernanceServicer, add_governance_service
 from mpcnode.rpc.inquiry import InquiryServicer, add_inquiry_service
@@ -150,7 +151,8 @@ class _Daemon:
         )
         add_peer_service(self._listeners.peers, servicer)
         if self._listeners.inquiry is not None and isinstance(role, Operator):
-            self._inquiry = InquiryServicer(consortium.chain, role, SystemClock())
+            calls = CallGate(consortium.chain, SystemClock(), role.check_inquirer)
+            self._inquiry = InquiryServicer(role, calls)
             add_inquiry_service(self._listeners.inquiry, self._inquiry)
 
     def compact(self) -> AsyncGenerator[Compaction, None]:

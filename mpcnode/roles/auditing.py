@@ -10,7 +10,20 @@ import structlog
 
 from ledger.types import ChainId, InquirerRecord
 from mpcnode.errors import InputError, MalformedMessageError, SealedBoxError
-from mpcnode.mpc import Part, Program, Replay, RowContext, expand_share, follow, join_output, rehearse, replay
+from mpcnode.mpc import (
+    Part,
+    Program,
+    Received,
+    Replay,
+    RowContext,
+    Transcript,
+    expand_share,
+    follow,
+    join_output,
+    join_replays,
+    rehearse,
+    replay,
+)
 from mpcnode.query.audit import AuditedInput, Evidence, Finding, check_copy, check_input, judge, open_envelope
 from mpcnode.query.blame import first_admitted, first_deviation, received_by
 from mpcnode.query.frames import SignedFrame
@@ -101,7 +114,7 @@ def recompute(
         program=program,
         dealt=dealt,
         inputs=inputs,
-        honest=replay(program, session, dealt.seeds, rows),
+        honest=join_replays(session, [replay(program, session, dealt.seeds, rows)]),
         clear=evaluate(layout, {member: checked.contribution for member, checked in inputs.items()}),
     )
 
@@ -168,8 +181,12 @@ def _leads_to_end(view: QueryView, known: Recomputed, member: MemberIndex, frame
     ranks = {node: Rank(rank) for rank, node in enumerate(view.committee)}
     by_rank = {(ranks[sender], number): data for (sender, number), data in received.items()}
     rows = _shares(view, known)
-    reached = follow(known.program, known.session, known.dealt.seeds, rows, (ranks[member], by_rank))
-    return reached is not None and all(reached == end.transcript_hash for end in view.result.ends)
+    reached = follow(known.program, known.session, known.dealt.seeds, rows, Received(ranks[member], by_rank))
+    if reached is None:
+        return False
+    transcript = Transcript(known.session)
+    transcript.add(reached)
+    return all(transcript.hash == end.transcript_hash for end in view.result.ends)
 
 
 def _open_outputs(keys: AuditKeys, view: QueryView, size: int) -> Mapping[MemberIndex, OutputShare | None]:

@@ -15,7 +15,7 @@ import structlog
 
 from ledger import merkle
 from ledger.types import ChainId, Digest, PublicKey, Signature
-from mpcnode.errors import MalformedMessageError, SessionError
+from mpcnode.errors import MalformedMessageError, PeerLostError, SessionError
 from mpcnode.query.frames import Flush, SignedFrame
 from mpcnode.query.statements import FlushStatement, encode_flush_statement, frame_digest
 from mpcnode.tasks import AbandonedError, first_of
@@ -51,7 +51,7 @@ class _Arrival:
 @dataclass(slots=True)
 class _Session:
     others: frozenset[MemberIndex]
-    arrived: asyncio.Queue[_Arrival | SessionError] = field(default_factory=lambda: asyncio.Queue(FRAMES_WAITING_MAX))
+    arrived: asyncio.Queue[_Arrival | PeerLostError] = field(default_factory=lambda: asyncio.Queue(FRAMES_WAITING_MAX))
     taken: list[_Arrival] = field(default_factory=list)
     """What the session went on with: frames that its end left waiting are no part of it, whoever sent them."""
 
@@ -219,7 +219,7 @@ class Rounds:
         self._links[peer] = _Link()
         for session in self._sessions.values():
             if peer in session.others and not session.arrived.full():
-                session.arrived.put_nowait(SessionError(f"the stream to member {peer} broke"))
+                session.arrived.put_nowait(PeerLostError(f"the stream to member {peer} broke", peer))
 
     @asynccontextmanager
     async def open(self, session: SessionId, others: Sequence[MemberIndex]) -> AsyncIterator["SessionRounds"]:
@@ -256,7 +256,7 @@ class SessionRounds:
         """Send a round's data to all others.
 
         Raises:
-            SessionError: a peer's stream broke or is congested.
+            SessionError: a peer's stream is congested.
         """
         frame = peer_pb2.Frame(session=self._session, round=number, data=data)
         for link in self._links:
@@ -269,10 +269,10 @@ class SessionRounds:
         """Wait for the next frame: its sender, round and data.
 
         Raises:
-            SessionError: a peer's stream broke.
+            PeerLostError: a peer's stream broke.
         """
         arrived = await self._state.arrived.get()
-        if isinstance(arrived, SessionError):
+        if isinstance(arrived, PeerLostError):
             raise arrived
         self._state.taken.append(arrived)
         return arrived.sender, arrived.round, arrived.data

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from mpcnode.mpc import OutputMask, ZeroShares, follow, join_output, rehearse, replay
+from mpcnode.mpc import OutputMask, Received, ZeroShares, follow, join_output, rehearse, replay
 from mpcnode.scorecard import Contribution, compile_model, decode_output, encode_output, evaluate
 from mpcnode.types import AuditMode, Rank
 from tests.support.joint import run_joint, seeds_for, session_id, share_rows
@@ -51,16 +51,16 @@ def test_what_a_node_received_leads_it_to_the_transcript_that_it_had(parties: in
 
         ran = run_joint(program, "follow", shares, tamper)
         for rank in range(parties):
-            found = follow(program, session_id("follow"), seeds, shares, (Rank(rank), received[rank]))
+            found = follow(program, session_id("follow"), seeds, shares, Received(Rank(rank), received[rank]))
             assert found == ran.transcripts[rank]
         place = next(iter(received[0]))
         for spoilt in (
             {**received[0], place: received[0][place][:-1]},
             {at: data for at, data in received[0].items() if at != place},
         ):
-            assert follow(program, session_id("follow"), seeds, shares, (Rank(0), spoilt)) is None
+            assert follow(program, session_id("follow"), seeds, shares, Received(Rank(0), spoilt)) is None
         spoilt = {**received[0], place: bytes((received[0][place][0] ^ 2, *received[0][place][1:]))}
-        assert follow(program, session_id("follow"), seeds, shares, (Rank(0), spoilt)) != ran.transcripts[0]
+        assert follow(program, session_id("follow"), seeds, shares, Received(Rank(0), spoilt)) != ran.transcripts[0]
 
 
 @pytest.mark.parametrize("parties", [2, 3, 5])
