@@ -246,3 +246,14 @@ def test_a_receiver_whose_streams_are_equal_is_found_to_leak() -> None:
     leaking = Receiver(Rank(2), CONTEXT, [(zero, zero) for zero, _ in PAIRS], b"p" * 32)
     message, _ = leaking.choose(np.full(512, 0x5555_5555_5555_5555, np.uint64))
     assert chi_square(message[8 : 8 + 128 * 4096]) > LIMIT
+
+
+def test_a_sender_that_is_run_again_tells_who_plays_along_what_differs() -> None:
+    """What no counter finds: the receiver sends the old message again, to a copy of the sender's old state."""
+    message, _ = receiver().choose(choices(2))
+    values = keystream(b"v" * 32, 2 * 16 * 128).view(np.uint64).reshape(2, 128, 2)
+    sent = []
+    for value in values:
+        zeros, ones = sender().accept(message, 2)
+        sent.append(zeros ^ ones ^ value)
+    assert (sent[0] ^ sent[1] == values[0] ^ values[1]).all()
