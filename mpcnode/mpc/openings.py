@@ -17,6 +17,9 @@ T = TypeVar("T")
 A = TypeVar("A")
 B = TypeVar("B")
 
+_TYPES: dict[int, type[np.unsignedinteger[Any]]] = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}
+"""Elements that numpy has a type for, by their bytes."""
+
 Protocol = Generator[tuple["Opening", ...], tuple[Words, ...], T]
 """Yields openings once for each round, returns a T: this party's shares of a result."""
 
@@ -46,11 +49,15 @@ class Width:
 
     def encode(self, values: Words) -> bytes:
         """Encode reduced values, little-endian."""
-        as_bytes = np.ascontiguousarray(values).reshape(-1).view(np.uint8)
-        return as_bytes.reshape(-1, 8)[:, : self.element_bytes].tobytes()
+        flat = np.ascontiguousarray(values).reshape(-1)
+        if self.element_bytes in _TYPES:
+            return flat.astype(_TYPES[self.element_bytes], copy=False).tobytes()
+        return flat.view(np.uint8).reshape(-1, 8)[:, : self.element_bytes].tobytes()
 
     def decode(self, data: memoryview) -> Words:
         """Decode `size` bytes; bits beyond the ring are cut."""
+        if self.element_bytes in _TYPES:
+            return self.reduce(np.frombuffer(data, _TYPES[self.element_bytes]).astype(np.uint64, copy=False))
         padded = np.zeros((self.count, 8), np.uint8)
         padded[:, : self.element_bytes] = np.frombuffer(data, np.uint8).reshape(self.count, -1)
         return self.reduce(padded.view(np.uint64).reshape(-1))

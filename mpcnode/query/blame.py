@@ -2,9 +2,11 @@
 
 A node's message follows from its share, its seed and what it received before. So a frame that differs proves its sender
 wrong only if the sender received what it had to: in round 1, or if its own evidence shows so. A misled node is not
-blamed for what followed, and nobody is blamed on another's bare word.
+blamed for what followed, and nobody is blamed on another's bare word. Who signed two messages for one round is wrong
+whatever it received: a node sends all others the same. What it sent twice, right and wrong, informed nobody.
 """
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from mpcnode.query.frames import SignedFrame
@@ -27,19 +29,18 @@ def first_deviation(
     frames = [frame for of in shown.values() for frame in of]
     # those who received what they had to, so far
     informed = {member: _by_place(of) for member, of in shown.items()}
+    sent = _by_place(frames)
     for number in range(1, rounds + 1):
         for sender, payloads in expected.items():
-            is_wrong = any(
-                (frame.sender, frame.round) == (sender, number) and frame.data != payloads[number - 1]
-                for frame in frames
-            )
-            if is_wrong and (number == 1 or sender in informed):
+            signed = sent.get((sender, number), set())
+            is_wrong = bool(signed - {payloads[number - 1]})
+            if is_wrong and (number == 1 or sender in informed or len(signed) > 1):
                 return sender, number
         informed = {
             member: received
             for member, received in informed.items()
             if all(
-                received.get((sender, number)) == payloads[number - 1]
+                received.get((sender, number)) == {payloads[number - 1]}
                 for sender, payloads in expected.items()
                 if sender != member
             )
@@ -48,5 +49,9 @@ def first_deviation(
     return None if liar is None else (liar, 0)
 
 
-def _by_place(frames: Sequence[SignedFrame]) -> dict[tuple[MemberIndex, int], bytes]:
-    return {(frame.sender, frame.round): frame.data for frame in frames}
+def _by_place(frames: Sequence[SignedFrame]) -> dict[tuple[MemberIndex, int], set[bytes]]:
+    """All that was signed, by sender and round."""
+    signed: defaultdict[tuple[MemberIndex, int], set[bytes]] = defaultdict(set)
+    for frame in frames:
+        signed[frame.sender, frame.round].add(frame.data)
+    return dict(signed)

@@ -10,7 +10,7 @@ import structlog
 
 from ledger.types import ChainId, InquirerRecord
 from mpcnode.errors import InputError, MalformedMessageError, SealedBoxError
-from mpcnode.mpc import Part, Program, Replay, RowContext, expand_share, join_output, rehearse, replay
+from mpcnode.mpc import Part, Program, Replay, RowContext, expand_share, join_output, join_replays, rehearse, replay
 from mpcnode.query.audit import AuditedInput, Evidence, Finding, check_copy, check_input, judge, open_envelope
 from mpcnode.query.blame import first_deviation
 from mpcnode.query.frames import SignedFrame
@@ -101,7 +101,7 @@ def recompute(
         program=program,
         dealt=dealt,
         inputs=inputs,
-        honest=replay(program, session, dealt.seeds, rows),
+        honest=join_replays(session, [replay(program, session, dealt.seeds, rows)]),
         clear=evaluate(layout, {member: checked.contribution for member, checked in inputs.items()}),
     )
 

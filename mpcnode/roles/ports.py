@@ -71,10 +71,14 @@ class RoundsChannel(Protocol):
         """Send a round's data to all others."""
 
     async def receive(self) -> tuple[MemberIndex, int, bytes]:
-        """Wait for the next frame: its sender, round and data."""
+        """Wait for the next frame: its sender, round and data.
+
+        Raises:
+            PeerLostError: a peer's stream broke.
+        """
 
     def evidence(self) -> Sequence[SignedFrame]:
-        """Everything that arrived so far, as its senders signed it; also after the session."""
+        """Everything that was received so far, as its senders signed it; also after the session."""
 
 
 class PeersPort(Protocol):

@@ -185,7 +185,7 @@ def split(participant):
     sent, words, tail = [], list(struct.unpack(f"<{count}Q", clear[: 8 * count])), clear[8 * count :]
     for node in COMMITTEE[:-1]:
         share_seed = seed(f"share seed {participant} {node}")
-        label = QUERY + bytes([1, participant, node])
+        label = QUERY + bytes([1, participant, node, 0, 0, 0, 0])
         key = hashlib.blake2b(label, digest_size=32, key=share_seed, person=b"mpc-input").digest()
         stream = AES.new(key, AES.MODE_CTR, nonce=b"", initial_value=0).encrypt(bytes(len(clear)))
         words = [

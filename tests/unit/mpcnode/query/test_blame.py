@@ -114,3 +114,26 @@ def test_who_saw_an_honest_session_and_signed_another_is_named():
 def test_an_incomplete_showing_excuses_and_accuses_nobody():
     cut = {node: frames[:-1] for node, frames in shown({}).items()}
     assert first_deviation(EXPECTED, cut) is None
+
+
+def twice(sender: MemberIndex, receiver: MemberIndex, number: int) -> list[SignedFrame]:
+    """A wrong frame, on which the receiver went on, and the right one after it."""
+    return [frame(sender, receiver, number, data) for data in (WRONG, EXPECTED[sender][number - 1])]
+
+
+@pytest.mark.parametrize("number", range(2, ROUNDS + 1))
+def test_who_was_misled_and_then_sent_the_right_frame_too_is_not_named(number):
+    """A cheat that shows nothing itself sends a second, right frame, so that its victim seems to know better."""
+    misled = {(B, to, after): b"\xee\xee" for to in (A, C) for after in range(number + 1, ROUNDS + 1)}
+    frames = shown(misled, silent=(A, C))
+    frames[B] = [item for item in frames[B] if (item.sender, item.round) != (A, number)] + twice(A, B, number)
+    assert first_deviation(EXPECTED, frames) == (A, number)
+    frames[B] = [item for item in frames[B] if (item.sender, item.round, item.data) != (A, number, WRONG)]
+    frames[B].append(frame(A, B, number, WRONG))  # in whatever order
+    assert first_deviation(EXPECTED, frames) == (A, number)
+
+
+def test_who_signed_two_frames_for_one_round_is_named_though_it_shows_nothing():
+    changes = {(A, B, 3): WRONG}
+    assert first_deviation(EXPECTED, shown(changes, silent=(A,))) == (A, 3)
+    assert first_deviation(EXPECTED, shown(changes, silent=(A, C))) is None  # one frame alone: A may have been misled
