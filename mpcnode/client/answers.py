@@ -56,7 +56,7 @@ class Answer:
     reason: str | None = None
     """Why the query ended without an answer."""
     waited: tuple[str, ...] = ()
-    """Names of the members that were waited for in vain."""
+    """Names of the members because of whom it ended: waited for in vain, or the last attempt failed with them."""
 
     @property
     def latency_ms(self) -> int | None:

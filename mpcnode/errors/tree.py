@@ -12,7 +12,7 @@ from typing import ClassVar
 import ledger.errors
 from mpcnode.errors.catalogue import CATALOGUE, Entry
 from mpcnode.errors.codes import ErrorCode
-from mpcnode.types import AuditStage
+from mpcnode.types import AuditStage, MemberIndex
 
 
 class NodeError(Exception):
@@ -134,6 +134,14 @@ class SessionError(CallerError):
     """Another member broke the joint computation; the session is over."""
 
     default = ErrorCode.SESSION_OVER
+
+
+class PeerLostError(SessionError):
+    """The stream to a member broke in a session; one of the two ends let it, and neither can show which."""
+
+    def __init__(self, message: str, *members: MemberIndex) -> None:
+        super().__init__(message)
+        self.members = members
 
 
 class RevertedError(CallerError):

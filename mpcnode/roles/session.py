@@ -2,7 +2,7 @@
 
 Gather the shares and the deal, check both, accept; when everybody has accepted, journal the session and run it; seal
 the own output share, sign the end, and gather the others'. Whatever goes wrong is an `AttemptFailedError` that says why
-and who was waited for; the session's randomness is never used again.
+and because of whom, where this node knows; the session's randomness is never used again.
 """
 
 import asyncio
@@ -10,12 +10,12 @@ import hashlib
 import hmac
 from collections import OrderedDict
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NoReturn, TypeVar
 
 from ledger.types import Digest
-from mpcnode.errors import CallerError, DealError, SessionError, ShareError, WrongSignatureError
-from mpcnode.mpc import Finished, Payload, Program, RowContext, RowShape, Session, expand, expand_share
+from mpcnode.errors import CallerError, DealError, PeerLostError, SessionError, ShareError, WrongSignatureError
+from mpcnode.mpc import Finished, Payload, Program, RowContext, RowShape, Session, Transcript, expand, expand_share
 from mpcnode.query.frames import SignedFrame
 from mpcnode.query.messages import Abort, Accept, Deal, End, Kind, Shares, encode_abort, encode_accept, encode_end
 from mpcnode.query.statements import (
@@ -75,6 +75,8 @@ class AttemptFailedError(CallerError):
         super().__init__(why)
         self.reason = reason
         self.waited: Bitmap = bitmap(waited)
+        """Because of whom: who kept this node waiting, sent what no honest member sends, or cannot be reached. Nobody
+        where a third one may have misled them."""
         self.by_peer = by_peer
         """Another node ended it, and knows better why."""
 
@@ -175,7 +177,8 @@ class SessionRunner:
 
     async def _watch_abort(self, plan: _Plan, member: MemberIndex) -> NoReturn:
         abort = await self._mailbox.aborts.take(member, plan.session)
-        raise AttemptFailedError(FailReason.ABORT, f"member {member} ended the session ({abort.reason})", by_peer=True)
+        why = f"member {member} ended the session ({abort.reason})"
+        raise AttemptFailedError(FailReason.ABORT, why, (member,), by_peer=True)
 
     def _tell_abort(self, plan: _Plan, failure: AttemptFailedError, sends: asyncio.TaskGroup) -> None:
         payload = encode_abort(Abort(session=plan.session, reason=failure.reason))
@@ -187,9 +190,11 @@ class SessionRunner:
             async with self._context.peers.rounds(plan.session, plan.others) as channel:
                 self._keep(plan.session, channel)
                 deal_hash, finished, by = await self._prepare_and_compute(plan, channel, sends)
-        except ShareError as error:
-            raise AttemptFailedError(FailReason.BAD_SHARE, str(error)) from error
-        except (SessionError, DealError, WrongSignatureError) as error:
+        except PeerLostError as error:
+            raise AttemptFailedError(FailReason.ABORT, str(error), error.members) from error
+        except DealError as error:
+            raise AttemptFailedError(FailReason.ABORT, str(error), (self._context.dealer,)) from error
+        except SessionError as error:
             raise AttemptFailedError(FailReason.ABORT, str(error)) from error
         end = self._seal(plan, deal_hash, finished)
         payload = encode_end(end)
@@ -228,7 +233,10 @@ class SessionRunner:
         rows: list[bytes | None] = []
         for member, shape in shapes.items():
             shares = arrived.get(member)
-            rows.append(None if shares is None else self._open_share(plan, member, shares, shape, me))
+            try:
+                rows.append(None if shares is None else self._open_share(plan, member, shares, shape, me))
+            except (ShareError, WrongSignatureError) as error:
+                raise AttemptFailedError(FailReason.BAD_SHARE, str(error), (member,)) from error
         return rows
 
     def _open_share(
@@ -285,7 +293,9 @@ class SessionRunner:
         accepted = await self._collect("accepts", waits, by)
         for member, accepted_hash in accepted.items():
             if accepted_hash != deal_hash:
-                raise SessionError(f"member {member}: accepted another deal; the dealer dealt twice")
+                # one of the two lies: who dealt two deals, or who accepts one that was not dealt
+                why = f"member {member}: accepted another deal than member {context.dealer} dealt here"
+                raise AttemptFailedError(FailReason.ABORT, why, (member, context.dealer))
 
     async def _compute(self, plan: _Plan, session: Session, channel: RoundsChannel, by: float) -> Finished:
         """Run the rounds."""
@@ -296,13 +306,19 @@ class SessionRunner:
                 while True:
                     for step in steps:
                         if isinstance(step, Finished):
-                            return step
+                            return _whole(plan.session, step)
                         channel.broadcast(step.round, step.data)
                     member, number, data = await channel.receive()
                     latest[member] = number
-                    steps = session.receive(Rank(plan.view.committee.index(member)), number, data)
+                    try:
+                        steps = session.receive(Rank(plan.view.committee.index(member)), number, data)
+                    except SessionError as error:
+                        raise AttemptFailedError(FailReason.ABORT, f"member {member}: {error}", (member,)) from error
         except TimeoutError as error:
             behind = [member for member, number in latest.items() if number == min(latest.values())]
+            if len(behind) == len(latest):
+                # all of them may be waiting for this node, whose frames got lost: then they say so now
+                await asyncio.sleep(self._context.timing.notice / 1000)
             why = f"rounds: no word from members {behind} after round {min(latest.values())}"
             raise AttemptFailedError(FailReason.TIMEOUT, why, behind) from error
 
@@ -342,8 +358,10 @@ class SessionRunner:
         for member, end in ends.items():
             theirs = decode_end_statement(end.statement)
             if _session_of(theirs) != _session_of(mine):
-                raise AttemptFailedError(FailReason.ABORT, f"member {member}: signed the end of something else")
+                why = f"member {member}: signed the end of something else"
+                raise AttemptFailedError(FailReason.ABORT, why, (member,))
             if not hmac.compare_digest(theirs.transcript_hash, mine.transcript_hash):
+                # a third member may have sent the two of them different frames
                 raise AttemptFailedError(FailReason.TRANSCRIPTS_DIFFER, f"member {member}: opened other values")
             _check_boxes(member, end, own, theirs)
         return tuple(own if member == self._context.me.index else ends[member] for member in plan.view.committee)
@@ -372,6 +390,13 @@ class SessionRunner:
         return found
 
 
+def _whole(session: SessionId, chunk: Finished) -> Finished:
+    """The end of a session of one chunk."""
+    transcript = Transcript(session)
+    transcript.add(chunk.transcript)
+    return replace(chunk, transcript=transcript.hash)
+
+
 def _session_of(end: EndStatement) -> tuple[object, ...]:
     """What the contract compares, too: an end that differs in any of it would be refused with everybody's."""
     return (end.chain, end.query, end.attempt, end.session, end.deal_hash)
@@ -384,7 +409,8 @@ def _check_boxes(member: MemberIndex, end: End, own: End, stated: EndStatement) 
     )
     for box, ours, expected in boxes:
         if len(box) != len(ours) or not hmac.compare_digest(hashlib.sha256(box).digest(), expected):
-            raise AttemptFailedError(FailReason.ABORT, f"member {member}: its boxes are not those that it signed")
+            why = f"member {member}: its boxes are not those that it signed"
+            raise AttemptFailedError(FailReason.ABORT, why, (member,))
 
 
 def _now() -> float:

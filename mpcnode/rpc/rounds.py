@@ -15,7 +15,7 @@ import structlog
 
 from ledger import merkle
 from ledger.types import ChainId, Digest, PublicKey, Signature
-from mpcnode.errors import MalformedMessageError, SessionError
+from mpcnode.errors import MalformedMessageError, PeerLostError, SessionError
 from mpcnode.query.frames import Flush, SignedFrame
 from mpcnode.query.statements import FlushStatement, encode_flush_statement, frame_digest
 from mpcnode.tasks import AbandonedError, first_of
@@ -37,14 +37,23 @@ Verify = Callable[[PublicKey, bytes, Signature], bool]
 _Write = Callable[[int, Sequence[peer_pb2.Frame], Signature], Awaitable[None]]
 
 
+@dataclass(frozen=True, slots=True)
+class _Arrival:
+    """A frame as it came."""
+
+    flush: Flush
+    place: int
+    sender: MemberIndex
+    round: int
+    data: bytes
+
+
 @dataclass(slots=True)
 class _Session:
     others: frozenset[MemberIndex]
-    arrived: asyncio.Queue[tuple[MemberIndex, int, bytes] | SessionError] = field(
-        default_factory=lambda: asyncio.Queue(FRAMES_WAITING_MAX)
-    )
-    taken: list[tuple[Flush, int, MemberIndex, int, bytes]] = field(default_factory=list)
-    """Every frame that arrived: its flush, its place in it, its sender, round and data."""
+    arrived: asyncio.Queue[_Arrival | PeerLostError] = field(default_factory=lambda: asyncio.Queue(FRAMES_WAITING_MAX))
+    taken: list[_Arrival] = field(default_factory=list)
+    """What the session went on with: frames that its end left waiting are no part of it, whoever sent them."""
 
 
 @dataclass(slots=True)
@@ -202,8 +211,7 @@ class Rounds:
             return False
         if session.arrived.full():
             raise MalformedMessageError(f"rounds: expected at most {FRAMES_WAITING_MAX} waiting frames of a session")
-        session.taken.append((flush, place, peer, frame.round, frame.data))
-        session.arrived.put_nowait((peer, frame.round, frame.data))
+        session.arrived.put_nowait(_Arrival(flush, place, peer, frame.round, frame.data))
         return True
 
     def _lose(self, peer: MemberIndex) -> None:
@@ -211,7 +219,7 @@ class Rounds:
         self._links[peer] = _Link()
         for session in self._sessions.values():
             if peer in session.others and not session.arrived.full():
-                session.arrived.put_nowait(SessionError(f"the stream to member {peer} broke"))
+                session.arrived.put_nowait(PeerLostError(f"the stream to member {peer} broke", peer))
 
     @asynccontextmanager
     async def open(self, session: SessionId, others: Sequence[MemberIndex]) -> AsyncIterator["SessionRounds"]:
@@ -248,7 +256,7 @@ class SessionRounds:
         """Send a round's data to all others.
 
         Raises:
-            SessionError: a peer's stream broke or is congested.
+            SessionError: a peer's stream is congested.
         """
         frame = peer_pb2.Frame(session=self._session, round=number, data=data)
         for link in self._links:
@@ -261,13 +269,14 @@ class SessionRounds:
         """Wait for the next frame: its sender, round and data.
 
         Raises:
-            SessionError: a peer's stream broke.
+            PeerLostError: a peer's stream broke.
         """
         arrived = await self._state.arrived.get()
-        if isinstance(arrived, SessionError):
+        if isinstance(arrived, PeerLostError):
             raise arrived
-        return arrived
+        self._state.taken.append(arrived)
+        return arrived.sender, arrived.round, arrived.data
 
     def evidence(self) -> Sequence[SignedFrame]:
-        """Everything that arrived so far, as its senders signed it; also after the session."""
-        return [flush.frame(peer, place, number, data) for flush, place, peer, number, data in self._state.taken]
+        """Everything that was received so far, as its senders signed it; also after the session."""
+        return [frame.flush.frame(frame.sender, frame.place, frame.round, frame.data) for frame in self._state.taken]

@@ -2,7 +2,7 @@
 
 from mpcnode.scorecard.canonical import encode_model, model_hash
 from mpcnode.scorecard.clear import INSUFFICIENT, Columns, Outcome, Outcomes, evaluate, evaluate_many
-from mpcnode.scorecard.compile import ScorecardBody, compile_model
+from mpcnode.scorecard.compile import ScorecardBody, compile_batch, compile_model
 from mpcnode.scorecard.document import parse
 from mpcnode.scorecard.model import Attribute, Bin, Grade, Model
 from mpcnode.scorecard.output import decode_output, encode_output, output_size
@@ -25,6 +25,7 @@ __all__ = [
     "ScorecardBody",
     "Source",
     "analyse",
+    "compile_batch",
     "compile_model",
     "decode_output",
     "encode_model",

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 from ledger import merkle
 from ledger.types import ChainId
-from mpcnode.errors import CATALOGUE, ErrorCode, PeerRefusedError, SessionError, code_of
+from mpcnode.errors import CATALOGUE, CallerError, ErrorCode, PeerLostError, PeerRefusedError, code_of
 from mpcnode.query.frames import Flush, SignedFrame
 from mpcnode.query.messages import Kind
 from mpcnode.query.statements import FlushStatement, encode_flush_statement, frame_digest
 from mpcnode.roles.ports import Handler
 from mpcnode.rpc.permissions import PERMISSIONS, check_permission
+from mpcnode.sealing.messages import SignedMessage, check_message
 from mpcnode.types import Member, MemberIndex, SessionId
 from tests.support.consortium import identity
 
@@ -90,13 +91,13 @@ class Network:
         self._chain = chain
         self._members = members
         self.flushes = 0
-        self.signed: dict[tuple[SessionId, int], list[SignedFrame]] = {}
-        """Frames by session and receiver, as their senders signed them."""
+        self.taken: dict[tuple[SessionId, int], list[SignedFrame]] = {}
+        """Frames that sessions received, by session and receiver, as their senders signed them."""
         self._handlers = handlers
         self.faults: list[Fault] = []
         self.sent: list[Sent] = []
         self.refused: list[Sent] = []
-        self._sessions: dict[tuple[SessionId, int], asyncio.Queue[tuple[MemberIndex, int, bytes] | SessionError]] = {}
+        self._sessions: dict[tuple[SessionId, int], asyncio.Queue[SignedFrame | PeerLostError]] = {}
 
     def fault(self, kind: str, sender: int, receiver: int) -> Fault:
         return next((fault for fault in self.faults if fault.hits(kind, sender, receiver)), NO_FAULT)
@@ -135,6 +136,22 @@ class Network:
             return False
         return True
 
+    async def post(self, sender: int, to: int, message: SignedMessage) -> None:
+        """Hand over a message as somebody signed it; it is checked as a listener checks it."""
+        await asyncio.sleep(0.001)
+        handlers, peer = self._handlers(to), self._members[sender]
+        kind, payload = Kind(message.kind), message.payload
+        if handlers is None:
+            return
+        sent = Sent(kind, sender, to, payload)
+        try:
+            check_permission(PERMISSIONS[kind], peer, self._members[to], kind)
+            check_message(message, self._chain, peer=peer.index, peer_key=peer.identity, me=MemberIndex(to))
+        except CallerError as error:
+            self.refused.append(sent)
+            raise PeerRefusedError(f"{kind} to member {to}: {error}", error.code) from error
+        await self._hand(sent, handlers)
+
     def port(self, me: int) -> "Port":
         return Port(self, me)
 
@@ -150,8 +167,7 @@ class Network:
         fault = self.fault(ROUNDS, me, to)
         if not fault.drop:
             for _ in range(fault.copies):
-                arrival = (MemberIndex(me), number, fault.tamper(data))
-                self.signed.setdefault((session, to), []).append(self._signed(session, to, arrival))
+                arrival = self._signed(session, to, (MemberIndex(me), number, fault.tamper(data)))
                 asyncio.get_running_loop().call_later((1 + fault.delay_ms) / 1000, self._arrive, session, to, arrival)
 
     def _signed(self, session: SessionId, to: int, arrival: tuple[MemberIndex, int, bytes]) -> SignedFrame:
@@ -169,7 +185,7 @@ class Network:
         signature = identity(sender).sign(encode_flush_statement(stated))
         return Flush(self.flushes, leaves, signature).frame(sender, 0, number, data)
 
-    def _arrive(self, session: SessionId, to: int, arrival: tuple[MemberIndex, int, bytes] | SessionError) -> None:
+    def _arrive(self, session: SessionId, to: int, arrival: SignedFrame | PeerLostError) -> None:
         arrived = self._sessions.get((session, to))
         if arrived is not None:
             arrived.put_nowait(arrival)
@@ -178,7 +194,7 @@ class Network:
         """A daemon's streams break."""
         for session, to in list(self._sessions):
             if to != member and (session, member) in self._sessions:
-                self._arrive(session, to, SessionError(f"the stream to member {member} broke"))
+                self._arrive(session, to, PeerLostError(f"the stream to member {member} broke", MemberIndex(member)))
 
 
 class Port:
@@ -199,7 +215,7 @@ class Frames:
 
     def __init__(self, network: Network, me: int, session: SessionId, others: Sequence[MemberIndex], arrived) -> None:
         self._network, self._me, self._session, self._others = network, me, session, others
-        self._arrived: asyncio.Queue[tuple[MemberIndex, int, bytes] | SessionError] = arrived
+        self._arrived: asyncio.Queue[SignedFrame | PeerLostError] = arrived
 
     def broadcast(self, number: int, data: bytes) -> None:
         for other in self._others:
@@ -207,9 +223,10 @@ class Frames:
 
     async def receive(self) -> tuple[MemberIndex, int, bytes]:
         arrival = await self._arrived.get()
-        if isinstance(arrival, SessionError):
+        if isinstance(arrival, PeerLostError):
             raise arrival
-        return arrival
+        self._network.taken.setdefault((self._session, self._me), []).append(arrival)
+        return arrival.sender, arrival.round, arrival.data
 
     def evidence(self) -> Sequence[SignedFrame]:
-        return self._network.signed.get((self._session, self._me), [])
+        return self._network.taken.get((self._session, self._me), [])

@@ -133,7 +133,7 @@ def test_a_share_that_does_not_open_its_commitment_fails_the_attempt(at):
     async def scenario():
         async with Flow() as flow:
             first_attempt_only(Fault(kind="shares", sender=BANK, receiver=NODES[1], tamper=flipped(at)), flow)
-            await answered_after_one_failure(flow, FailReason.BAD_SHARE, set())
+            await answered_after_one_failure(flow, FailReason.BAD_SHARE, {BANK})
 
     run(scenario())
 
@@ -146,7 +146,7 @@ def test_a_deal_that_is_not_its_record_fails_the_attempt(at):
             last = flow.view(asked).committee[-1]
             first_attempt_only(Fault(kind="deal", receiver=last, tamper=flipped(at)), flow)
             view = await flow.settled(asked)
-            assert [event.reason for event in view.failures] == [FailReason.ABORT]
+            assert [(event.reason, event.waited) for event in view.failures] == [(FailReason.ABORT, 1 << REGULATOR)]
             assert view.verdict is Verdict.MATCH
 
     run(scenario())
@@ -181,7 +181,7 @@ def test_frames_that_come_twice_end_the_session():
     async def scenario():
         async with Flow() as flow:
             first_attempt_only(Fault(kind=ROUNDS, sender=NODES[0], receiver=NODES[1], copies=2), flow)
-            await answered_after_one_failure(flow, FailReason.ABORT, set())
+            await answered_after_one_failure(flow, FailReason.ABORT, {NODES[0]})
 
     run(scenario())
 

@@ -180,7 +180,7 @@ def test_plans_hold_the_elementary_of_the_program_and_of_its_derivations() -> No
 def test_a_label_below_another_is_not_drawn_twice() -> None:
     every = AllBits(label="all", inputs=2, words=1)
     compiled = program(2, every, AndBits(label="all.layer0.1", words=1))
-    with pytest.raises(CorrelationReuseError, match=r"stream all\.layer0\.1: expected to be drawn once"):
+    with pytest.raises(CorrelationReuseError, match=r"stream all\.layer0\.1, chunk 0: expected to be drawn once"):
         provided_openly(compiled, "twice")
 
 
