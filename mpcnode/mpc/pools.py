@@ -100,7 +100,7 @@ class Mark:
     upto: int
 
 
-class Batch:
+class ClaimedBatch:
     """A batch that was claimed: its items, as they are made and handed out. Owned by one thread."""
 
     def __init__(self, pool: PoolId, number: int, size: int = BATCH_ITEMS) -> None:
@@ -114,7 +114,7 @@ class Batch:
         self._used: set[int] = set()
 
     def __repr__(self) -> str:
-        return f"Batch({self.number}, {len(self._stock)} in stock)"
+        return f"ClaimedBatch({self.number}, {len(self._stock)} in stock)"
 
     def next_to_make(self) -> ItemName | None:
         """The item to make next, each once; None if all were begun."""
@@ -165,7 +165,7 @@ class Batch:
 
 def claim(
     pool: PoolId, number: int, standing: Standing, size: int = BATCH_ITEMS
-) -> Generator[Reserve | Mark, bool, Batch]:
+) -> Generator[Reserve | Mark, bool, ClaimedBatch]:
     """Claim a batch: yields what must be done, in this order, and is sent whether it was; returns the batch.
 
     Whatever goes wrong in between burns the batch: the next claim is of a higher one.
@@ -189,4 +189,4 @@ def claim(
         raise CorrelationReuseError(
             f"{where}: the ledger's mark is beyond it; this daemon was restored from a backup or runs twice"
         )
-    return Batch(pool, number, size)
+    return ClaimedBatch(pool, number, size)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from ledger.types import Millis
 from mpcnode.errors import ErrorCode, RevertedError
-from mpcnode.mpc.pools import BATCH_ITEMS, BATCHES_MAX, Batch, Mark, PoolId, Reserve, Standing, claim
+from mpcnode.mpc.pools import BATCH_ITEMS, BATCHES_MAX, ClaimedBatch, Mark, PoolId, Reserve, Standing, claim
 from mpcnode.roles.ports import Call, JournalPort, LedgerPort
 from mpcnode.types import MemberIndex
 
@@ -34,7 +34,7 @@ class Reservations:
 
     async def claim(
         self, pool: PoolId, number: int, committee: Sequence[MemberIndex], size: int = BATCH_ITEMS
-    ) -> Batch:
+    ) -> ClaimedBatch:
         """Claim a batch; when this returns, its reservation is on disk and its mark final, and its items may be made.
 
         Args:
@@ -53,7 +53,7 @@ class Reservations:
             while True:
                 step = steps.send(await self._do(step))
         except StopIteration as stop:
-            batch: Batch = stop.value
+            batch: ClaimedBatch = stop.value
             return batch
 
     async def _do(self, step: Reserve | Mark) -> bool:

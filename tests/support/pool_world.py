@@ -12,7 +12,7 @@ from typing import cast
 from ledger.types import Height, Millis
 from mpcnode.errors import CorrelationReuseError, ErrorCode, RevertedError
 from mpcnode.mpc import Material
-from mpcnode.mpc.pools import Batch, ItemName, PoolId
+from mpcnode.mpc.pools import ClaimedBatch, ItemName, PoolId
 from mpcnode.roles.ports import Call, JournalPort, LedgerPort
 from mpcnode.roles.reserving import Reservations
 from mpcnode.types import MemberIndex, SessionId
@@ -23,7 +23,7 @@ ITEMS = 3
 BATCHES = 2
 """That one daemon claims in its life."""
 
-Claim = Callable[[Reservations, int], Coroutine[object, None, Batch]]
+Claim = Callable[[Reservations, int], Coroutine[object, None, ClaimedBatch]]
 
 
 class TwiceError(AssertionError):
@@ -36,7 +36,7 @@ def step() -> Generator[None, None, None]:
     yield
 
 
-async def claim_as_it_is(reservations: Reservations, number: int) -> Batch:
+async def claim_as_it_is(reservations: Reservations, number: int) -> ClaimedBatch:
     return await reservations.claim(POOL, number, (ME, PEER), ITEMS)
 
 
@@ -166,7 +166,7 @@ class World:
         for _ in range(BATCHES):
             await self._serve(await self._claim(reservations))
 
-    async def _claim(self, reservations: Reservations) -> Batch:
+    async def _claim(self, reservations: Reservations) -> ClaimedBatch:
         """Claim the next batch; what is refused is burned."""
         for _ in range(8):
             number = (await reservations.standing(POOL, (ME, PEER))).floor
@@ -176,7 +176,7 @@ class World:
                 self.refusals += 1
         raise AssertionError("expected to get ahead, got refusals only")
 
-    async def _serve(self, batch: Batch) -> None:
+    async def _serve(self, batch: ClaimedBatch) -> None:
         """Make all items; hand them out to two sessions at a time, each of which tries again."""
         for item in iter(batch.next_to_make, None):
             if item in self.made:
@@ -194,7 +194,7 @@ class World:
                         sessions.remove(session)
                 await step()
 
-    async def _session(self, batch: Batch) -> None:
+    async def _session(self, batch: ClaimedBatch) -> None:
         """Use an item, and fail to use it again or to have another."""
         self._sessions += 1
         name = SessionId(self._sessions.to_bytes(32, "little"))

@@ -5,7 +5,7 @@ import pytest
 from ledger.types import ChainId
 from mpcnode.errors import CorrelationReuseError
 from mpcnode.mpc import AndBits, Correlation, Lookup, Material, Program
-from mpcnode.mpc.pools import BATCH_ITEMS, Batch, ItemName, Mark, PoolId, Reserve, Standing, claim, pool_id
+from mpcnode.mpc.pools import BATCH_ITEMS, ClaimedBatch, ItemName, Mark, PoolId, Reserve, Standing, claim, pool_id
 from mpcnode.types import MemberIndex, SessionId
 from tests.support.joint import Gadgets
 
@@ -111,19 +111,19 @@ def test_what_disk_or_ledger_refuse_is_burned(answers: tuple[bool, ...], said: s
         steps.send(answers[-1])
 
 
-def filled(size: int = 3) -> Batch:
-    batch = Batch(POOL, 1, size)
+def filled(size: int = 3) -> ClaimedBatch:
+    batch = ClaimedBatch(POOL, 1, size)
     for item in iter(batch.next_to_make, None):
         batch.stock(item, Material({"made": {}}))
     return batch
 
 
 def test_items_are_made_once_and_handed_out_once() -> None:
-    batch = Batch(POOL, 1, 3)
+    batch = ClaimedBatch(POOL, 1, 3)
     names = [item.index for item in iter(batch.next_to_make, None)]
     assert names == [0, 1, 2]
     batch = filled()
-    assert repr(batch) == "Batch(1, 3 in stock)"
+    assert repr(batch) == "ClaimedBatch(1, 3 in stock)"
     assert batch.available() == 0
     assert repr(batch.take(1, session(1))) == "Material(1 left)"
     assert batch.available() == 0
@@ -146,7 +146,7 @@ def test_a_session_is_given_one_item() -> None:
 
 def test_what_was_not_made_is_not_handed_out() -> None:
     with pytest.raises(CorrelationReuseError, match="item 0: expected an unused item, got one that is not in stock"):
-        Batch(POOL, 1, 3).take(0, session(1))
+        ClaimedBatch(POOL, 1, 3).take(0, session(1))
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_what_was_not_made_is_not_handed_out() -> None:
     ids=["used", "in stock", "not begun", "other batch", "other pool", "beyond"],
 )
 def test_nothing_else_comes_into_stock(item: ItemName) -> None:
-    batch = Batch(POOL, 1, 3)
+    batch = ClaimedBatch(POOL, 1, 3)
     for _ in range(2):
         made = batch.next_to_make()
         assert made is not None

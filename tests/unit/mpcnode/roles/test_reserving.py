@@ -16,7 +16,7 @@ import pytest
 
 from ledger.types import Height, Millis
 from mpcnode.errors import CorrelationReuseError, ErrorCode, RevertedError, UnavailableError
-from mpcnode.mpc.pools import Batch, Mark, Reserve, Standing, claim
+from mpcnode.mpc.pools import ClaimedBatch, Mark, Reserve, Standing, claim
 from mpcnode.roles.ports import Call, LedgerPort
 from mpcnode.roles.reserving import Reservations
 from mpcnode.types import MemberIndex
@@ -126,7 +126,7 @@ def test_no_item_is_handed_out_twice(line: str) -> None:
     assert len(points) >= POINTS_MIN, len(points)
 
 
-class Late(Batch):
+class Late(ClaimedBatch):
     """Reserves when all was handed out."""
 
     def __init__(self, reservations: Reservations, number: int) -> None:
@@ -143,13 +143,13 @@ class Late(Batch):
         return left
 
 
-async def burned_after_use(reservations: Reservations, number: int) -> Batch:
+async def burned_after_use(reservations: Reservations, number: int) -> ClaimedBatch:
     """As if it did not matter when a batch is reserved."""
     await step()
     return Late(reservations, number)
 
 
-async def marked_without_looking(reservations: Reservations, number: int) -> Batch:
+async def marked_without_looking(reservations: Reservations, number: int) -> ClaimedBatch:
     """As if the ledger's word did not matter."""
     steps = claim(POOL, number, Standing(reserved=0, marks=(0, 0)), ITEMS)
     try:
@@ -158,11 +158,11 @@ async def marked_without_looking(reservations: Reservations, number: int) -> Bat
             done = await reservations._do(todo)
             todo = steps.send(done or isinstance(todo, Mark))
     except StopIteration as stop:
-        batch: Batch = stop.value
+        batch: ClaimedBatch = stop.value
         return batch
 
 
-async def reserved_without_looking(reservations: Reservations, number: int) -> Batch:
+async def reserved_without_looking(reservations: Reservations, number: int) -> ClaimedBatch:
     """As if it did not matter whether a batch was reserved before."""
     steps = claim(POOL, number, Standing(reserved=0, marks=(0, 0)), ITEMS)
     try:
@@ -171,7 +171,7 @@ async def reserved_without_looking(reservations: Reservations, number: int) -> B
             done = await reservations._do(todo)
             todo = steps.send(done or isinstance(todo, Reserve))
     except StopIteration as stop:
-        batch: Batch = stop.value
+        batch: ClaimedBatch = stop.value
         return batch
 
 
