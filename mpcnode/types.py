@@ -6,7 +6,7 @@ rooms above. Keys, signatures, digests and points in time are the ledger's (`led
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from enum import IntEnum, IntFlag
+from enum import IntEnum, IntFlag, StrEnum
 from typing import NewType
 
 from ledger.types import PublicKey
@@ -99,6 +99,22 @@ class AuditMode(IntEnum):
     BEFORE_RELEASE = 1
     AFTER_RELEASE = 2
     OFF = 3
+
+
+class CorrelationSource(StrEnum):
+    """Who makes a session's one-time randomness; the words are the consortium document's."""
+
+    DEALER = "dealer"
+    """The supervisor deals it; an audit replays every message."""
+    OT = "ot"
+    """The committee makes it, by oblivious transfers; an audit compares the outcome only."""
+    PAILLIER = "paillier"
+    """The committee makes it, by Paillier encryption; an audit compares the outcome only."""
+
+    @property
+    def is_joint(self) -> bool:
+        """Whether the committee makes it, so that nobody else has the seeds."""
+        return self is not CorrelationSource.DEALER
 
 
 class Verdict(IntEnum):

@@ -85,6 +85,13 @@ def _show(work: Coroutine[Any, Any, Any], *, as_json: bool) -> int:
     return int(EXITS.get(answer.state, Exit.OK))
 
 
+def _scope(answer: Any) -> str:  # noqa: ANN401 - an Answer
+    """What an audit compares, where that is less than usual."""
+    if answer.audit == "off" or answer.correlations == "dealer":
+        return ""
+    return f"the outcome only, no messages: the nodes made their randomness themselves ({answer.correlations})"
+
+
 def _rows(answer: Any) -> list[tuple[str, str]]:  # noqa: ANN401 - an Answer
     verdict = answer.verdict or ("not yet audited" if answer.audit != "off" else "not audited")
     return [
@@ -95,6 +102,7 @@ def _rows(answer: Any) -> list[tuple[str, str]]:  # noqa: ANN401 - an Answer
         ("contributed", ", ".join(answer.contributed)),
         ("silent", ", ".join(answer.silent)),
         ("audit", answer.audit),
+        ("audited", _scope(answer)),
         ("verdict", verdict if answer.answered_ms or answer.verdict else ""),
         ("reason", answer.reason or ""),
         ("waited for", ", ".join(answer.waited)),

@@ -68,7 +68,8 @@ def verify(file: Path, consortium_path: Path, as_json: bool) -> int:
         click.echo(f"newest block: height {newest.height}, {newest.block_hash.hex()}")
         for query in queries:
             verdict = f"verdict {query['verdict']}" if query["verdict"] else "no verdict"
-            click.echo(f"query {query['query']}: {query['state']}, audit {query['audit']}, {verdict}")
+            scope = "" if query["correlations"] == "dealer" else f" of the outcome only ({query['correlations']})"
+            click.echo(f"query {query['query']}: {query['state']}, audit {query['audit']}{scope}, {verdict}")
         if unread is not None:
             click.echo(f"no query is shown: {unread}")
     return 0

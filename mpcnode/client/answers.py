@@ -13,7 +13,7 @@ from typing import Any
 from mpcnode.adapters.durable import make_private_directory, replace_file
 from mpcnode.adapters.private_files import read_private_file
 from mpcnode.errors import ErrorCode, RequestError
-from mpcnode.types import QueryId
+from mpcnode.types import CorrelationSource, QueryId
 
 
 class AnswerState(StrEnum):
@@ -51,6 +51,8 @@ class Answer:
     attempt: int = 0
     audit: str = ""
     """Audit mode."""
+    correlations: str = str(CorrelationSource.DEALER)
+    """Who made the session's randomness, and so what an audit can see: a dealer's, every message; else the outcome."""
     verdict: str | None = None
     """MATCH, MISMATCH or INCOMPLETE; None while not audited."""
     reason: str | None = None
@@ -154,7 +156,16 @@ def _kept(document: dict[str, Any]) -> Kept:
     )
 
 
-def pending(query: QueryId, *, model: str, subject: str, purpose: str, asked_ms: int, audit: str) -> Answer:
+def pending(
+    query: QueryId,
+    *,
+    model: str,
+    subject: str,
+    purpose: str,
+    asked_ms: int,
+    audit: str,
+    correlations: CorrelationSource = CorrelationSource.DEALER,
+) -> Answer:
     """Return the answer of a query that is about to be asked."""
     return Answer(
         query=query.hex(),
@@ -164,6 +175,7 @@ def pending(query: QueryId, *, model: str, subject: str, purpose: str, asked_ms:
         state=AnswerState.PENDING,
         asked_ms=asked_ms,
         audit=audit,
+        correlations=str(correlations),
     )
 
 

@@ -146,6 +146,7 @@ class Inquirer:
             purpose=chosen,
             asked_ms=now,
             audit=listed.audit.name.lower().replace("_", " "),
+            correlations=self._consortium.correlations,
         )
         secret = prepared.result_key.secret()
         self._files.keep(Kept(answer=answer, result_secret=secret, consent_salt=prepared.consent_salt))

@@ -54,6 +54,7 @@ def shown_queries(verified: VerifiedReceipt, consortium: Consortium) -> list[dic
             "state": view.state.name.lower(),
             "attempt": view.attempt,
             "audit": view.mode.name.lower().replace("_", " "),
+            "correlations": str(consortium.correlations),
             "verdict": None if view.verdict is None else Verdict(view.verdict).name,
         }
         for view in _views(verified, consortium)

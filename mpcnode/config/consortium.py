@@ -29,6 +29,7 @@ from mpcnode.types import (
     AuditMode,
     Bitmap,
     CompanyIndex,
+    CorrelationSource,
     Epoch,
     EpochKeys,
     Member,
@@ -98,6 +99,7 @@ class Consortium:
     subject_scheme: str
     subject_epoch: Epoch
     """Of the subject key."""
+    correlations: CorrelationSource = CorrelationSource.DEALER
 
     def genesis(self) -> Genesis:
         """Return the document as the ledger needs it."""
@@ -216,6 +218,7 @@ def load_consortium(path: Path) -> Consortium:
         ),
         subject_scheme=shape.subjects.scheme,
         subject_epoch=Epoch(shape.subjects.epoch),
+        correlations=CorrelationSource(table.correlations),
     )
 
 

@@ -35,6 +35,7 @@ class ConsortiumTable(Shape):
     name: Name
     classes: Annotated[list[Text], Field(min_length=1, max_length=CLASSES_MAX)]
     committee_companies_min: Annotated[int, Field(ge=2, le=COMMITTEE_MAX)] = 3
+    correlations: Literal["dealer", "ot", "paillier"] = "dealer"
 
 
 class CompanyTable(Shape):

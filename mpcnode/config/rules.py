@@ -141,6 +141,10 @@ def _check_models(document: Document) -> None:
         if model.minimum > len(suppliers):
             expected = f"at most as many as companies that supply its classes ({len(suppliers)})"
             raise document.wrong(f'model[{index}] "{model.name}".minimum', expected, str(model.minimum))
+        if model.audit == "before release" and document.shape.consortium.correlations != "dealer":
+            # nobody but a dealer knows the mask that the verdict would release
+            expected = f"after release or off, with consortium.correlations = {document.shape.consortium.correlations}"
+            raise document.wrong(f'model[{index}] "{model.name}".audit', expected, repr(model.audit))
 
 
 def _check_keys(document: Document) -> None:

@@ -74,6 +74,7 @@ def build_context(
         clock=SystemClock(),
         random=random_bytes,
         timing=Timing(preparation=config.limits.preparation_ms, computation=config.limits.computation_ms),
+        correlations=consortium.correlations,
     )
 
 

@@ -12,12 +12,12 @@ from mpcnode.mpc.correlations import Material
 from mpcnode.mpc.dealer import expand
 from mpcnode.mpc.joint import Maker, MultiplierMaker, Talk, provide
 from mpcnode.mpc.ot import TransferMaker, connect
-from mpcnode.mpc.paillier import DecryptionKey, introduce
+from mpcnode.mpc.paillier import DecryptionKey, generate, introduce
 from mpcnode.mpc.paillier.announcement import accept
 from mpcnode.mpc.paillier.introduction import Check
 from mpcnode.mpc.prg import SEED_BYTES
 from mpcnode.mpc.program import Program
-from mpcnode.types import Rank, SessionId
+from mpcnode.types import CorrelationSource, Rank, SessionId
 
 Source = Callable[[int], bytes]
 """Returns so many random bytes, fit for keys."""
@@ -135,3 +135,31 @@ def paillier_provider(
     """
     multiplier = yield from introduce(rank, parties, context, key, source, check=check)
     return JointProvider(rank, source, lambda _: MultiplierMaker(multiplier, rank, parties))
+
+
+def converse(
+    source: CorrelationSource, program: Program, session: SessionId, rank: Rank, random: Source
+) -> Talk[Material]:
+    """Make one session's material from nothing: set-up of its own, correlations, and all is forgotten but the material.
+
+    Args:
+        source: how the committee makes it.
+        program: what will be run.
+        session: where; the set-up is named after it, so it is made once.
+        rank: this node's place in the committee.
+        random: secret random bytes.
+
+    Raises:
+        ValueError: a dealer makes it, or a correlation of the program cannot be made jointly; names it.
+        SessionError: another node sent what no honest one does; names it.
+        InvalidKeyError: another node's key is not what it should be; names the node and what is wrong.
+    """
+    provider: JointProvider
+    match source:
+        case CorrelationSource.OT:
+            provider = yield from transfer_provider(rank, program.parties, session, random)
+        case CorrelationSource.PAILLIER:
+            provider = yield from paillier_provider(rank, program.parties, session, generate(random), random)
+        case CorrelationSource.DEALER:
+            raise ValueError(f"session {session.hex()}: expected correlations that nodes make, got a dealer's")
+    return (yield from provider.provide(program, session))

@@ -55,6 +55,8 @@ class Evidence:
     """Who dealt to the session."""
     transcript_hash: bytes | None
     """Of the replay."""
+    has_seeds: bool = True
+    """Whether a replay is possible; False where the committee made its correlations."""
     outputs: Mapping[MemberIndex, OutputShare | None]
     """Opened supervisor boxes; None for one that does not open."""
     replayed: Mapping[MemberIndex, bytes] | None = None
@@ -193,6 +195,8 @@ def _judge_session(ends: Mapping[MemberIndex, EndStatement], session: SessionId,
 
 def _judge_transcript(ends: Mapping[MemberIndex, EndStatement], evidence: Evidence) -> Finding:
     """The committee signed one transcript hash: if the replay gives another, only the frames say who deviated."""
+    if not evidence.has_seeds:
+        return _MATCH  # honest nodes among the committee have compared its transcripts; nobody else can
     if evidence.transcript_hash is None:
         return Finding(verdict=Verdict.INCOMPLETE, stage=AuditStage.TRANSCRIPT)
     if all(hmac.compare_digest(end.transcript_hash, evidence.transcript_hash) for end in ends.values()):

@@ -29,7 +29,7 @@ from mpcnode.query.blame import first_admitted, first_deviation, received_by
 from mpcnode.query.frames import SignedFrame
 from mpcnode.query.view import QueryView
 from mpcnode.roles.dealing import Dealt
-from mpcnode.scorecard import Layout, Outcome, decode_output, evaluate, output_size
+from mpcnode.scorecard import Layout, Model, Outcome, decode_output, evaluate, output_size
 from mpcnode.sealing import commitments, envelopes
 from mpcnode.sealing.commitments import OutputShare
 from mpcnode.sealing.keys import OpeningKey
@@ -115,8 +115,12 @@ def recompute(
         dealt=dealt,
         inputs=inputs,
         honest=join_replays(session, [replay(program, session, dealt.seeds, rows)]),
-        clear=evaluate(layout, {member: checked.contribution for member, checked in inputs.items()}),
+        clear=_clear(layout, inputs),
     )
+
+
+def _clear(layout: Layout, inputs: Mapping[MemberIndex, AuditedInput]) -> Outcome:
+    return evaluate(layout, {member: checked.contribution for member, checked in inputs.items()})
 
 
 def audit_result(keys: AuditKeys, view: QueryView, known: Recomputed, dealer: MemberIndex) -> Finding:
@@ -129,13 +133,39 @@ def audit_result(keys: AuditKeys, view: QueryView, known: Recomputed, dealer: Me
         transcript_hash=known.honest.transcript,
         outputs=outputs,
         clear=known.clear,
-        joint=_joint(known, outputs),
+        joint=_joint(known.layout.model, outputs, known.honest.mask),
     )
     finding = judge(evidence)
     if (finding.member, finding.stage) == (NOBODY, AuditStage.OUTPUT):
         shares = {member: part.output for member, part in rehearsed(view, known).items()}
         finding = judge(replace(evidence, replayed=shares))
     return finding
+
+
+def audit_outcome(
+    keys: AuditKeys,
+    view: QueryView,
+    *,
+    layout: Layout,
+    inputs: Mapping[MemberIndex, AuditedInput],
+    joint_hash: bytes,
+) -> Finding:
+    """Judge a posted result whose correlations the committee made: by the evaluation in clear, without a replay.
+
+    A wrong answer is found as surely as by a replay. Who made it wrong is not; nor is a message that was wrong and did
+    no harm to the answer.
+    """
+    outputs = _open_outputs(keys, view, output_size(layout.model))
+    evidence = Evidence(
+        view=view,
+        deal_hash=joint_hash,
+        transcript_hash=None,
+        has_seeds=False,
+        outputs=outputs,
+        clear=_clear(layout, inputs),
+        joint=_joint(layout.model, outputs),
+    )
+    return judge(evidence)
 
 
 def rejected(error: InputsRejectedError) -> Finding:
@@ -203,12 +233,12 @@ def _open_outputs(keys: AuditKeys, view: QueryView, size: int) -> Mapping[Member
     return opened
 
 
-def _joint(known: Recomputed, outputs: Mapping[MemberIndex, OutputShare | None]) -> Outcome | None:
+def _joint(model: Model, outputs: Mapping[MemberIndex, OutputShare | None], *masks: bytes) -> Outcome | None:
     shares = [output.share for output in outputs.values() if output is not None]
     if len(shares) != len(outputs):
         return None
     try:
-        return decode_output(known.layout.model, join_output((*shares, known.honest.mask)))
+        return decode_output(model, join_output((*shares, *masks)))
     except MalformedMessageError as error:
         _log.warning("audit.output_impossible", reason=str(error))
         return None

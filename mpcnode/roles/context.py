@@ -14,7 +14,7 @@ from mpcnode.query.view import QueryView
 from mpcnode.roles.ports import Call, Clock, JournalPort, LedgerPort, PeersPort, RandomBytes
 from mpcnode.scorecard import Model
 from mpcnode.sealing.keys import SigningKey
-from mpcnode.types import EpochKeys, Member, MemberIndex, ModelHash, QueryId, QueryState
+from mpcnode.types import CorrelationSource, EpochKeys, Member, MemberIndex, ModelHash, QueryId, QueryState
 
 _log = structlog.get_logger(__name__)
 
@@ -59,7 +59,7 @@ class Context:
     committee_companies_min: int
     """Distinct companies that a committee must span."""
     dealer: MemberIndex
-    """The supervisor that deals correlations."""
+    """The supervisor, which deals correlations if anybody does."""
     models: Mapping[ModelHash, Model] = field(repr=False)
     identity: SigningKey = field(repr=False)
     ledger: LedgerPort
@@ -68,6 +68,7 @@ class Context:
     clock: Clock
     random: RandomBytes
     timing: Timing = field(default_factory=Timing)
+    correlations: CorrelationSource = CorrelationSource.DEALER
 
     def sign(self, statement: bytes) -> Signature:
         """Sign a statement with the member's identity."""

@@ -74,6 +74,9 @@ class RoundsChannel(Protocol):
     def broadcast(self, number: int, data: bytes) -> None:
         """Send a round's data to all others."""
 
+    def send(self, to: MemberIndex, number: int, data: bytes) -> None:
+        """Send something to one of the others."""
+
     async def receive(self) -> tuple[MemberIndex, int, bytes]:
         """Wait for the next frame: its sender, round and data.
 

@@ -1,21 +1,43 @@
 """One attempt at one MPC node: from COMPUTING on the ledger to the signed ends of the whole committee.
 
-Gather the shares and the deal, check both, accept; when everybody has accepted, journal the session and run it; seal
-the own output share, sign the end, and gather the others'. Whatever goes wrong is an `AttemptFailedError` that says why
-and because of whom, where this node knows; the session's randomness is never used again.
+Gather the shares and the deal, check both, accept; when everybody has accepted, journal the session and run it, its
+correlations first where the committee makes them; seal the own output share, sign the end, and gather the others'.
+Whatever goes wrong is an `AttemptFailedError` that says why and because of whom, where this node knows; the session's
+randomness is never used again.
 """
 
 import asyncio
 import hashlib
 import hmac
 from collections import OrderedDict
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import NoReturn, TypeVar
 
 from ledger.types import Digest
-from mpcnode.errors import CallerError, DealError, PeerLostError, SessionError, ShareError, WrongSignatureError
-from mpcnode.mpc import Finished, Payload, Program, RowContext, RowShape, Session, Transcript, expand, expand_share
+from mpcnode.errors import (
+    CallerError,
+    DealError,
+    InvalidKeyError,
+    LocalError,
+    PeerLostError,
+    SessionError,
+    ShareError,
+    WrongSignatureError,
+)
+from mpcnode.mpc import (
+    Finished,
+    Material,
+    Payload,
+    Program,
+    RowContext,
+    RowShape,
+    Session,
+    Transcript,
+    expand,
+    expand_share,
+)
 from mpcnode.query.frames import SignedFrame
 from mpcnode.query.messages import Abort, Accept, Deal, End, Kind, Shares, encode_abort, encode_accept, encode_end
 from mpcnode.query.statements import (
@@ -32,6 +54,7 @@ from mpcnode.query.view import QueryView
 from mpcnode.roles.context import Context, deliver
 from mpcnode.roles.inbox import Inbox
 from mpcnode.roles.ports import RoundsChannel
+from mpcnode.roles.preparing import PATIENCE_MS, Preparation, SilentPeersError, preparation_name
 from mpcnode.roles.programs import program_of, session_of
 from mpcnode.sealing.boxes import EPHEMERAL_BYTES, seal
 from mpcnode.sealing.commitments import (
@@ -40,6 +63,7 @@ from mpcnode.sealing.commitments import (
     ShareLabel,
     corrections_hash,
     encode_output,
+    joint_hash,
     opens_share,
     output_commitment,
     seed_hash,
@@ -49,7 +73,7 @@ from mpcnode.sealing.commitments import (
 from mpcnode.sealing.envelopes import ENVELOPE_SECRET_BYTES, seal_envelope
 from mpcnode.sealing.keys import check_signature
 from mpcnode.tasks import first_of
-from mpcnode.types import Bitmap, FailReason, MemberIndex, QueryId, Rank, SessionId, bitmap, members_of
+from mpcnode.types import AuditMode, Bitmap, FailReason, MemberIndex, QueryId, Rank, SessionId, bitmap, members_of
 
 _STARTED = "started"
 """Journal: sessions whose first frame may have left."""
@@ -187,14 +211,17 @@ class SessionRunner:
 
     async def _attempt(self, plan: _Plan, sends: asyncio.TaskGroup) -> tuple[End, ...]:
         try:
-            async with self._context.peers.rounds(plan.session, plan.others) as channel:
+            async with (
+                self._context.peers.rounds(plan.session, plan.others) as channel,
+                self._preparation(plan) as preparation,
+            ):
                 self._keep(plan.session, channel)
-                deal_hash, finished, by = await self._prepare_and_compute(plan, channel, sends)
+                deal_hash, finished, by = await self._prepare_and_compute(plan, channel, preparation, sends)
         except PeerLostError as error:
             raise AttemptFailedError(FailReason.ABORT, str(error), error.members) from error
         except DealError as error:
             raise AttemptFailedError(FailReason.ABORT, str(error), (self._context.dealer,)) from error
-        except SessionError as error:
+        except (SessionError, InvalidKeyError) as error:
             raise AttemptFailedError(FailReason.ABORT, str(error)) from error
         end = self._seal(plan, deal_hash, finished)
         payload = encode_end(end)
@@ -204,7 +231,7 @@ class SessionRunner:
         return await self._gather_ends(plan, end, by + self._context.timing.notice / 1000)
 
     async def _prepare_and_compute(
-        self, plan: _Plan, channel: RoundsChannel, sends: asyncio.TaskGroup
+        self, plan: _Plan, channel: RoundsChannel, preparation: Preparation | None, sends: asyncio.TaskGroup
     ) -> tuple[Digest, Finished, float]:
         """Run everything up to the own output share; return the deal's hash, the share and when the rounds had to end.
 
@@ -213,15 +240,40 @@ class SessionRunner:
         timing = self._context.timing
         by, notice = _now() + timing.preparation / 1000, timing.notice / 1000
         rows = await self._gather_rows(plan, by)
-        deal, deal_hash = await self._take_deal(plan, by)
-        corrections = deal.corrections if plan.is_last else None
-        material = expand(plan.program, plan.session, plan.rank, deal.seed, corrections)
-        session = Session(plan.program, plan.session, plan.rank, rows, material)
+        dealt, deal_hash = (None, self._joint_hash(plan)) if preparation else await self._take_material(plan, by)
         await self._accept(plan, deal_hash, sends, by + notice)
         if not await self._context.journal.put_once(_STARTED, plan.session, b""):
             raise SessionError(f"session {plan.session.hex()}: was started before this daemon restarted")
+        material = await self._make_material(plan, preparation) if dealt is None else dealt
+        session = Session(plan.program, plan.session, plan.rank, rows, material)
         by = max(by + 2 * notice, _now() + timing.computation / 1000)
         return deal_hash, await self._compute(plan, session, channel, by), by
+
+    @asynccontextmanager
+    async def _preparation(self, plan: _Plan) -> AsyncIterator[Preparation | None]:
+        """Open the frames in which the committee makes correlations, if it makes any."""
+        if not self._context.correlations.is_joint:
+            yield None
+            return
+        if plan.view.mode is AuditMode.BEFORE_RELEASE:
+            why = "audit before release: expected correlations that a dealer deals, who alone can release the mask"
+            raise AttemptFailedError(FailReason.ABORT, why)
+        async with self._context.peers.rounds(preparation_name(plan.session), plan.others) as channel:
+            yield Preparation(channel, plan.view.committee, plan.rank)
+
+    def _joint_hash(self, plan: _Plan) -> Digest:
+        return joint_hash(self._context.chain, plan.session, self._context.correlations)
+
+    async def _make_material(self, plan: _Plan, preparation: Preparation | None) -> Material:
+        """Make correlations with the rest of the committee; the session is journalled, so they are made once."""
+        context = self._context
+        if preparation is None:
+            raise LocalError(f"session {plan.session.hex()}: expected material that was dealt, got none")
+        by = _now() + PATIENCE_MS[context.correlations] / 1000
+        try:
+            return await preparation.run(context.correlations, plan.program, plan.session, context.random, by)
+        except SilentPeersError as error:
+            raise AttemptFailedError(FailReason.TIMEOUT, f"correlations: {error} in time", error.members) from error
 
     async def _gather_rows(self, plan: _Plan, by: float) -> list[bytes | None]:
         """Wait for every contributor's share, check that it opens its commitment, and expand it."""
@@ -261,6 +313,12 @@ class SessionRunner:
             raise ShareError(f"member {participant}: its share does not open its commitment on the ledger")
         context = RowContext(query=view.query, attempt=view.attempt, participant=participant)
         return expand_share(shares.sent, shape, context, me, is_last=plan.is_last)
+
+    async def _take_material(self, plan: _Plan, by: float) -> tuple[Material, Digest]:
+        """Wait for the deal, and expand it."""
+        deal, deal_hash = await self._take_deal(plan, by)
+        corrections = deal.corrections if plan.is_last else None
+        return expand(plan.program, plan.session, plan.rank, deal.seed, corrections), deal_hash
 
     async def _take_deal(self, plan: _Plan, by: float) -> tuple[Deal, Digest]:
         """Wait for the deal and check it against its record."""

@@ -1,4 +1,4 @@
-"""The supervisor role: check what was contributed, deal correlations, audit every result, attest.
+"""The supervisor role: check what was contributed, deal correlations if it is the dealer, audit every result, attest.
 
 It reads inputs by office. It deals only to sessions whose contributions passed every check; a bad contribution is
 rejected, and the next attempt goes on without it.
@@ -21,6 +21,7 @@ from mpcnode.roles.auditing import (
     AuditKeys,
     InputsRejectedError,
     Recomputed,
+    audit_outcome,
     audit_result,
     blame,
     check_inputs,
@@ -32,7 +33,7 @@ from mpcnode.roles.dealing import Dealt, deal_session
 from mpcnode.roles.ports import Call, Handler
 from mpcnode.roles.programs import layout_of, program_of, session_of
 from mpcnode.roles.tracing import Tracer
-from mpcnode.sealing.commitments import SALT_BYTES, masked_hash
+from mpcnode.sealing.commitments import SALT_BYTES, joint_hash, masked_hash
 from mpcnode.sealing.keys import check_signature
 from mpcnode.types import (
     NO_MEMBERS,
@@ -138,6 +139,9 @@ class Supervisor:
     async def _deal(self, view: QueryView, sends: asyncio.TaskGroup) -> None:
         """Check an attempt's inputs, deal to it, and work out what it must lead to while the nodes compute."""
         try:
+            if self._context.correlations.is_joint:
+                await asyncio.to_thread(self._check, view)
+                return
             inputs, dealt = await asyncio.to_thread(self._check_and_deal, view)
         except InputsRejectedError as error:
             _log.warning("input.rejected", member=error.participant, stage=error.stage.name, reason=str(error))
@@ -148,10 +152,14 @@ class Supervisor:
         if view.mode is not AuditMode.OFF:
             self._known[view.query] = await asyncio.to_thread(self._recompute, view, inputs, dealt)
 
+    def _check(self, view: QueryView) -> Mapping[MemberIndex, AuditedInput]:
+        context = self._context
+        return check_inputs(self._keys, view, layout_of(context, view), context.inquirers[view.inquirer])
+
     def _check_and_deal(self, view: QueryView) -> tuple[Mapping[MemberIndex, AuditedInput], Dealt]:
         """Check an attempt's inputs and make its deal, the same ones whenever it is done."""
         context = self._context
-        inputs = check_inputs(self._keys, view, layout_of(context, view), context.inquirers[view.inquirer])
+        inputs = self._check(view)
         program = program_of(context, view)
         dealt = deal_session(context.chain, self._master, session_of(view), view.committee, program)
         return inputs, dealt
@@ -188,6 +196,9 @@ class Supervisor:
 
     async def _audit(self, view: QueryView) -> None:
         """Attest a result. Where a mask is released, what was once made for the ledger is all that is ever sent."""
+        if self._context.correlations.is_joint:
+            await self._audit_outcome(view)
+            return
         release = await self._kept_release(view)
         if release is not None:
             await self._attest(view, _MATCH, release)
@@ -205,6 +216,25 @@ class Supervisor:
             finding = await asyncio.to_thread(blame, view, known, finding, shown)
         is_released = finding.verdict is Verdict.MATCH and view.mode is AuditMode.BEFORE_RELEASE
         await self._attest(view, finding, await self._release(view, known) if is_released else b"")
+
+    async def _audit_outcome(self, view: QueryView) -> None:
+        """Attest a result whose correlations the committee made: what its messages had to be, nobody else knows."""
+        context = self._context
+
+        def work() -> Finding:
+            return audit_outcome(
+                self._keys,
+                view,
+                layout=layout_of(context, view),
+                inputs=self._check(view),
+                joint_hash=joint_hash(context.chain, session_of(view), context.correlations),
+            )
+
+        try:
+            finding = await asyncio.to_thread(work)
+        except InputsRejectedError as error:
+            finding = rejected(error)
+        await self._attest(view, finding)
 
     async def _attest(self, view: QueryView, finding: Finding, release: bytes = b"") -> None:
         _log.info("audit.done", verdict=finding.verdict.name, member=finding.member, stage=finding.stage.name)

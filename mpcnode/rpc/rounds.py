@@ -228,7 +228,7 @@ class Rounds:
             raise SessionError(f"session {session.hex()} is open already")
         state = self._sessions[session] = _Session(frozenset(others))
         try:
-            yield SessionRounds(session, state, [self._links[peer] for peer in others])
+            yield SessionRounds(session, state, {peer: self._links[peer] for peer in others})
         finally:
             del self._sessions[session]
 
@@ -246,11 +246,11 @@ async def _superseded(link: _Link) -> None:
 class SessionRounds:
     """One session's view of the streams."""
 
-    def __init__(self, session: SessionId, state: _Session, links: Sequence[_Link]) -> None:
+    def __init__(self, session: SessionId, state: _Session, links: Mapping[MemberIndex, _Link]) -> None:
         """Take the session and its peers' links."""
         self._session = session
         self._state = state
-        self._links = list(links)
+        self._links = dict(links)
 
     def broadcast(self, number: int, data: bytes) -> None:
         """Send a round's data to all others.
@@ -259,11 +259,22 @@ class SessionRounds:
             SessionError: a peer's stream is congested.
         """
         frame = peer_pb2.Frame(session=self._session, round=number, data=data)
-        for link in self._links:
-            try:
-                link.outgoing.put_nowait(frame)
-            except asyncio.QueueFull as full:
-                raise SessionError(f"over {FRAMES_WAITING_MAX} frames wait for a peer") from full
+        for peer in self._links:
+            self._put(peer, frame)
+
+    def send(self, to: MemberIndex, number: int, data: bytes) -> None:
+        """Send something to one of the others.
+
+        Raises:
+            SessionError: its stream is congested.
+        """
+        self._put(to, peer_pb2.Frame(session=self._session, round=number, data=data))
+
+    def _put(self, peer: MemberIndex, frame: peer_pb2.Frame) -> None:
+        try:
+            self._links[peer].outgoing.put_nowait(frame)
+        except asyncio.QueueFull as full:
+            raise SessionError(f"over {FRAMES_WAITING_MAX} frames wait for member {peer}") from full
 
     async def receive(self) -> tuple[MemberIndex, int, bytes]:
         """Wait for the next frame: its sender, round and data.

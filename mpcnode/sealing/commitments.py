@@ -12,7 +12,7 @@ from ledger import merkle
 from ledger.encoding import Reader, Writer, digest
 from ledger.types import ChainId, Digest, Height
 from mpcnode.errors import SealedBoxError
-from mpcnode.types import Attempt, Commitment, MemberIndex, ModelHash, QueryId, SessionId
+from mpcnode.types import Attempt, Commitment, CorrelationSource, MemberIndex, ModelHash, QueryId, SessionId
 
 SALT_BYTES = 32
 SEED_BYTES = 32
@@ -102,6 +102,11 @@ def seed_hash(session: SessionId, node: MemberIndex, seed: bytes, salt: bytes) -
 def seeds_hash(hashes: Sequence[bytes]) -> Digest:
     """Digest of the seed hashes in rank order."""
     return digest("mpcnode/seeds/1", *hashes)
+
+
+def joint_hash(chain: ChainId, session: SessionId, source: CorrelationSource) -> Digest:
+    """What stands for a deal's hash where nobody deals: that the committee made the correlations, and how."""
+    return digest("mpcnode/joint/1", chain, session, source.encode("ascii"))
 
 
 def corrections_hash(corrections: bytes) -> Digest:

@@ -19,7 +19,18 @@ from mpcnode.roles.supervisor import Supervisor
 from mpcnode.scorecard import Contribution, Layout, Model, PanelMember, lay_out, model_hash, parse
 from mpcnode.sealing.keys import OpeningKey, SigningKey
 from mpcnode.sealing.pseudonyms import make_pseudonym, normalise
-from mpcnode.types import AuditMode, Bitmap, CompanyIndex, Epoch, EpochKeys, Member, MemberIndex, ModelHash, Role
+from mpcnode.types import (
+    AuditMode,
+    Bitmap,
+    CompanyIndex,
+    CorrelationSource,
+    Epoch,
+    EpochKeys,
+    Member,
+    MemberIndex,
+    ModelHash,
+    Role,
+)
 from tests.support.models import CREDIT
 
 START = 1_800_000_000_000
@@ -114,6 +125,7 @@ class Setting:
     """MPC nodes beyond the three."""
     anchors: tuple[tuple[MemberIndex, int], ...] = ()
     """Anchor bitmaps by participant."""
+    correlations: CorrelationSource = CorrelationSource.DEALER
 
     @property
     def model(self) -> Model:
@@ -149,6 +161,7 @@ class Setting:
             ),
             subject_scheme="keyed",
             subject_epoch=SUBJECT_EPOCH,
+            correlations=self.correlations,
         )
 
 
@@ -212,6 +225,7 @@ def build_context(
         journal=journal,
         clock=clock,
         random=stream(f"daemon {index}"),
+        correlations=consortium.correlations,
     )
 
 

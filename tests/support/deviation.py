@@ -206,6 +206,12 @@ class _Channel:
         for to in self._others:
             self._deviation.frame(self._node, to, Frame(self._session, number, data))
 
+    def send(self, to: MemberIndex, number: int, data: bytes) -> None:
+        if self._deviation.active:
+            self._deviation.frame(self._node, to, Frame(self._session, number, data))
+        else:
+            self._honest.send(to, number, data)
+
     async def receive(self) -> tuple[MemberIndex, int, bytes]:
         sender, number, data = await self._honest.receive()
         if self._deviation.active:

@@ -168,7 +168,8 @@ class Network:
         if not fault.drop:
             for _ in range(fault.copies):
                 arrival = self._signed(session, to, (MemberIndex(me), number, fault.tamper(data)))
-                asyncio.get_running_loop().call_later((1 + fault.delay_ms) / 1000, self._arrive, session, to, arrival)
+                after_s = (1 + fault.delay_ms) / 1000 + self.flushes * 1e-9  # a stream keeps its order
+                asyncio.get_running_loop().call_later(after_s, self._arrive, session, to, arrival)
 
     def _signed(self, session: SessionId, to: int, arrival: tuple[MemberIndex, int, bytes]) -> SignedFrame:
         """A frame as its sender signed it: each leaves alone."""
@@ -220,6 +221,9 @@ class Frames:
     def broadcast(self, number: int, data: bytes) -> None:
         for other in self._others:
             self._network.frame(self._me, other, self._session, number, data)
+
+    def send(self, to: MemberIndex, number: int, data: bytes) -> None:
+        self._network.frame(self._me, to, self._session, number, data)
 
     async def receive(self) -> tuple[MemberIndex, int, bytes]:
         arrival = await self._arrived.get()

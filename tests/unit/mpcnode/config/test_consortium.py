@@ -8,7 +8,7 @@ import pytest
 
 from mpcnode.config.consortium import load_consortium
 from mpcnode.errors import ConfigError
-from mpcnode.types import AuditMode, Role
+from mpcnode.types import AuditMode, CorrelationSource, Role
 
 KEY = r'"[0-9a-f]{64}"'
 
@@ -57,6 +57,16 @@ def test_means_what_it_says(network):
     assert (model.classes, model.minimum, model.audit) == (0b111, 1, AuditMode.BEFORE_RELEASE)
     assert consortium.inquirer("lender-desk").company == 6
     assert consortium.timings.view_timeout_ms == 2000
+
+
+@pytest.mark.parametrize("source", CorrelationSource)
+def test_who_makes_correlations_is_the_dealer_unless_told(load, text, source):
+    assert load(text).correlations is CorrelationSource.DEALER
+    audited_after = text.replace('audit = "before release"', 'audit = "after release"')
+    told = audited_after.replace(
+        "committee_companies_min = 3", f'committee_companies_min = 3\ncorrelations = "{source}"'
+    )
+    assert load(told).correlations is source
 
 
 def test_genesis_is_the_document_as_the_ledger_needs_it(network):
@@ -190,6 +200,14 @@ MISTAKES = {
     "unknown audit": (
         sub(r'audit = "before release"', 'audit = "before_release"'),
         r"\.audit: expected 'before release'",
+    ),
+    "a mask that nobody can release": (
+        sub(r"committee_companies_min = 3", 'committee_companies_min = 3\ncorrelations = "ot"'),
+        r'model\[0\] "credit-rating"\.audit: expected after release or off, with consortium\.correlations = ot, got',
+    ),
+    "unknown correlations": (
+        sub(r"committee_companies_min = 3", 'committee_companies_min = 3\ncorrelations = "OT"'),
+        r"consortium\.correlations: expected 'dealer'",
     ),
     "purpose with a space": (
         sub(r'purposes = \["credit-application"', 'purposes = ["credit application"'),

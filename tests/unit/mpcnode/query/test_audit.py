@@ -159,6 +159,15 @@ def test_a_good_result_matches():
     assert judge(evidence()) == Finding(verdict=Verdict.MATCH, member=NOBODY, stage=AuditStage.NONE, round=0)
 
 
+def test_where_nobody_but_the_committee_has_seeds_the_outcome_decides():
+    joint = {"has_seeds": False, "transcript_hash": None}
+    assert judge(evidence(**joint)) == Finding(verdict=Verdict.MATCH)
+    wrong = judge(evidence(**joint, joint=dataclasses.replace(GRADE_A, grade="B", grade_index=1)))
+    assert wrong == Finding(verdict=Verdict.MISMATCH, member=NOBODY, stage=AuditStage.OUTPUT)
+    other = judge(evidence(**joint, deal_hash=bytes(32)))
+    assert other == Finding(verdict=Verdict.MISMATCH, member=NOBODY, stage=AuditStage.SESSION)
+
+
 @pytest.mark.parametrize(
     ("changes", "stage", "round_number"),
     [

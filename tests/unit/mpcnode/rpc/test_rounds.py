@@ -109,6 +109,17 @@ def test_frames_arrive_in_both_directions_and_in_order():
     scenario(body)
 
 
+def test_what_is_for_one_node_goes_to_that_node_only():
+    async def body(pair):
+        async with pair.low.open(ONE, [HIGH]) as low, pair.high.open(ONE, [LOW]) as high:
+            low.send(HIGH, 7, b"to you")
+            assert await high.receive() == (LOW, 7, b"to you")
+            with pytest.raises(KeyError):
+                low.send(MemberIndex(5), 1, b"to somebody who is not in the session")
+
+    scenario(body)
+
+
 def test_what_is_ready_together_travels_under_one_signature():
     async def body(pair):
         async with (
@@ -231,7 +242,7 @@ def test_a_congested_stream_ends_the_session_that_would_add_to_it():
         async with pair.low.open(ONE, [HIGH]) as low:
             for number in range(FRAMES_WAITING_MAX):
                 low.broadcast(number, b"")
-            with pytest.raises(SessionError, match="wait for a peer"):
+            with pytest.raises(SessionError, match=f"wait for member {HIGH}"):
                 low.broadcast(1, b"")
 
     scenario(body)

@@ -1,0 +1,127 @@
+"""A session's correlations, made by its committee: the conversations of `mpcnode.mpc.providers` over frames.
+
+They run after everybody has accepted and the session was journalled, on frames of a name of their own: these are no
+part of the session's transcript, and no evidence. Whatever goes wrong ends the attempt, and the next one makes all anew
+from new randomness.
+"""
+
+import asyncio
+import hashlib
+from collections import defaultdict, deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from mpcnode.errors import SessionError
+from mpcnode.mpc import Material, Program
+from mpcnode.mpc.joint import Talk
+from mpcnode.mpc.providers import Source, converse
+from mpcnode.roles.ports import RoundsChannel
+from mpcnode.types import CorrelationSource, MemberIndex, Rank, SessionId
+
+PIECE_BYTES = 256 * 1024
+"""Of a message in one frame: no frame may fill a flush."""
+
+MESSAGE_BYTES_MAX = 32 * 1024 * 1024
+"""Longer messages are refused; an honest one of any source takes 5 MB."""
+
+PATIENCE_MS: Mapping[CorrelationSource, int] = {CorrelationSource.OT: 60_000, CorrelationSource.PAILLIER: 1_800_000}
+"""How long a committee may make one session's correlations."""
+
+
+def preparation_name(session: SessionId) -> SessionId:
+    """Name of the frames in which a session's correlations are made."""
+    return SessionId(hashlib.blake2b(session, digest_size=32, person=b"mpcnode-prepare").digest())
+
+
+class SilentPeersError(Exception):
+    """Some nodes sent no message of a round in time."""
+
+    def __init__(self, members: Sequence[MemberIndex]) -> None:
+        super().__init__(f"no word from members {members}")
+        self.members = tuple(members)
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    material: Material
+
+
+class Preparation:
+    """One node's part in making a session's correlations."""
+
+    def __init__(self, channel: RoundsChannel, committee: Sequence[MemberIndex], rank: Rank) -> None:
+        """Take frames of the preparation's name, the committee in rank order, and this node's place in it."""
+        self._channel = channel
+        self._committee = tuple(committee)
+        self._rank = rank
+        self._sent: defaultdict[MemberIndex, int] = defaultdict(int)
+        self._arrived: defaultdict[MemberIndex, int] = defaultdict(int)
+        self._partial: defaultdict[MemberIndex, bytearray] = defaultdict(bytearray)
+        self._whole: defaultdict[MemberIndex, deque[bytes]] = defaultdict(deque)
+
+    async def run(
+        self, source: CorrelationSource, program: Program, session: SessionId, random: Source, by: float
+    ) -> Material:
+        """Make the material.
+
+        Args:
+            source: how.
+            program: what will be run on it.
+            session: which session; each is prepared for once.
+            random: secret random bytes.
+            by: the loop's time at which it must be made.
+
+        Raises:
+            SilentPeersError: other nodes did not send in time.
+            SessionError: another node sent what no honest one does.
+            InvalidKeyError: another node's key is not what it should be.
+            ValueError: a correlation of the program cannot be made jointly; names it.
+        """
+        talk = converse(source, program, session, self._rank, random)
+        step = await asyncio.to_thread(_next, talk, None)
+        while not isinstance(step, _Made):
+            for rank, message in step.items():
+                self._send(self._committee[rank], message)
+            step = await asyncio.to_thread(_next, talk, await self._gather(by))
+        return step.material
+
+    def _send(self, member: MemberIndex, message: bytes) -> None:
+        """Send a message in pieces, of which the last is shorter than the others, or empty."""
+        for start in range(0, len(message) + 1, PIECE_BYTES):
+            self._sent[member] += 1
+            self._channel.send(member, self._sent[member], message[start : start + PIECE_BYTES])
+
+    async def _gather(self, by: float) -> dict[Rank, bytes]:
+        """Wait for the next message of every other node."""
+        others = [member for member in self._committee if member != self._committee[self._rank]]
+        try:
+            async with asyncio.timeout_at(by):
+                while not all(self._whole[member] for member in others):
+                    self._take(*await self._channel.receive())
+        except TimeoutError as error:
+            raise SilentPeersError([member for member in others if not self._whole[member]]) from error
+        return {Rank(self._committee.index(member)): self._whole[member].popleft() for member in others}
+
+    def _take(self, member: MemberIndex, number: int, piece: bytes) -> None:
+        self._arrived[member] += 1
+        if number != self._arrived[member] or len(piece) > PIECE_BYTES:
+            raise SessionError(
+                f"member {member}: expected piece {self._arrived[member]} of up to {PIECE_BYTES} bytes, "
+                f"got piece {number} of {len(piece)}"
+            )
+        message = self._partial[member]
+        message += piece
+        if len(message) > MESSAGE_BYTES_MAX or len(self._whole[member]) > 1:
+            raise SessionError(
+                f"member {member}: expected one message a round of up to {MESSAGE_BYTES_MAX} bytes, got more"
+            )
+        if len(piece) < PIECE_BYTES:
+            self._whole[member].append(bytes(self._partial.pop(member)))
+
+
+def _next(talk: Talk[Material], received: Mapping[Rank, bytes] | None) -> Mapping[Rank, bytes] | _Made:
+    """Go on with a conversation, in a worker thread, out of which no generator's end can be raised."""
+    try:
+        return next(talk) if received is None else talk.send(received)
+    except StopIteration as stop:
+        return _Made(stop.value)

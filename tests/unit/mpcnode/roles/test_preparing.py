@@ -1,0 +1,277 @@
+"""Queries whose correlations the committee makes: from question to audited answer, and what goes wrong on the way."""
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+import pytest
+
+from mpcnode.errors import SessionError
+from mpcnode.mpc import providers
+from mpcnode.mpc.paillier import accept
+from mpcnode.mpc.providers import converse
+from mpcnode.query.messages import Kind
+from mpcnode.roles import preparing, session
+from mpcnode.roles.preparing import Preparation, SilentPeersError, preparation_name
+from mpcnode.types import (
+    NOBODY,
+    AuditMode,
+    AuditStage,
+    CorrelationSource,
+    FailReason,
+    MemberIndex,
+    QueryState,
+    Rank,
+    SessionId,
+    Verdict,
+    members_of,
+)
+from tests.support.consortium import ALICE, BOB, INSURER, NOBODY_KNOWS, NODES, PANEL, Setting
+from tests.support.flow import ROUNDS, Fault, Flow
+from tests.support.joint import session_id
+from tests.support.paillier import SHORT_BITS, key_of, seeded
+from tests.support.virtual_time import run
+from tests.unit.mpcnode.mpc.test_providers import one_and
+
+OT = Setting(correlations=CorrelationSource.OT)
+WITH_SPARE = Setting(correlations=CorrelationSource.OT, spares=1)
+
+
+async def answered(flow: Flow, subject: str = ALICE, attempt: int = 1) -> None:
+    """A query is answered as in clear, and the audit agrees."""
+    prepared = await flow.ask(subject, life_ms=600_000)
+    view = await flow.settled(prepared, within_s=1_000)
+    assert (view.state, view.attempt, view.verdict) == (QueryState.ANSWERED, attempt, Verdict.MATCH)
+    assert await flow.opened(prepared) == flow.clear(subject)
+
+
+def test_queries_by_oblivious_transfers_with_nobody_dealing():
+    async def scenario():
+        async with Flow(OT) as flow:
+            async with asyncio.TaskGroup() as group:
+                for subject in (ALICE, BOB, NOBODY_KNOWS):
+                    group.create_task(answered(flow, subject))
+            assert not flow.network.of(Kind.DEAL)
+
+    run(scenario())
+
+
+def test_a_query_by_paillier_encryption(monkeypatch):
+    keys = iter(range(3))
+    monkeypatch.setattr(providers, "generate", lambda _: key_of(next(keys)))
+    check = partial(accept, modulus_bits_min=SHORT_BITS)
+    monkeypatch.setattr(providers, "paillier_provider", partial(providers.paillier_provider, check=check))
+
+    async def scenario():
+        async with Flow(Setting(correlations=CorrelationSource.PAILLIER)) as flow:
+            await answered(flow)
+
+    run(scenario())
+
+
+def test_a_value_out_of_range_is_rejected_without_a_deal_to_withhold():
+    async def scenario():
+        async with Flow(OT) as flow:
+            flow.records[INSURER].poison["claims"] = 51
+            prepared = await flow.ask(ALICE, life_ms=600_000)
+            view = await flow.settled(prepared, within_s=1_000)
+            assert (view.state, view.attempt) == (QueryState.ANSWERED, 2)
+            assert await flow.opened(prepared) == flow.clear(ALICE, [who for who in PANEL if who != INSURER])
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("tamper", [lambda data: data[:-1], lambda data: bytes(len(data))], ids=["short", "zeros"])
+def test_a_message_that_no_honest_node_sends_ends_the_attempt_and_not_the_query(tamper: Callable[[bytes], bytes]):
+    async def scenario():
+        async with Flow(OT) as flow:
+            flow.network.faults.append(Fault(kind=ROUNDS, sender=NODES[1], tamper=tamper, times=1))
+            await answered(flow, attempt=2)
+
+    run(scenario())
+
+
+def test_a_node_that_falls_silent_is_named_and_left_out():
+    async def scenario():
+        async with Flow(WITH_SPARE) as flow:
+            flow.network.faults.append(Fault(kind=ROUNDS, sender=NODES[2], drop=True))
+            prepared = await flow.ask(ALICE, life_ms=600_000)
+            view = await flow.until(prepared, lambda now: now.attempt == 2 or now.is_over)
+            if NODES[2] not in view.committee and not view.failures:
+                pytest.skip("the rule chose a committee without it")
+            assert [(event.reason, set(members_of(event.waited))) for event in view.failures] == [
+                (FailReason.TIMEOUT, {NODES[2]})
+            ]
+            settled = await flow.settled(prepared, within_s=1_000)
+            assert settled.state is QueryState.ANSWERED
+            assert NODES[2] not in settled.committee
+
+    run(scenario())
+
+
+def test_a_node_that_dies_while_correlations_are_made_never_makes_them_again():
+    async def scenario():
+        async with Flow(OT) as flow:
+            prepared = await flow.ask(ALICE, life_ms=600_000)
+            flow.kill_after(NODES[0], "started")
+            await flow.until(prepared, lambda now: now.attempt == 2, at=NODES[1])
+            first = {name for name, _ in flow.network.taken}
+            flow.start(NODES[0])
+            view = await flow.settled(prepared, within_s=1_000)
+            assert (view.state, view.verdict) == (QueryState.ANSWERED, Verdict.MATCH)
+            assert view.session is not None
+            assert preparation_name(view.session) not in first
+
+    run(scenario())
+
+
+def test_a_wrong_answer_is_found_by_the_outcome_and_nobody_is_named(monkeypatch):
+    """A node that spoils the correlations: no message is wrong that others could check, but the answer is."""
+    made = session.SessionRunner._make_material
+
+    async def spoiled(self, plan, preparation):
+        material = await made(self, plan, preparation)
+        if plan.rank == 1:
+            material._left["output"]["zero"][0] ^= np.uint64(1)
+        return material
+
+    monkeypatch.setattr(session.SessionRunner, "_make_material", spoiled)
+
+    async def scenario():
+        async with Flow(OT) as flow:
+            prepared = await flow.ask(ALICE, life_ms=600_000)
+            view = await flow.settled(prepared, within_s=1_000)
+            assert view.attestation is not None
+            assert (view.verdict, view.attestation.member, view.attestation.stage) == (
+                Verdict.MISMATCH,
+                NOBODY,
+                AuditStage.OUTPUT,
+            )
+
+    run(scenario())
+
+
+def test_no_mask_is_made_that_nobody_could_release():
+    async def scenario():
+        async with Flow(Setting(correlations=CorrelationSource.OT, audit=AuditMode.BEFORE_RELEASE)) as flow:
+            prepared = await flow.ask(ALICE, life_ms=600_000)
+            view = await flow.settled(prepared, within_s=1_000)
+            assert view.state is QueryState.ABORTED
+            assert any("expected correlations that a dealer deals" in str(entry.get("why")) for entry in flow.logs)
+
+    run(scenario())
+
+
+class Channels:
+    """Frames of a few nodes without a network: what is sent arrives at once, as it is told to."""
+
+    def __init__(self, committee: tuple[MemberIndex, ...]) -> None:
+        self.queues: dict[int, asyncio.Queue[tuple[int, int, bytes]]] = {who: asyncio.Queue() for who in committee}
+        self.frames: list[tuple[int, int, int, int]] = []
+
+    def of(self, me: MemberIndex) -> "Channel":
+        return Channel(self, me)
+
+
+class Channel:
+    def __init__(self, channels: Channels, me: MemberIndex) -> None:
+        self._channels, self._me = channels, me
+
+    def broadcast(self, number, data):
+        raise AssertionError("expected messages to one node each")
+
+    def send(self, to, number, data):
+        self._channels.frames.append((self._me, to, number, len(data)))
+        self._channels.queues[to].put_nowait((self._me, number, data))
+
+    async def receive(self):
+        return await self._channels.queues[self._me].get()
+
+    def evidence(self):
+        return ()
+
+
+COMMITTEE = (MemberIndex(9), MemberIndex(4))
+
+
+@pytest.mark.parametrize("piece", [1 << 18, 32, 1000])
+def test_messages_are_cut_into_pieces_and_put_together_again(monkeypatch, piece):
+    """A set-up's message has 12,320 bytes: a multiple of 32, after which an empty piece says that it is whole."""
+    monkeypatch.setattr(preparing, "PIECE_BYTES", piece)
+
+    async def scenario():
+        channels = Channels(COMMITTEE)
+        nodes = [Preparation(channels.of(member), COMMITTEE, Rank(rank)) for rank, member in enumerate(COMMITTEE)]
+        made = await asyncio.gather(
+            *(
+                node.run(CorrelationSource.OT, one_and(), session_id("pieces"), seeded(i), 1e9)
+                for i, node in enumerate(nodes)
+            )
+        )
+        assert [repr(material) for material in made] == ["Material(1 left)"] * 2
+        first = [size for sender, _, _, size in channels.frames if sender == COMMITTEE[0]][: 12_320 // piece + 1]
+        assert first == [piece] * (12_320 // piece) + [12_320 % piece]
+        numbers = [number for sender, _, number, _ in channels.frames if sender == COMMITTEE[1]]
+        assert numbers == list(range(1, len(numbers) + 1))
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("frames", "said"),
+    [
+        ([(2, b"a")], "member 4: expected piece 1 of up to 8 bytes, got piece 2 of 1"),
+        ([(1, bytes(9))], "member 4: expected piece 1 of up to 8 bytes, got piece 1 of 9"),
+        ([(1, bytes(8)), (2, bytes(8)), (3, bytes(8))], "member 4: expected one message a round of up to 20 bytes"),
+    ],
+)
+def test_pieces_that_no_honest_node_sends_end_it(monkeypatch, frames, said):
+    monkeypatch.setattr(preparing, "PIECE_BYTES", 8)
+    monkeypatch.setattr(preparing, "MESSAGE_BYTES_MAX", 20)
+
+    async def scenario():
+        channels = Channels(COMMITTEE)
+        node = Preparation(channels.of(COMMITTEE[0]), COMMITTEE, Rank(0))
+        for number, data in frames:
+            channels.of(COMMITTEE[1]).send(COMMITTEE[0], number, data)
+        with pytest.raises(SessionError, match=said):
+            await node.run(CorrelationSource.OT, one_and(), session_id("wrong"), bytes, 1e9)
+
+    asyncio.run(scenario())
+
+
+def test_a_peer_is_a_message_ahead_at_most():
+    async def scenario():
+        committee = (*COMMITTEE, MemberIndex(2))
+        channels = Channels(committee)
+        node = Preparation(channels.of(COMMITTEE[0]), committee, Rank(0))
+        for number in (1, 2, 3):
+            channels.of(COMMITTEE[1]).send(COMMITTEE[0], number, b"early")
+        with pytest.raises(SessionError, match="member 4: expected one message a round"):
+            await node.run(CorrelationSource.OT, one_and(3), session_id("ahead"), bytes, 1e9)
+
+    asyncio.run(scenario())
+
+
+def test_who_sends_nothing_in_time_is_named():
+    async def scenario():
+        committee = (*COMMITTEE, MemberIndex(2))
+        channels = Channels(committee)
+        node = Preparation(channels.of(COMMITTEE[0]), committee, Rank(0))
+        channels.of(COMMITTEE[1]).send(COMMITTEE[0], 1, b"in time")
+        with pytest.raises(SilentPeersError, match=r"no word from members \[2\]") as silent:
+            await node.run(CorrelationSource.OT, one_and(3), session_id("silent"), bytes, 0.0)
+        assert silent.value.members == (2,)
+
+    asyncio.run(scenario())
+
+
+def test_what_a_dealer_deals_is_not_made():
+    with pytest.raises(ValueError, match="expected correlations that nodes make, got a dealer's"):
+        next(converse(CorrelationSource.DEALER, one_and(), session_id("d"), Rank(0), bytes))
+
+
+def test_preparations_have_names_of_their_own():
+    names = {preparation_name(SessionId(bytes([i]) * 32)) for i in range(3)}
+    assert len(names | {SessionId(bytes([i]) * 32) for i in range(3)}) == 6
