@@ -9,6 +9,7 @@ import click
 from mpcnode.cli.node import status_fields
 from mpcnode.cli.output import Table, json_option, short_hex, show_json, show_table
 from mpcnode.errors import Exit
+from mpcnode.types import CorrelationSource
 
 if TYPE_CHECKING:
     from mpcnode.devnet.control import DaemonReport
@@ -24,8 +25,15 @@ def devnet() -> None:
 @devnet.command()
 @_directory
 @click.option("--demo", type=click.Path(path_type=Path), help="Models and data, if not the clone's configs/demo.")
+@click.option(
+    "--correlations",
+    type=click.Choice([str(source) for source in CorrelationSource]),
+    default=str(CorrelationSource.DEALER),
+    show_default=True,
+    help="Who makes the one-time randomness. Nodes that make it themselves (ot, paillier) are audited after release.",
+)
 @json_option
-def new(directory: Path, demo: Path | None, as_json: bool) -> None:
+def new(directory: Path, demo: Path | None, correlations: str, as_json: bool) -> None:
     """Write keys, consortium document, configuration, models and data for eight daemons and an inquirer.
 
     DIRECTORY must not exist yet, or be empty.
@@ -33,7 +41,8 @@ def new(directory: Path, demo: Path | None, as_json: bool) -> None:
     from mpcnode.adapters.clock import SystemClock  # noqa: PLC0415 - slow to load
     from mpcnode.devnet.creation import create, demo_files  # noqa: PLC0415
 
-    layout = create(directory, demo or demo_files(), SystemClock().now_ms())
+    source = CorrelationSource(correlations)
+    layout = create(directory, demo or demo_files(), SystemClock().now_ms(), source)
     names = layout.daemons()
     if as_json:
         show_json({"directory": str(layout.root), "daemons": list(names), "profile": str(layout.profile)})

@@ -42,13 +42,21 @@ from mpcnode.devnet.rendering import (
 from mpcnode.errors import ConfigError
 from mpcnode.scorecard import Model, model_hash, parse
 from mpcnode.sealing.keyfile import KeyKind, StoredKey
-from mpcnode.types import SealingKey
+from mpcnode.types import CorrelationSource, SealingKey
 
 EPOCH = 1
 
 _HEAD = """\
 # Who belongs to the consortium. Its SHA-256 names the chain: one changed byte is another ledger.
 # Members, companies and classes are known by their place in here.
+"""
+
+_CONSORTIUM = """\
+[consortium]
+name = "devnet"
+classes = {classes}
+committee_companies_min = 3
+correlations = "{correlations}"
 """
 
 _INQUIRER = """\
@@ -65,13 +73,14 @@ def demo_files() -> Path:
     return Path(__file__).resolve().parent.parent.parent / "configs" / "demo"
 
 
-def create(root: Path, demo: Path, now: Millis) -> Layout:
+def create(root: Path, demo: Path, now: Millis, correlations: CorrelationSource = CorrelationSource.DEALER) -> Layout:
     """Make a development network's files; all of them, or none.
 
     Args:
         root: a directory that is not there yet, or is empty.
         demo: models/ and one CSV for each participant.
         now: the beginning of the certificates' lives.
+        correlations: who makes them; models that would be audited before release are audited after it if nobody deals.
 
     Raises:
         ConfigError: root holds something, or demo does not hold what is needed.
@@ -87,7 +96,7 @@ def create(root: Path, demo: Path, now: Millis) -> Layout:
     aside = root.with_name(f".{root.name}.new")
     shutil.rmtree(aside, ignore_errors=True)
     try:
-        _Creation(Layout(aside), demo, now, choose_ports(root, len(MEMBERS) + 1)).run()
+        _Creation(Layout(aside), demo, now, choose_ports(root, len(MEMBERS) + 1), correlations).run()
         if root.exists():
             root.rmdir()
         aside.rename(root)
@@ -119,17 +128,18 @@ class _Creation:
     now: Millis
     ports: tuple[int, ...]
     """One for each member, then the inquirers'."""
+    correlations: CorrelationSource
 
     def run(self) -> None:
         make_private_directory(self.layout.root)
         subject_key = random_bytes(32)
         keys = {member.name: self._member(index, subject_key) for index, member in enumerate(MEMBERS)}
-        shutil.copytree(self.demo / "models", self.layout.models)
+        self._copy_models()
         inquirer = self._inquirer(subject_key)
         make_private_directory(self.layout.offline)
         archive = make_opening_key(key_path(self.layout.offline, KeyKind.ARCHIVE), KeyKind.ARCHIVE, None)
         models = [(path, parse(path.read_bytes())) for path in sorted(self.layout.models.glob("*.toml"))]
-        self.layout.consortium.write_text(_render_consortium(keys, inquirer, archive, models))
+        self.layout.consortium.write_text(_render_consortium(keys, inquirer, archive, models, self.correlations))
         profile = ProfileText(
             name=INQUIRER,
             consortium="../../consortium.toml",
@@ -138,6 +148,12 @@ class _Creation:
             purpose=models[0][1].purposes[0],
         )
         self.layout.profile.write_text(render_profile(profile))
+
+    def _copy_models(self) -> None:
+        shutil.copytree(self.demo / "models", self.layout.models)
+        if self.correlations.is_joint:
+            for path in self.layout.models.glob("*.toml"):
+                path.write_text(path.read_text().replace('audit = "before release"', 'audit = "after release"'))
 
     def _member(self, index: int, subject_key: bytes) -> PublicKeys:
         member = MEMBERS[index]
@@ -172,12 +188,16 @@ class _Creation:
 
 
 def _render_consortium(
-    keys: dict[str, PublicKeys], inquirer: PublicKey, archive: SealingKey, models: list[tuple[Path, Model]]
+    keys: dict[str, PublicKeys],
+    inquirer: PublicKey,
+    archive: SealingKey,
+    models: list[tuple[Path, Model]],
+    correlations: CorrelationSource,
 ) -> str:
     audit = next(member.audit for member in keys.values() if member.audit is not None)
     parts = [
         _HEAD,
-        f'[consortium]\nname = "devnet"\nclasses = {text_list(CLASSES)}\ncommittee_companies_min = 3\n',
+        _CONSORTIUM.format(classes=text_list(CLASSES), correlations=correlations),
         f'[supervisor]\nepoch = {EPOCH}\naudit_key = "{audit.hex()}"\narchive_key = "{archive.hex()}"\n',
         f'[subjects]\nscheme = "keyed"\nepoch = {EPOCH}\n',
         *(f'[[company]]\nname = "{company}"\n' for company in COMPANIES),

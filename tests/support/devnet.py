@@ -24,7 +24,7 @@ from mpcnode.devnet import processes
 from mpcnode.devnet.control import DaemonReport, bring_up, open_layout, report, take_down
 from mpcnode.devnet.plan import MEMBERS, Layout
 from mpcnode.rpc.inquiry import Progress
-from mpcnode.types import Role
+from mpcnode.types import CorrelationSource, Role
 from scripts.demo.expectation import Truth
 
 MODEL = "credit-rating"
@@ -39,9 +39,9 @@ WAIT_S = 60.0
 class Devnet:
     """A network in a directory, and everything that tests do to it."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, correlations: CorrelationSource = CorrelationSource.DEALER) -> None:
         """Make the network's files; nothing runs yet."""
-        cli("devnet", "new", str(root))
+        cli("devnet", "new", str(root), "--correlations", correlations)
         self.layout: Layout = open_layout(root)
         self.children: dict[str, processes.Child] = {}
         self._guard = subprocess.Popen(

@@ -7,12 +7,13 @@ import pytest
 
 from ledger.types import Millis
 from mpcnode.adapters.replica_check import verify_replica
+from mpcnode.config.consortium import load_consortium
 from mpcnode.config.node import load_node
 from mpcnode.devnet import creation
 from mpcnode.devnet.creation import check, create, demo_files
 from mpcnode.devnet.plan import MEMBERS
 from mpcnode.errors import ConfigError, StorageError
-from mpcnode.types import Role
+from mpcnode.types import AuditMode, CorrelationSource, Role
 
 
 def files_below(path):
@@ -94,6 +95,13 @@ def test_nothing_that_exists_is_touched(own_network):
 def test_an_empty_directory_will_do(tmp_path):
     (tmp_path / "n").mkdir()
     assert len(create(tmp_path / "n", demo_files(), Millis(0)).daemons()) == 8
+
+
+def test_where_nobody_deals_models_are_audited_after_release(tmp_path):
+    layout = create(tmp_path / "n", demo_files(), Millis(0), CorrelationSource.OT)
+    consortium = load_consortium(layout.consortium)
+    assert consortium.correlations is CorrelationSource.OT
+    assert {model.audit for model in consortium.models} == {AuditMode.AFTER_RELEASE}
 
 
 def test_without_the_demo_nothing_is_made(tmp_path):
