@@ -5,6 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from mpcnode.errors import CorrelationReuseError, SessionError
@@ -219,6 +221,17 @@ def test_messages_of_another_length_are_refused() -> None:
         sender().accept(message[:-1], 2)
     with pytest.raises(SessionError, match=f"node 1: expected {message_bytes(3)} bytes of transfers"):
         sender().accept(message, 3)
+
+
+@settings(max_examples=30)
+@given(st.binary(min_size=1, max_size=99))
+def test_any_bytes_at_all_are_refused_with_an_error_of_ours(data: bytes) -> None:
+    for framed in (b"", bytes(8)):
+        message = (framed + data * message_bytes(2))[: message_bytes(2)]
+        with pytest.raises(SessionError, match="node 1: "):
+            sender().accept(message, 2)
+    with pytest.raises(SessionError, match="node 1: expected 4152 bytes of transfers"):
+        sender().accept(data, 2)
 
 
 def chi_square(data: bytes) -> float:
