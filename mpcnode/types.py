@@ -50,6 +50,9 @@ Commitment = NewType("Commitment", bytes)
 Pseudonym = NewType("Pseudonym", bytes)
 """Keyed pseudonym of a subject, 32 bytes; whoever has it can recognise the subject in a book."""
 
+BlobId = NewType("BlobId", bytes)
+"""What a blob is found by: a digest of its length and its sealed chunks, 32 bytes."""
+
 NO_MEMBERS = Bitmap(0)
 
 MEMBERS_MAX = 128
@@ -63,6 +66,10 @@ ATTEMPTS_MAX = 3
 
 QUERY_WINDOW_MS_MAX = 3_600_000
 """From registration to deadline at most, ms."""
+
+
+SUBJECTS_MAX = 1_000_000
+"""Subjects of one query."""
 
 
 class Role(IntFlag):

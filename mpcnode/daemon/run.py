@@ -38,9 +38,11 @@ from mpcnode.daemon.voice import MemberVoice
 from mpcnode.errors import Exit
 from mpcnode.governance.roster import Roster
 from mpcnode.governance.standing import Names
+from mpcnode.mpc.kernels import Choice, choose
 from mpcnode.query.view import QueryView
 from mpcnode.roles.operator import Operator
 from mpcnode.roles.timekeeper import Timekeeper
+from mpcnode.rpc.calls import CallGate
 from mpcnode.rpc.control import NodeState, serve_control
 from mpcnode.rpc.governance import GovernanceServicer, add_governance_service
 from mpcnode.rpc.inquiry import InquiryServicer, add_inquiry_service
@@ -62,14 +64,29 @@ _CLOSE_S = 2.0
 """For calls under way when the listeners close."""
 
 
-def run(config: NodeConfig, keys: Keystore) -> int:
+def run(config: NodeConfig, keys: Keystore, kernels: Choice = Choice.AUTO) -> int:
     """Run a daemon until SIGTERM or SIGINT; return its exit code.
+
+    Args:
+        config: whose.
+        keys: its member's.
+        kernels: what runs the loops of computations, for roles that compute.
 
     Raises:
         NodeError, LedgerError: what ended it; the caller turns it into a line and an exit code.
     """
+    if config.member.roles & (Role.MPC | Role.SUPERVISOR):
+        _load_kernels(kernels, config)  # before the loop runs: compiling takes seconds
     uvloop.run(_run(config, keys))
     return int(Exit.OK)
+
+
+def _load_kernels(choice: Choice, config: NodeConfig) -> None:
+    loaded = choose(choice, str(config.kernels_dir))
+    if loaded.refused:
+        _log.warning("daemon.kernels", kernels=loaded.kernels.name, numba=loaded.refused)
+    else:
+        _log.info("daemon.kernels", kernels=loaded.kernels.name)
 
 
 class _StoppedError(Exception):
@@ -150,7 +167,8 @@ class _Daemon:
         )
         add_peer_service(self._listeners.peers, servicer)
         if self._listeners.inquiry is not None and isinstance(role, Operator):
-            self._inquiry = InquiryServicer(consortium.chain, role, SystemClock())
+            calls = CallGate(consortium.chain, SystemClock(), role.check_inquirer)
+            self._inquiry = InquiryServicer(role, calls)
             add_inquiry_service(self._listeners.inquiry, self._inquiry)
 
     def compact(self) -> AsyncGenerator[Compaction, None]:

@@ -1,11 +1,13 @@
 """Joint computation on shared values with dealt randomness, without I/O (docs/computation.md)."""
 
 from mpcnode.mpc.arithmetic import BitTimesValue, Product
+from mpcnode.mpc.batch import CHUNK_SUBJECTS, WINDOW, Batch, cut_batch
 from mpcnode.mpc.bits import AndBits, BitsToIntegers, OutputMask, ZeroIntegers, ZeroShares
+from mpcnode.mpc.chunked import ChunkedSession, ChunkOutput, Ended, Step
 from mpcnode.mpc.comparison import Comparison
 from mpcnode.mpc.conjunction import AllBits
 from mpcnode.mpc.correlations import Array, Arrays, Correlation, Field, Material
-from mpcnode.mpc.dealer import corrections_size, deal, expand, total
+from mpcnode.mpc.dealer import Dealer, Expander, corrections_size, deal, expand, total
 from mpcnode.mpc.division import Division
 from mpcnode.mpc.equality import Equality
 from mpcnode.mpc.extreme import Extreme
@@ -16,28 +18,37 @@ from mpcnode.mpc.prg import SEED_BYTES, Streams, keystream
 from mpcnode.mpc.program import Body, Party, Program, compile_body
 from mpcnode.mpc.ranking import TopSet
 from mpcnode.mpc.ratio import MeanComparison, RatioComparison
-from mpcnode.mpc.rehearsal import Part, rehearse
-from mpcnode.mpc.replay import Replay, replay
+from mpcnode.mpc.rehearsal import Part, Received, follow, rehearse, rehearse_chunks
+from mpcnode.mpc.replay import Replay, join_replays, replay, replay_chunks
 from mpcnode.mpc.ring import RINGS, Bits, Lanes, Words
 from mpcnode.mpc.session import Finished, Payload, Session
 from mpcnode.mpc.sharing import Row, RowContext, RowShape, expand_share, join_output, join_row, split_row
-from mpcnode.mpc.transcript import Transcript
+from mpcnode.mpc.transcript import ChunkTranscript, Transcript
 
 __all__ = [
+    "CHUNK_SUBJECTS",
     "RINGS",
     "SEED_BYTES",
+    "WINDOW",
     "AllBits",
     "AndBits",
     "Array",
     "Arrays",
+    "Batch",
     "BitTimesValue",
     "Bits",
     "BitsToIntegers",
     "Body",
+    "ChunkOutput",
+    "ChunkTranscript",
+    "ChunkedSession",
     "Comparison",
     "Correlation",
+    "Dealer",
     "Division",
+    "Ended",
     "Equality",
+    "Expander",
     "Extreme",
     "Field",
     "Finished",
@@ -54,11 +65,13 @@ __all__ = [
     "Program",
     "Protocol",
     "RatioComparison",
+    "Received",
     "Replay",
     "Row",
     "RowContext",
     "RowShape",
     "Session",
+    "Step",
     "Streams",
     "TopSet",
     "Transcript",
@@ -68,18 +81,23 @@ __all__ = [
     "ZeroShares",
     "compile_body",
     "corrections_size",
+    "cut_batch",
     "deal",
     "expand",
     "expand_share",
+    "follow",
     "interval_bits",
     "join_output",
+    "join_replays",
     "join_row",
     "keystream",
     "linear",
     "open_one",
     "parallel",
     "rehearse",
+    "rehearse_chunks",
     "replay",
+    "replay_chunks",
     "split_row",
     "total",
 ]

@@ -11,6 +11,7 @@ from functools import cached_property
 
 import numpy as np
 
+from mpcnode.mpc import kernels
 from mpcnode.mpc.correlations import Array, Arrays, Field
 from mpcnode.mpc.openings import Opening, Protocol, open_one
 from mpcnode.mpc.program import Party
@@ -53,9 +54,7 @@ class BitsToIntegers:
         """Convert a row of shared bits into shares [items, subjects]."""
         dealt = party.material.take(self.label)
         opened = yield from open_one(Opening(bits ^ dealt["d"].view(np.uint64)))
-        e = self.lanes.unpack(opened).astype(RINGS[self.ring])
-        shares = np.where(e, -dealt["integers"], dealt["integers"])
-        return shares + e if party.is_first else shares
+        return kernels.chosen().flip(opened, self.lanes.stride, dealt["integers"], is_first=party.is_first)
 
     def count(self, party: Party, bits: Words) -> Protocol[Array]:
         """Convert as `run` does, and add up the items; the result is [subjects], right if it is less than 2^ring."""

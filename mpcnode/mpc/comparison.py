@@ -24,12 +24,13 @@ from math import prod
 
 import numpy as np
 
+from mpcnode.mpc import kernels
 from mpcnode.mpc.correlations import Array, Arrays, Field
-from mpcnode.mpc.leaf import Leaf, fold_leaf
+from mpcnode.mpc.leaf import Leaf
 from mpcnode.mpc.openings import Opening, Protocol, open_one
 from mpcnode.mpc.products import fans, monomials, products, several
 from mpcnode.mpc.program import Party
-from mpcnode.mpc.ring import Lanes, Words
+from mpcnode.mpc.ring import FULL, Lanes, Words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,51 +146,62 @@ class Comparison:
         """
         dealt = party.material.take(self.label)
         opened = yield from open_one(Opening(shares + dealt["r"], self.bits))
-        by_threshold = opened[list(self.of)] - np.array(self.thresholds, np.int64).view(np.uint64)[:, None]
-        inverted = ~self.lanes_out.slice(by_threshold, self.bits)  # the bits of c, each inverted
+        inverted = self._differences(opened)  # the bits of c, each inverted
+        top = inverted[self.bits - 1].copy()
         greater, equal = self._leaf(party, dealt, inverted)
         for layer in self.layers:
             greater, equal = yield from _combine(party, layer, dealt, greater, equal)
-        top = self.lanes_in.pick(_words(dealt["bits"])[self.bits - 1], self.of)
-        result: Words = greater[0] ^ top
+        result: Words = greater[0] ^ self.lanes_in.pick(_words(dealt["bits"])[self.bits - 1], self.of)
         if party.is_first:
-            result ^= inverted[self.bits - 1]
+            result ^= top
         return result
+
+    @property
+    def _has_whole_words(self) -> bool:
+        """Whether the bits of a value begin at a word."""
+        return self.lanes_in.stride % 64 == 0
+
+    def _differences(self, opened: Words) -> Words:
+        """Bits of m - t mod 2^k, each inverted, for opened m [V, N]: [rows, W], at least k rows, ones above."""
+        thresholds = np.array(self.thresholds, np.int64).view(np.uint64)
+        of = np.array(self.of)
+        size = max(self.bits, self.leaf * self.blocks)
+        if self._has_whole_words:
+            rows = self.lanes_in.slice(opened, self.bits).reshape(self.bits, self.values, -1)
+            return kernels.chosen().subtract_public(rows, of, thresholds, size).reshape(size, -1)
+        inverted = np.full((size, self.lanes_out.words), FULL)
+        np.invert(self.lanes_out.slice(opened[of] - thresholds[:, None], self.bits), out=inverted[: self.bits])
+        return inverted
 
     def _leaf(self, party: Party, dealt: Arrays, inverted: Words) -> tuple[Words, Words]:
         """Shares of [r_b > c_b] and [r_b = c_b] for every block, [blocks, W] each."""
         table = self.leaves.shares(party, _words(dealt["bits"]), dealt["leaf"])
-        return fold_leaf(self.lanes_in.pick(table, self.of), self.leaves.inverted(inverted))
+        inverted[self.bits - 1] = FULL  # the leaves compare without the highest bit
+        by_block = inverted[: self.leaf * self.blocks].reshape(self.blocks, self.leaf, -1)
+        if self._has_whole_words:
+            folded = kernels.chosen().fold_leaf(
+                table.reshape(self.blocks, 1 << self.leaf, self.values, -1),
+                by_block.reshape(self.blocks, self.leaf, len(self.thresholds), -1),
+                np.array(self.of),
+            )
+        else:
+            picked = self.lanes_in.pick(table, self.of)
+            folded = kernels.chosen().fold_leaf(picked[:, :, None], by_block[:, :, None], np.zeros(1, np.int64))
+        greater, equal = (shares.reshape(self.blocks, -1) for shares in folded)
+        return greater, equal
 
 
 def _combine(party: Party, layer: Layer, dealt: Arrays, greater: Words, equal: Words) -> Protocol[tuple[Words, Words]]:
     """Combine the wires of every group in one round: [groups · fan, W] becomes [groups, W], for g and for p."""
     a, b = _words(dealt[f"a{layer.number}"]), _words(dealt[f"b{layer.number}"])
     unused = layer.fan - layer.equals
-    g = greater.reshape(layer.groups, layer.fan, -1)
-    p = equal.reshape(layer.groups, layer.fan, -1)[:, unused:]
-    opened = yield from open_one(Opening(np.concatenate([g ^ a, p ^ b], axis=1)))
-    g, p = opened[:, : layer.fan], opened[:, layer.fan :]
+    wires = np.empty((layer.groups, layer.fan + layer.equals, greater.shape[-1]), np.uint64)
+    np.bitwise_xor(greater.reshape(a.shape), a, out=wires[:, : layer.fan])
+    np.bitwise_xor(equal.reshape(a.shape)[:, unused:], b, out=wires[:, layer.fan :])
+    opened = yield from open_one(Opening(wires))
     table = monomials(party, b, dealt[f"bb{layer.number}"])
-    dealt_ab = _words(dealt[f"ab{layer.number}"])
-
-    total = np.zeros((layer.groups, 2 * _table_above_first(table, layer).shape[1], opened.shape[-1]), np.uint64)
-    product = table
-    at = 0
-    for i, above in enumerate(tables_above(table, layer)):
-        # places: sets of wires above i; total holds those of the wires up to i - 1
-        found = g[:, i : i + 1] & above
-        found[:, 0] ^= a[:, i]
-        found[:, 1:] ^= dealt_ab[:, at : at + above.shape[1] - 1]
-        at += above.shape[1] - 1
-        found ^= total[:, 1::2]
-        if i >= unused:
-            p_i = p[:, i - unused : i - unused + 1]
-            found ^= p_i & total[:, 0::2]
-            if not layer.is_last:
-                product = product[:, 1::2] ^ (p_i & product[:, 0::2])
-        total = found
-    return total[:, 0], product[:, 0]
+    ab = _words(dealt[f"ab{layer.number}"])
+    return kernels.chosen().combine_wires(opened, a, table, ab, is_last=layer.is_last)
 
 
 def _table_above_first(table: Words, layer: Layer) -> Words:

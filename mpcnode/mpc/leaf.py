@@ -45,7 +45,7 @@ class Leaf:
         return blocks.reshape(self.blocks, self.width, -1)
 
 
-def fold_leaf(products: Words, inverted: Words) -> tuple[Words, Words]:
+def fold_equal(products: Words, inverted: Words) -> Words:
     """Fold the bits of every block, the lowest first.
 
     Args:
@@ -53,20 +53,8 @@ def fold_leaf(products: Words, inverted: Words) -> tuple[Words, Words]:
         inverted: the public number's bits, each inverted [blocks, width, W].
 
     Returns:
-        Shares of [r_b > c_b] and of [r_b = c_b], [blocks, W] each.
+        Shares of [r_b = c_b], [blocks, W].
     """
-    equal, greater = products, np.zeros_like(products)
-    for i in range(inverted.shape[1]):
-        not_c = inverted[:, i : i + 1]
-        # even places: sets of higher bits without bit i, odd ones: with it
-        greater = (not_c & (products[:, 1::2] ^ greater[:, 0::2])) ^ greater[:, 1::2]
-        equal = equal[:, 1::2] ^ (not_c & equal[:, 0::2])
-        products = products[:, 0::2]
-    return greater[:, 0], equal[:, 0]
-
-
-def fold_equal(products: Words, inverted: Words) -> Words:
-    """Fold as `fold_leaf` does; shares of [r_b = c_b] only."""
     for i in range(inverted.shape[1]):
         products = products[:, 1::2] ^ (inverted[:, i : i + 1] & products[:, 0::2])
     return products[:, 0]

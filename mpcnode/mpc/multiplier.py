@@ -22,8 +22,15 @@ Exchange = Generator[Messages, Messages, T]
 class Multiplier(Protocol):
     """One node's part in multiplying what all nodes share; every call is run by all of them, in the same order."""
 
-    def products(self, left: Words, right: Words, bits: int) -> Exchange[Words]:
-        """Multiply additive shares mod 2^bits [N], one by one; bits is 1 to 64."""
+    def products(self, left: Words, right: Words, bits: int, holder: Rank | None = None) -> Exchange[Words]:
+        """Multiply additive shares mod 2^bits [N], one by one.
+
+        Args:
+            left: shares of the one factor; the others' are zeros if one node has it all.
+            right: shares of the other.
+            bits: 1 to 64.
+            holder: the node that has all of `left`, if one has: fewer cross terms.
+        """
         ...
 
     def and_words(self, left: Words, right: Words) -> Exchange[Words]:

@@ -17,6 +17,9 @@ T = TypeVar("T")
 A = TypeVar("A")
 B = TypeVar("B")
 
+_TYPES: dict[int, type[np.unsignedinteger[Any]]] = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}
+"""Elements that numpy has a type for, by their bytes."""
+
 Protocol = Generator[tuple["Opening", ...], tuple[Words, ...], T]
 """Yields openings once for each round, returns a T: this party's shares of a result."""
 
@@ -46,18 +49,22 @@ class Width:
 
     def encode(self, values: Words) -> bytes:
         """Encode reduced values, little-endian."""
-        as_bytes = np.ascontiguousarray(values).reshape(-1).view(np.uint8)
-        return as_bytes.reshape(-1, 8)[:, : self.element_bytes].tobytes()
+        flat = np.ascontiguousarray(values).reshape(-1)
+        if self.element_bytes in _TYPES:
+            return flat.astype(_TYPES[self.element_bytes], copy=False).tobytes()
+        return flat.view(np.uint8).reshape(-1, 8)[:, : self.element_bytes].tobytes()
 
     def decode(self, data: memoryview) -> Words:
-        """Decode `size` bytes; bits beyond the ring are cut."""
+        """Decode `size` bytes; they may have bits beyond the ring."""
+        if self.element_bytes in _TYPES:
+            return np.frombuffer(data, _TYPES[self.element_bytes]).astype(np.uint64, copy=False)
         padded = np.zeros((self.count, 8), np.uint8)
         padded[:, : self.element_bytes] = np.frombuffer(data, np.uint8).reshape(self.count, -1)
-        return self.reduce(padded.view(np.uint64).reshape(-1))
+        return padded.view(np.uint64).reshape(-1)
 
-    def combine(self, total: Words, share: Words) -> Words:
-        """Add a share to a total."""
-        return self.reduce(total + share) if self.bits else total ^ share
+    def join(self, shares: Iterable[Words]) -> Words:
+        """Return the value that shares make, reduced; they need not be."""
+        return self.reduce(reduce(np.add if self.bits else np.bitwise_xor, shares))
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +102,8 @@ def open_all(openings: tuple[Opening, ...], payloads: Iterable[bytes]) -> tuple[
     at = 0
     for opening in openings:
         width = opening.width
-        shares = (width.decode(view[at : at + width.size]) for view in views)
-        opened.append(reduce(width.combine, shares, opening.reduced()))
+        others = (width.decode(view[at : at + width.size]) for view in views)
+        opened.append(width.join((opening.share.reshape(-1), *others)))
         at += width.size
     return tuple(opened)
 

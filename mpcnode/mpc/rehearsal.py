@@ -1,11 +1,15 @@
 """A session run again by all its nodes at once, each with its own share and seed: who had to send what.
 
 A replay says whether a session was honest; this says which message was not. It is the auditor's, who holds everything.
+Chunks do not depend on each other, so one that is in question is rehearsed by itself.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from ledger.types import Digest
+from mpcnode.errors import SessionError
+from mpcnode.mpc.batch import Batch
 from mpcnode.mpc.dealer import deal, expand
 from mpcnode.mpc.program import Program
 from mpcnode.mpc.session import Finished, Payload, Session
@@ -14,7 +18,7 @@ from mpcnode.types import Rank, SessionId
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What one honest node sends."""
+    """What one honest node sends in a chunk."""
 
     payloads: tuple[bytes, ...] = field(repr=False)
     """To every other node, in each round."""
@@ -22,22 +26,59 @@ class Part:
     """Its share of the output."""
 
 
+@dataclass(frozen=True, slots=True)
+class Received:
+    """What one node received in a chunk."""
+
+    rank: Rank
+    """The node's."""
+    payloads: Mapping[tuple[Rank, int], bytes] = field(repr=False)
+    """By sender and round."""
+    chunk: int = 0
+
+
+def rehearse_chunks(
+    batch: Batch, session: SessionId, seeds: Sequence[bytes], rows: Iterable[Sequence[Sequence[bytes | None]]]
+) -> Iterator[tuple[Part, ...]]:
+    """Rehearse a session; yield all nodes' parts of each chunk, in order. Holds one chunk at a time.
+
+    Args:
+        batch: what was run.
+        session: its id.
+        seeds: the dealer's, in rank order.
+        rows: of each chunk in order, as `rehearse` takes them.
+
+    Raises:
+        ShareError: a row has another length.
+        DealError: not one seed for each node.
+        ValueError: rows of more or fewer chunks than the batch has.
+    """
+    for chunk, of_chunk in zip(range(batch.chunks), rows, strict=True):
+        yield rehearse(batch.program(chunk), session, seeds, of_chunk, chunk=chunk)
+
+
 def rehearse(
-    program: Program, session: SessionId, seeds: Sequence[bytes], rows: Sequence[Sequence[bytes | None]]
+    program: Program,
+    session: SessionId,
+    seeds: Sequence[bytes],
+    rows: Sequence[Sequence[bytes | None]],
+    *,
+    chunk: int = 0,
 ) -> tuple[Part, ...]:
-    """Run all nodes of a session, which really ran elsewhere; return their parts in rank order.
+    """Run all nodes of one chunk, which really ran elsewhere; return their parts in rank order.
 
     Args:
         program: what was run.
         session: its id.
         seeds: the dealer's, in rank order.
         rows: the shares of each node in rank order, each in panel order; None for who did not contribute.
+        chunk: its number.
 
     Raises:
         ShareError: a row has another length.
         DealError: not one seed for each node.
     """
-    corrections = deal(program, session, seeds)
+    corrections = deal(program, session, seeds, chunk=chunk)
     last = program.parties - 1
     nodes = [
         Session(
@@ -45,7 +86,8 @@ def rehearse(
             session,
             Rank(rank),
             rows[rank],
-            expand(program, session, Rank(rank), seed, corrections if rank == last else None),
+            expand(program, session, Rank(rank), seed, corrections if rank == last else None, chunk=chunk),
+            chunk=chunk,
         )
         for rank, seed in enumerate(seeds)
     ]
@@ -60,6 +102,44 @@ def rehearse(
                 else:
                     sent[rank].append(step)
     return tuple(Part(tuple(item.data for item in sent[rank]), outputs[rank]) for rank in range(program.parties))
+
+
+def follow(
+    program: Program,
+    session: SessionId,
+    seeds: Sequence[bytes],
+    rows: Sequence[Sequence[bytes | None]],
+    received: Received,
+) -> Digest | None:
+    """Run one node honestly on what it received, right or wrong; return the chunk's transcript that it comes to.
+
+    Args:
+        program: what was run.
+        session: its id.
+        seeds: the dealer's, in rank order.
+        rows: as for `rehearse`.
+        received: by which node, and what.
+
+    Returns:
+        None if with these it does not come to an end.
+
+    Raises:
+        ShareError, DealError: as `rehearse`.
+    """
+    rank, chunk = received.rank, received.chunk
+    corrections = deal(program, session, seeds, chunk=chunk) if rank == program.parties - 1 else None
+    material = expand(program, session, rank, seeds[rank], corrections, chunk=chunk)
+    node = Session(program, session, rank, rows[rank], material, chunk=chunk)
+    node.start()
+    others = [Rank(other) for other in range(program.parties) if other != rank]
+    steps: tuple[Payload | Finished, ...] = ()
+    try:
+        for number in range(1, len(program.round_bytes) + 1):
+            for other in others:
+                steps = node.receive(other, number, received.payloads[other, number])
+    except (KeyError, SessionError):
+        return None
+    return next((step.transcript for step in steps if isinstance(step, Finished)), None)
 
 
 def _exchange(node: Session, rank: int, number: int, payloads: Sequence[bytes]) -> list[Payload | Finished]:

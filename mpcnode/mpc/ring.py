@@ -11,16 +11,10 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-Words = NDArray[np.uint64]
-"""Unsigned 64-bit integers: ring elements, or 64 bits each."""
+from mpcnode.mpc import kernels
+from mpcnode.mpc.kernels import FULL, ZERO, Bits, Words
 
-Bits = NDArray[np.uint8]
-"""One bit in each byte."""
-
-FULL = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
-"""64 ones."""
-
-ZERO = np.uint64(0)
+__all__ = ["FULL", "RINGS", "ZERO", "Bits", "Lanes", "Words", "low_bits", "slice_bits"]
 
 _Integer = TypeVar("_Integer", bound=np.unsignedinteger[Any])
 
@@ -28,11 +22,6 @@ RINGS: dict[int, type[np.unsignedinteger[Any]]] = {16: np.uint16, 32: np.uint32,
 """Integer types by their width in bits."""
 
 _WORD_BITS = 64
-# masks and shifts that transpose an 8x8 bit matrix held in one word (Warren, Hacker's Delight, section 7-3)
-_SWAPS = tuple(
-    (np.uint64(shift), np.uint64(mask))
-    for shift, mask in ((7, 0x00AA00AA00AA00AA), (14, 0x0000CCCC0000CCCC), (28, 0x00000000F0F0F0F0))
-)
 
 
 def low_bits(values: Words, bits: int) -> Words:
@@ -42,15 +31,7 @@ def low_bits(values: Words, bits: int) -> Words:
 
 def slice_bits(values: Words, bits: int) -> Words:
     """Turn integers into rows of bits: uint64[64·W] becomes uint64[bits, W], row i holding bit i of every value."""
-    words = len(values) // _WORD_BITS
-    size = -(-bits // 8)
-    by_byte = np.ascontiguousarray(values.view(np.uint8).reshape(-1, 8)[:, :size].T)
-    matrices = by_byte.view(np.uint64)  # each word: one byte of eight neighbouring values
-    for shift, mask in _SWAPS:
-        swap = (matrices ^ (matrices >> shift)) & mask
-        matrices = matrices ^ swap ^ (swap << shift)
-    rows = matrices.view(np.uint8).reshape(size, 8 * words, 8).transpose(0, 2, 1)
-    return np.ascontiguousarray(rows).view(np.uint64).reshape(8 * size, words)[:bits]
+    return kernels.chosen().slice_bits(values, bits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +70,15 @@ class Lanes:
         flat = np.unpackbits(np.ascontiguousarray(rows).view(np.uint8), axis=-1, bitorder="little")
         used = flat[..., : self.items * self.stride].reshape(*rows.shape[:-1], self.items, self.stride)
         return used[..., : self.subjects]
+
+    def join(self, row: Words) -> Bits:
+        """Put the bits of each subject together, from a row [words]: bytes [subjects, items/8 rounded up].
+
+        Item i is bit i mod 8, from the lowest, of byte i/8; bits without an item are 0.
+        """
+        if self.stride % _WORD_BITS:
+            return np.packbits(self.unpack(row), axis=0, bitorder="little").T
+        return kernels.chosen().join_bits(row.reshape(self.items, -1))[: self.subjects]
 
     def slice(self, values: Words, bits: int) -> Words:
         """Slice the low bits of integers [items, subjects] into rows [bits, words]."""

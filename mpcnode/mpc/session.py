@@ -1,4 +1,4 @@
-"""One node's session: bytes in, bytes out, no socket and no clock.
+"""One node's run of one chunk of a session: bytes in, bytes out, no socket and no clock.
 
 `start` gives the first payload, to be sent to every other node; `receive` takes the others' payloads and gives the next
 one, at last the output share. All of it follows from the arguments and the payloads received: this is what lets a
@@ -16,7 +16,7 @@ from mpcnode.errors import CorrelationReuseError, SessionError
 from mpcnode.mpc.correlations import Material
 from mpcnode.mpc.openings import Opening, encode_opened, encode_openings, open_all
 from mpcnode.mpc.program import Party, Program
-from mpcnode.mpc.transcript import Transcript
+from mpcnode.mpc.transcript import ChunkTranscript
 from mpcnode.types import Rank, SessionId
 
 
@@ -27,22 +27,32 @@ class Payload:
     round: int
     """From 1."""
     data: bytes = field(repr=False)
+    chunk: int = 0
+    """From 0."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A session's end."""
+    """A chunk's end."""
 
     output: bytes = field(repr=False)
-    """This node's share of the output, of all subjects in turn; XORed with the others' it is the output."""
+    """This node's share of the output, of all its subjects in turn; XORed with the others' it is the output."""
     transcript: Digest
+    """The chunk's."""
 
 
 class Session:
-    """A node's part of one session."""
+    """A node's part of one chunk of a session."""
 
     def __init__(
-        self, program: Program, session: SessionId, rank: Rank, rows: Sequence[bytes | None], material: Material
+        self,
+        program: Program,
+        session: SessionId,
+        rank: Rank,
+        rows: Sequence[bytes | None],
+        material: Material,
+        *,
+        chunk: int = 0,
     ) -> None:
         """Prepare a session.
 
@@ -51,14 +61,16 @@ class Session:
             session: its id.
             rank: this node's place in the committee.
             rows: this node's share of each row, in panel order; None for a participant that did not contribute.
-            material: what `dealer.expand` made for this node and session.
+            material: what was made for this node, session and chunk.
+            chunk: its number, from 0.
 
         Raises:
             ShareError: a row has another length.
         """
         self._program = program
         self._rank = rank
-        self._transcript = Transcript(session)
+        self._chunk = chunk
+        self._transcript = ChunkTranscript(session, chunk)
         shapes = program.body.rows
         inputs = [shape.zero() if row is None else shape.decode(row) for shape, row in zip(shapes, rows, strict=True)]
         self._running = program.body.run(Party(is_first=rank == 0, material=material), inputs)
@@ -74,13 +86,13 @@ class Session:
             CorrelationReuseError: it was begun before.
         """
         if self._round:
-            raise CorrelationReuseError("session: expected to be started once, got a second start")
+            raise CorrelationReuseError(f"chunk {self._chunk}: expected to be started once, got a second start")
         self._mine = next(self._running)
         return self._payload()
 
     def _payload(self) -> Payload:
         self._round += 1
-        return Payload(self._round, encode_openings(self._mine))
+        return Payload(self._round, encode_openings(self._mine), self._chunk)
 
     def receive(self, rank: Rank, round_number: int, data: bytes) -> tuple[Payload | Finished, ...]:
         """Take a payload of another node.
@@ -94,7 +106,7 @@ class Session:
             What follows from it: usually nothing, or the next payload, or the end.
 
         Raises:
-            SessionError: a payload that no honest node sends; names node and round. The caller ends the session.
+            SessionError: a payload that no honest node sends; names node, chunk and round. The caller ends the session.
         """
         self._check(rank, round_number, data)
         self._received[round_number, rank] = data
@@ -104,12 +116,12 @@ class Session:
         return tuple(steps)
 
     def _check(self, rank: Rank, round_number: int, data: bytes) -> None:
-        where = f"node {rank}, round {round_number}"
+        where = f"node {rank}, chunk {self._chunk}, round {round_number}"
         sizes = self._program.round_bytes
         if not 0 <= rank < self._program.parties or rank == self._rank:
             raise SessionError(f"{where}: expected another node of {self._program.parties}, got rank {rank}")
         if self._finished is not None or not self._round:
-            raise SessionError(f"{where}: expected a payload of a running session, got one for a session that is not")
+            raise SessionError(f"{where}: expected a payload of a running chunk, got one of a chunk that is not")
         if not self._round <= round_number <= min(self._round + 1, len(sizes)):
             raise SessionError(f"{where}: expected round {self._round} or the next of {len(sizes)}")
         if (round_number, rank) in self._received:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from mpcnode.errors import ShareError
-from mpcnode.mpc.prg import SEED_BYTES, keystream
+from mpcnode.mpc.prg import CHUNK_BYTES, SEED_BYTES, keystream
 from mpcnode.mpc.ring import Bits, Words
 from mpcnode.types import Attempt, MemberIndex, QueryId
 
@@ -75,17 +75,19 @@ class RowShape:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowContext:
-    """What a row's seeds are for: no other attempt or participant shares its streams."""
+    """What a row's seeds are for: no other attempt, participant or chunk shares its streams."""
 
     query: QueryId
     attempt: Attempt
     participant: MemberIndex
+    chunk: int = 0
+    """Of the query's subjects whose row it is."""
 
     def stream(self, seed: bytes, node: MemberIndex, size: int) -> bytes:
         """Share of the node that was given this seed."""
         if len(seed) != SEED_BYTES:
             raise ShareError(f"share: expected a seed of {SEED_BYTES} bytes, got {len(seed)}")
-        data = self.query + bytes((self.attempt, self.participant, node))
+        data = self.query + bytes((self.attempt, self.participant, node)) + self.chunk.to_bytes(CHUNK_BYTES, "big")
         return keystream(hashlib.blake2b(data, digest_size=32, key=seed, person=b"mpc-input").digest(), size).tobytes()
 
 

@@ -1,27 +1,51 @@
-"""The transcript of a session: a hash chain over what was opened in each round (docs/protocol.md 3.1).
+"""The transcript of a session: a hash chain over its chunks, each a chain over its rounds (docs/protocol.md 3.1).
 
 It covers values, not messages, in the program's order; so it is the same for every honest node and for a replay,
-however frames were cut or delayed.
+however frames were delayed and chunks ran side by side.
 """
 
 from ledger.encoding import digest
 from ledger.types import Digest
+from mpcnode.mpc.prg import CHUNK_BYTES
 from mpcnode.types import SessionId
 
-_DOMAIN = "mpcnode/round/1"
+_CHUNK_DOMAIN = "mpcnode/chunk/1"
+_ROUND_DOMAIN = "mpcnode/round/1"
+_SESSION_DOMAIN = "mpcnode/transcript/1"
 
 
-class Transcript:
-    """t_0 = session; t_r = digest(domain, t_(r-1), r as u32, the opened bytes of round r). Rounds count from 1."""
+class ChunkTranscript:
+    """t_0 = digest(chunk domain, session, chunk); t_r = digest(round domain, t_(r-1), r, the opened bytes of round r).
 
-    def __init__(self, session: SessionId) -> None:
-        self._chain = Digest(session)
+    Chunks count from 0, rounds from 1, both as u32.
+    """
+
+    def __init__(self, session: SessionId, chunk: int) -> None:
+        self._chain = digest(_CHUNK_DOMAIN, session, chunk.to_bytes(CHUNK_BYTES, "big"))
         self._round = 0
 
     def add(self, opened: bytes) -> None:
         """Add the next round: its openings' encodings, joined."""
         self._round += 1
-        self._chain = digest(_DOMAIN, self._chain, self._round.to_bytes(4, "big"), opened)
+        self._chain = digest(_ROUND_DOMAIN, self._chain, self._round.to_bytes(4, "big"), opened)
+
+    @property
+    def hash(self) -> Digest:
+        """The chain's last link, 32 bytes."""
+        return self._chain
+
+
+class Transcript:
+    """T_0 = session; T_(c+1) = digest(domain, T_c, c as u32, the hash of chunk c)."""
+
+    def __init__(self, session: SessionId) -> None:
+        self._chain = Digest(session)
+        self._chunks = 0
+
+    def add(self, chunk_hash: Digest) -> None:
+        """Add the next chunk."""
+        self._chain = digest(_SESSION_DOMAIN, self._chain, self._chunks.to_bytes(CHUNK_BYTES, "big"), chunk_hash)
+        self._chunks += 1
 
     @property
     def hash(self) -> Digest:

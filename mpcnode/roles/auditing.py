@@ -10,9 +10,22 @@ import structlog
 
 from ledger.types import ChainId, InquirerRecord
 from mpcnode.errors import InputError, MalformedMessageError, SealedBoxError
-from mpcnode.mpc import Part, Program, Replay, RowContext, expand_share, join_output, rehearse, replay
+from mpcnode.mpc import (
+    Part,
+    Program,
+    Received,
+    Replay,
+    RowContext,
+    Transcript,
+    expand_share,
+    follow,
+    join_output,
+    join_replays,
+    rehearse,
+    replay,
+)
 from mpcnode.query.audit import AuditedInput, Evidence, Finding, check_copy, check_input, judge, open_envelope
-from mpcnode.query.blame import first_deviation
+from mpcnode.query.blame import first_admitted, first_deviation, received_by
 from mpcnode.query.frames import SignedFrame
 from mpcnode.query.view import QueryView
 from mpcnode.roles.dealing import Dealt
@@ -20,7 +33,7 @@ from mpcnode.scorecard import Layout, Outcome, decode_output, evaluate, output_s
 from mpcnode.sealing import commitments, envelopes
 from mpcnode.sealing.commitments import OutputShare
 from mpcnode.sealing.keys import OpeningKey
-from mpcnode.types import NOBODY, AuditStage, EpochKeys, MemberIndex, SessionId, Verdict, members_of
+from mpcnode.types import NOBODY, AuditStage, EpochKeys, MemberIndex, Rank, SessionId, Verdict, members_of
 
 _log = structlog.get_logger(__name__)
 
@@ -101,7 +114,7 @@ def recompute(
         program=program,
         dealt=dealt,
         inputs=inputs,
-        honest=replay(program, session, dealt.seeds, rows),
+        honest=join_replays(session, [replay(program, session, dealt.seeds, rows)]),
         clear=evaluate(layout, {member: checked.contribution for member, checked in inputs.items()}),
     )
 
@@ -132,6 +145,12 @@ def rejected(error: InputsRejectedError) -> Finding:
 
 def rehearsed(view: QueryView, known: Recomputed) -> Mapping[MemberIndex, Part]:
     """What each node had to send, in rank order: every node's part, with its own share and seed."""
+    parts = rehearse(known.program, known.session, known.dealt.seeds, _shares(view, known))
+    return dict(zip(view.committee, parts, strict=True))
+
+
+def _shares(view: QueryView, known: Recomputed) -> Sequence[Sequence[bytes | None]]:
+    """The shares of each node in rank order, each in panel order."""
     shapes = dict(zip(members_of(view.panel), known.program.body.rows, strict=True))
     last = len(view.committee) - 1
     rows: list[list[bytes | None]] = [[] for _ in view.committee]
@@ -142,8 +161,7 @@ def rehearsed(view: QueryView, known: Recomputed) -> Mapping[MemberIndex, Part]:
             sent = None if checked is None else checked.sent[rank]
             is_last = rank == last
             rows[rank].append(None if sent is None else expand_share(sent, shape, context, node, is_last=is_last))
-    parts = rehearse(known.program, known.session, known.dealt.seeds, rows)
-    return dict(zip(view.committee, parts, strict=True))
+    return rows
 
 
 def blame(
@@ -151,8 +169,25 @@ def blame(
 ) -> Finding:
     """Name who deviated first from the transcript, as far as the frames that the nodes show prove it."""
     expected = {member: part.payloads for member, part in rehearsed(view, known).items()}
-    found = first_deviation(expected, shown)
+    admitted = {member: frames for member, frames in shown.items() if _leads_to_end(view, known, member, frames)}
+    found = first_admitted(expected, admitted) or first_deviation(expected, shown)
     return finding if found is None else replace(finding, member=found[0], round=found[1])
+
+
+def _leads_to_end(view: QueryView, known: Recomputed, member: MemberIndex, frames: Sequence[SignedFrame]) -> bool:
+    """Whether an honest node that received these frames comes to the transcript that the whole committee signed."""
+    received = received_by(member, view.committee, len(known.program.round_bytes), frames)
+    if received is None or view.result is None:
+        return False
+    ranks = {node: Rank(rank) for rank, node in enumerate(view.committee)}
+    by_rank = {(ranks[sender], number): data for (sender, number), data in received.items()}
+    rows = _shares(view, known)
+    reached = follow(known.program, known.session, known.dealt.seeds, rows, Received(ranks[member], by_rank))
+    if reached is None:
+        return False
+    transcript = Transcript(known.session)
+    transcript.add(reached)
+    return all(transcript.hash == end.transcript_hash for end in view.result.ends)
 
 
 def _open_outputs(keys: AuditKeys, view: QueryView, size: int) -> Mapping[MemberIndex, OutputShare | None]:

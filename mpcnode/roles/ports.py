@@ -1,14 +1,17 @@
 """What roles need of the world. Each port is small, and the tests' fakes are its second implementation."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
-from ledger.types import Cosignature, Height, Millis
+from ledger.types import Cosignature, Height, Millis, PublicKey
+from mpcnode.mpc.pools import PoolId
+from mpcnode.query.blobs import BlobLabel, BlobOffer
 from mpcnode.query.frames import SignedFrame
 from mpcnode.query.view import LedgerView, QueryView
-from mpcnode.types import Bitmap, MemberIndex, ModelHash, QueryId, SessionId
+from mpcnode.sealing.blobs import BlobReference, Manifest
+from mpcnode.types import Bitmap, BlobId, MemberIndex, ModelHash, QueryId, SessionId
 
 Handler = Callable[[MemberIndex, bytes], Awaitable[None]]
 """Takes a verified message of one kind: its sender and its payload."""
@@ -51,6 +54,9 @@ class LedgerPort(Protocol):
     async def panel(self, model: ModelHash) -> Bitmap:
         """Return the participants that a model asks at the own head; none for an unknown model."""
 
+    async def mark(self, member: MemberIndex, pool: PoolId) -> int:
+        """Return what a member has used up of a pool of correlations, by its mark at the own head; 0 for none."""
+
     async def receipt(self, query: QueryId) -> bytes:
         """Build the receipt file of a query's transactions so far."""
 
@@ -76,7 +82,7 @@ class RoundsChannel(Protocol):
         """
 
     def evidence(self) -> Sequence[SignedFrame]:
-        """Everything that arrived so far, as its senders signed it; also after the session."""
+        """Everything that was received so far, as its senders signed it; also after the session."""
 
 
 class PeersPort(Protocol):
@@ -104,6 +110,82 @@ class JournalPort(Protocol):
 
     async def items(self, kind: str, newest: int) -> Sequence[tuple[bytes, bytes]]:
         """The newest entries of a kind, so many at most, oldest first."""
+
+
+class BlobsPort(Protocol):
+    """The blobs that this daemon holds, its own among them."""
+
+    async def offer(self, offer: BlobOffer, until: Millis) -> int:
+        """Make room for a blob, or find it again; return how many of its chunks are held.
+
+        Raises:
+            MalformedMessageError: another blob was offered under this label, or this one under another.
+            UnavailableError: BUSY; there is no room for it.
+        """
+
+    async def put(self, blob: BlobId, number: int, sealed: bytes) -> int:
+        """Keep the next chunk durably before returning; return how many are held.
+
+        Raises:
+            RequestError: the blob was not offered.
+            MalformedMessageError: it is not the next chunk, or has other bytes.
+        """
+
+    async def get(self, blob: BlobId, number: int) -> bytes:
+        """Return a sealed chunk.
+
+        Raises:
+            RequestError: it is not held.
+        """
+
+    async def about(self, blob: BlobId) -> tuple[BlobOffer, Millis]:
+        """Return what was offered as a blob, and until when it is kept at least.
+
+        Raises:
+            RequestError: nothing was.
+        """
+
+    async def whole(self, label: BlobLabel) -> Manifest:
+        """Wait until the blob of a label is held whole."""
+
+    async def create(self, label: BlobLabel, key: bytes, pieces: Iterable[bytes], until: Millis) -> Manifest:
+        """Seal a body into a blob of one's own; it is held whole when this returns.
+
+        Raises:
+            MalformedMessageError: the body is empty or too long, or the label has another blob.
+            UnavailableError: BUSY; there is no room for it.
+        """
+
+    def read(self, reference: BlobReference) -> Iterator[bytes]:
+        """Yield the body of a blob that is held whole, chunk by chunk; for worker threads.
+
+        Raises:
+            RequestError: it is not held whole.
+            SealedBoxError: it does not open under the key.
+        """
+
+
+BlobSender: TypeAlias = MemberIndex | PublicKey
+"""Who sends or fetches a blob: a member, or an inquirer."""
+
+
+class BlobKeeper(Protocol):
+    """What a role takes in of blobs, and hands out."""
+
+    def admit(self, sender: BlobSender, offer: BlobOffer) -> Millis:
+        """Return until when a blob is kept.
+
+        Raises:
+            NotAllowedError: this sender may not send it here, or it has not the size that its query gives it.
+            UnavailableError: the own replica does not show yet what it is for.
+        """
+
+    def check_reader(self, reader: BlobSender, label: BlobLabel) -> None:
+        """Check that somebody may fetch a blob.
+
+        Raises:
+            NotAllowedError: it may not.
+        """
 
 
 class RecordsPort(Protocol):

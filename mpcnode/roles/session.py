@@ -10,12 +10,12 @@ import hashlib
 import hmac
 from collections import OrderedDict
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NoReturn, TypeVar
 
 from ledger.types import Digest
 from mpcnode.errors import CallerError, DealError, PeerLostError, SessionError, ShareError, WrongSignatureError
-from mpcnode.mpc import Finished, Payload, Program, RowContext, RowShape, Session, expand, expand_share
+from mpcnode.mpc import Finished, Payload, Program, RowContext, RowShape, Session, Transcript, expand, expand_share
 from mpcnode.query.frames import SignedFrame
 from mpcnode.query.messages import Abort, Accept, Deal, End, Kind, Shares, encode_abort, encode_accept, encode_end
 from mpcnode.query.statements import (
@@ -306,7 +306,7 @@ class SessionRunner:
                 while True:
                     for step in steps:
                         if isinstance(step, Finished):
-                            return step
+                            return _whole(plan.session, step)
                         channel.broadcast(step.round, step.data)
                     member, number, data = await channel.receive()
                     latest[member] = number
@@ -388,6 +388,13 @@ class SessionRunner:
             why = f"{what}: no word from members {missing} in time"
             raise AttemptFailedError(FailReason.TIMEOUT, why, missing) from error
         return found
+
+
+def _whole(session: SessionId, chunk: Finished) -> Finished:
+    """The end of a session of one chunk."""
+    transcript = Transcript(session)
+    transcript.add(chunk.transcript)
+    return replace(chunk, transcript=transcript.hash)
 
 
 def _session_of(end: EndStatement) -> tuple[object, ...]:

@@ -9,23 +9,20 @@ from typing import Any, Protocol
 
 import grpc
 
-from ledger.types import ChainId, Height, Millis, PublicKey, Signature
+from ledger.types import Height, PublicKey, Signature
 from mpcnode.errors import MalformedMessageError, UnavailableError
 from mpcnode.query.request import SealedRequest
 from mpcnode.query.view import QueryView
-from mpcnode.roles.ports import Clock
+from mpcnode.rpc.calls import CallGate, sent_call
 from mpcnode.rpc.statuses import error_of, translated
 from mpcnode.rpc.tls import channel_options, inquiry_channel_credentials
-from mpcnode.sealing.messages import CallWindow, SignedCall, check_call
+from mpcnode.sealing.messages import SignedCall
 from mpcnode.types import AuditMode, Bitmap, EndReason, ModelHash, QueryId, QueryState, Verdict
 from mpcnode.v1 import inquiry_pb2, inquiry_pb2_grpc
 
 FOLLOW = "Follow"
 GET_RECEIPT = "GetReceipt"
 GET_PANEL = "GetPanel"
-
-CALLS_MAX = 10_000
-"""Signed calls of each inquirer's last five minutes that the operator remembers, so that none is made twice."""
 
 QUERY_ID_BYTES = 32
 MODEL_HASH_BYTES = 32
@@ -35,9 +32,6 @@ _BITMAP_BYTES = 16
 
 class Desk(Protocol):
     """The operator's side of the channel."""
-
-    def check_inquirer(self, inquirer: PublicKey) -> None:
-        """Refuse whoever is not registered; nothing of theirs is remembered or tried."""
 
     async def ask(self, request: SealedRequest) -> Height:
         """Register a query; return the height at which it became final."""
@@ -70,13 +64,10 @@ class Progress:
 class InquiryServicer(inquiry_pb2_grpc.InquiryServiceServicer):
     """Takes inquirers' calls."""
 
-    def __init__(self, chain: ChainId, desk: Desk, clock: Clock) -> None:
-        """Take the chain that calls must name and the operator's desk."""
-        self._chain = chain
+    def __init__(self, desk: Desk, calls: CallGate) -> None:
+        """Take the operator's desk, and what checks signed calls."""
         self._desk = desk
-        self._clock = clock
-        self._windows: dict[PublicKey, CallWindow] = {}
-        """By registered inquirer: nobody else's calls can fill one's window."""
+        self._calls = calls
         self._closed = False
 
     def take_no_more(self) -> None:
@@ -121,30 +112,13 @@ class InquiryServicer(inquiry_pb2_grpc.InquiryServiceServicer):
     ) -> inquiry_pb2.GetPanelResponse:
         """Tell which participants a model asks now."""
         async with translated(context):
-            call = self._check(request.call, GET_PANEL, payload_bytes=MODEL_HASH_BYTES)
+            call = self._calls.check(request.call, GET_PANEL, payload_bytes=MODEL_HASH_BYTES)
             panel = await self._desk.panel(ModelHash(call.payload))
             return inquiry_pb2.GetPanelResponse(panel=panel.to_bytes(_BITMAP_BYTES, "big"))
 
     def _check_query(self, sent: inquiry_pb2.SignedCall, method: str) -> tuple[QueryId, PublicKey]:
-        call = self._check(sent, method, payload_bytes=QUERY_ID_BYTES)
+        call = self._calls.check(sent, method, payload_bytes=QUERY_ID_BYTES)
         return QueryId(call.payload), call.inquirer
-
-    def _check(self, sent: inquiry_pb2.SignedCall, method: str, *, payload_bytes: int) -> SignedCall:
-        now = self._clock.now_ms()
-        call = SignedCall(
-            method=method,
-            inquirer=PublicKey(sent.inquirer),
-            nonce=sent.nonce,
-            expiry_ms=Millis(sent.expiry_ms),
-            payload=sent.payload,
-            signature=Signature(sent.signature),
-        )
-        payload = check_call(call, self._chain, method=method, now=now)
-        if len(payload) != payload_bytes:
-            raise MalformedMessageError(f"{method}: expected a payload of {payload_bytes} bytes, got {len(payload)}")
-        self._desk.check_inquirer(call.inquirer)
-        self._windows.setdefault(call.inquirer, CallWindow(CALLS_MAX)).admit(call, now)
-        return call
 
 
 def _response(view: QueryView) -> inquiry_pb2.FollowResponse:
@@ -210,7 +184,7 @@ class InquiryChannel:
             MalformedMessageError: the answer is no set.
         """
         try:
-            response = await self._stub.GetPanel(inquiry_pb2.GetPanelRequest(call=_sent(call)), timeout=timeout_s)
+            response = await self._stub.GetPanel(inquiry_pb2.GetPanelRequest(call=sent_call(call)), timeout=timeout_s)
         except grpc.aio.AioRpcError as failure:
             raise error_of(failure) from failure
         return _panel(response)
@@ -222,7 +196,7 @@ class InquiryChannel:
             CallerError: the operator refused the call, with the code.
             UnavailableError: no answer in time.
         """
-        stream = self._stub.Follow(inquiry_pb2.FollowRequest(call=_sent(call)), timeout=timeout_s)
+        stream = self._stub.Follow(inquiry_pb2.FollowRequest(call=sent_call(call)), timeout=timeout_s)
         try:
             async for response in stream:
                 yield _progress(response)
@@ -239,21 +213,11 @@ class InquiryChannel:
             CallerError: the operator refused the call, with the code.
             UnavailableError: no answer in time.
         """
-        request = inquiry_pb2.GetReceiptRequest(call=_sent(call))
+        request = inquiry_pb2.GetReceiptRequest(call=sent_call(call))
         try:
             return (await self._stub.GetReceipt(request, timeout=timeout_s)).receipt
         except grpc.aio.AioRpcError as failure:
             raise error_of(failure) from failure
-
-
-def _sent(call: SignedCall) -> inquiry_pb2.SignedCall:
-    return inquiry_pb2.SignedCall(
-        inquirer=call.inquirer,
-        nonce=call.nonce,
-        expiry_ms=call.expiry_ms,
-        payload=call.payload,
-        signature=call.signature,
-    )
 
 
 def _progress(response: inquiry_pb2.FollowResponse) -> Progress:

@@ -37,14 +37,23 @@ Verify = Callable[[PublicKey, bytes, Signature], bool]
 _Write = Callable[[int, Sequence[peer_pb2.Frame], Signature], Awaitable[None]]
 
 
+@dataclass(frozen=True, slots=True)
+class _Arrival:
+    """A frame as it came."""
+
+    flush: Flush
+    place: int
+    sender: MemberIndex
+    round: int
+    data: bytes
+
+
 @dataclass(slots=True)
 class _Session:
     others: frozenset[MemberIndex]
-    arrived: asyncio.Queue[tuple[MemberIndex, int, bytes] | PeerLostError] = field(
-        default_factory=lambda: asyncio.Queue(FRAMES_WAITING_MAX)
-    )
-    taken: list[tuple[Flush, int, MemberIndex, int, bytes]] = field(default_factory=list)
-    """Every frame that arrived: its flush, its place in it, its sender, round and data."""
+    arrived: asyncio.Queue[_Arrival | PeerLostError] = field(default_factory=lambda: asyncio.Queue(FRAMES_WAITING_MAX))
+    taken: list[_Arrival] = field(default_factory=list)
+    """What the session went on with: frames that its end left waiting are no part of it, whoever sent them."""
 
 
 @dataclass(slots=True)
@@ -202,8 +211,7 @@ class Rounds:
             return False
         if session.arrived.full():
             raise MalformedMessageError(f"rounds: expected at most {FRAMES_WAITING_MAX} waiting frames of a session")
-        session.taken.append((flush, place, peer, frame.round, frame.data))
-        session.arrived.put_nowait((peer, frame.round, frame.data))
+        session.arrived.put_nowait(_Arrival(flush, place, peer, frame.round, frame.data))
         return True
 
     def _lose(self, peer: MemberIndex) -> None:
@@ -266,8 +274,9 @@ class SessionRounds:
         arrived = await self._state.arrived.get()
         if isinstance(arrived, PeerLostError):
             raise arrived
-        return arrived
+        self._state.taken.append(arrived)
+        return arrived.sender, arrived.round, arrived.data
 
     def evidence(self) -> Sequence[SignedFrame]:
-        """Everything that arrived so far, as its senders signed it; also after the session."""
-        return [flush.frame(peer, place, number, data) for flush, place, peer, number, data in self._state.taken]
+        """Everything that was received so far, as its senders signed it; also after the session."""
+        return [frame.flush.frame(frame.sender, frame.place, frame.round, frame.data) for frame in self._state.taken]

@@ -16,7 +16,10 @@ from typing import Any
 import numpy as np
 
 from mpcnode.mpc import (
+    CHUNK_SUBJECTS,
+    WINDOW,
     Array,
+    Batch,
     Bits,
     BitsToIntegers,
     Comparison,
@@ -31,6 +34,8 @@ from mpcnode.mpc import (
     Words,
     ZeroShares,
     compile_body,
+    cut_batch,
+    kernels,
     parallel,
 )
 from mpcnode.scorecard.model import Model
@@ -39,13 +44,41 @@ from mpcnode.scorecard.ranges import Ranges, analyse
 from mpcnode.types import AuditMode
 
 
-def compile_model(layout: Layout, parties: int, subjects: int = 1) -> Program:
-    """Compile a model for a panel and a committee.
+def compile_batch(
+    layout: Layout,
+    parties: int,
+    subjects: int = 1,
+    *,
+    chunk_subjects: int = CHUNK_SUBJECTS,
+    window: int = WINDOW,
+) -> Batch:
+    """Compile a model for a panel, a committee and any number of subjects: what a session runs.
 
     Args:
         layout: model and panel.
         parties: nodes of the committee, 2 or more.
-        subjects: how many are evaluated at once.
+        subjects: how many, all together.
+        chunk_subjects: most subjects of a chunk, a power of two.
+        window: chunks that a node runs at a time.
+
+    Raises:
+        ValueError: a number is out of range.
+    """
+    return cut_batch(
+        lambda of_chunk: compile_model(layout, parties, of_chunk),
+        subjects,
+        chunk_subjects=chunk_subjects,
+        window=window,
+    )
+
+
+def compile_model(layout: Layout, parties: int, subjects: int = 1) -> Program:
+    """Compile a model for a panel, a committee and the subjects of one chunk.
+
+    Args:
+        layout: model and panel.
+        parties: nodes of the committee, 2 or more.
+        subjects: how many the chunk has.
     """
     ranges = analyse(layout.model)
     supplied = [
@@ -193,8 +226,7 @@ class ScorecardBody:
         return self._masked(party, np.zeros(self._output_lanes.words, np.uint64))
 
     def _masked(self, party: Party, row: Words) -> Bits:
-        masked = self._output_lanes.unpack(self.output.mask(party, row))
-        return np.packbits(masked, axis=0, bitorder="little").T
+        return self._output_lanes.join(self.output.mask(party, row))
 
 
 def _mask(ring: type[np.unsignedinteger[Any]]) -> int:
@@ -205,4 +237,4 @@ def _weighted(weights: tuple[int, ...], shares: Array) -> Array:
     """Sum of weights times shares [n, N], in the ring of the shares."""
     ring = shares.dtype.type
     factors = np.array([weight & _mask(ring) for weight in weights], ring)
-    return np.asarray((shares * factors[:, None]).sum(axis=0, dtype=ring))
+    return kernels.chosen().weigh(factors, shares)

@@ -24,7 +24,8 @@ from mpcnode.errors import (
     UnavailableError,
 )
 from mpcnode.query.request import SealedRequest
-from mpcnode.rpc import inquiry
+from mpcnode.rpc import calls, inquiry
+from mpcnode.rpc.calls import CallGate
 from mpcnode.rpc.inquiry import FOLLOW, GET_PANEL, GET_RECEIPT, InquiryChannel, InquiryServicer, add_inquiry_service
 from mpcnode.rpc.tls import INQUIRY_BYTES_MAX, channel_options, inquiry_server_credentials, server_options
 from mpcnode.sealing.keys import SigningKey
@@ -80,7 +81,7 @@ class Place:
 
     def __init__(self) -> None:
         self.desk = Desk()
-        self.servicer = InquiryServicer(CHAIN, self.desk, SystemClock())
+        self.servicer = InquiryServicer(self.desk, CallGate(CHAIN, SystemClock(), self.desk.check_inquirer))
         self.port = 0
 
     @asynccontextmanager
@@ -260,7 +261,7 @@ def test_a_call_is_made_once_whatever_its_method():
 
 
 def test_no_stranger_and_no_other_inquirer_fills_the_memory_of_calls(monkeypatch):
-    monkeypatch.setattr(inquiry, "CALLS_MAX", 5)
+    monkeypatch.setattr(calls, "CALLS_MAX", 5)
 
     async def work():
         place = Place()
@@ -268,7 +269,7 @@ def test_no_stranger_and_no_other_inquirer_fills_the_memory_of_calls(monkeypatch
             for number in range(10):
                 stranger = SigningKey(bytes([100 + number]) * 32)
                 assert await followed(channel, call(stranger)) == "UNKNOWN_INQUIRER"
-            assert place.servicer._windows == {}
+            assert place.servicer._calls._windows == {}
             said = [await followed(channel, call()) for _ in range(6)]
             assert [len(states) for states in said[:5]] == [1] * 5
             assert said[5] == "BUSY"

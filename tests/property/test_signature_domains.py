@@ -29,6 +29,7 @@ from ledger.types import (
     View,
     VoteKind,
 )
+from mpcnode.query.blobs import BlobKind, BlobLabel, HeldStatement, encode_held_statement
 from mpcnode.query.request import encode_request
 from mpcnode.query.statements import (
     encode_accept_statement,
@@ -40,7 +41,7 @@ from mpcnode.query.statements import (
 )
 from mpcnode.sealing.keys import SigningKey, certificate_statement, verify
 from mpcnode.sealing.messages import call_statement, message_statement
-from mpcnode.types import MemberIndex
+from mpcnode.types import BlobId, MemberIndex, QueryId
 from tests.support.queries import ACCEPT, DEAL, END, FLUSH, RELEASE, REQUEST, SHARES
 
 KEY = SigningKey(b"\x01" * 32)
@@ -87,6 +88,14 @@ STATEMENTS: dict[str, bytes] = {
     "mpcnode/release/1": encode_release_statement(RELEASE),
     "mpcnode/dispute/1": statement("mpcnode/dispute/1", CHAIN, bytes(32), 0, 17, bytes(32), bytes(32)),
     "mpcnode/message/1": message_statement(CHAIN, "abort", MemberIndex(0), MemberIndex(0), b""),
+    "mpcnode/held/1": encode_held_statement(
+        HeldStatement(
+            chain=CHAIN,
+            label=BlobLabel(query=QueryId(ZERO), attempt=1, kind=BlobKind.ROWS, author=0),
+            blob=BlobId(ZERO),
+            until=Millis(0),
+        )
+    ),
     "mpcnode/call/1": call_statement(CHAIN, "Follow", ZERO, Millis(0), b""),
 }
 

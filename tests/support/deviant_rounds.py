@@ -219,4 +219,4 @@ def _plus_one(width: Width, data: bytes) -> bytes:
     values = width.decode(memoryview(data))
     one = np.zeros_like(values)
     one[0] = 1
-    return width.encode(width.combine(values, one))
+    return width.encode(width.join((values, one)))

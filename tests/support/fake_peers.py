@@ -91,13 +91,13 @@ class Network:
         self._chain = chain
         self._members = members
         self.flushes = 0
-        self.signed: dict[tuple[SessionId, int], list[SignedFrame]] = {}
-        """Frames by session and receiver, as their senders signed them."""
+        self.taken: dict[tuple[SessionId, int], list[SignedFrame]] = {}
+        """Frames that sessions received, by session and receiver, as their senders signed them."""
         self._handlers = handlers
         self.faults: list[Fault] = []
         self.sent: list[Sent] = []
         self.refused: list[Sent] = []
-        self._sessions: dict[tuple[SessionId, int], asyncio.Queue[tuple[MemberIndex, int, bytes] | PeerLostError]] = {}
+        self._sessions: dict[tuple[SessionId, int], asyncio.Queue[SignedFrame | PeerLostError]] = {}
 
     def fault(self, kind: str, sender: int, receiver: int) -> Fault:
         return next((fault for fault in self.faults if fault.hits(kind, sender, receiver)), NO_FAULT)
@@ -167,8 +167,7 @@ class Network:
         fault = self.fault(ROUNDS, me, to)
         if not fault.drop:
             for _ in range(fault.copies):
-                arrival = (MemberIndex(me), number, fault.tamper(data))
-                self.signed.setdefault((session, to), []).append(self._signed(session, to, arrival))
+                arrival = self._signed(session, to, (MemberIndex(me), number, fault.tamper(data)))
                 asyncio.get_running_loop().call_later((1 + fault.delay_ms) / 1000, self._arrive, session, to, arrival)
 
     def _signed(self, session: SessionId, to: int, arrival: tuple[MemberIndex, int, bytes]) -> SignedFrame:
@@ -186,7 +185,7 @@ class Network:
         signature = identity(sender).sign(encode_flush_statement(stated))
         return Flush(self.flushes, leaves, signature).frame(sender, 0, number, data)
 
-    def _arrive(self, session: SessionId, to: int, arrival: tuple[MemberIndex, int, bytes] | PeerLostError) -> None:
+    def _arrive(self, session: SessionId, to: int, arrival: SignedFrame | PeerLostError) -> None:
         arrived = self._sessions.get((session, to))
         if arrived is not None:
             arrived.put_nowait(arrival)
@@ -216,7 +215,7 @@ class Frames:
 
     def __init__(self, network: Network, me: int, session: SessionId, others: Sequence[MemberIndex], arrived) -> None:
         self._network, self._me, self._session, self._others = network, me, session, others
-        self._arrived: asyncio.Queue[tuple[MemberIndex, int, bytes] | PeerLostError] = arrived
+        self._arrived: asyncio.Queue[SignedFrame | PeerLostError] = arrived
 
     def broadcast(self, number: int, data: bytes) -> None:
         for other in self._others:
@@ -226,7 +225,8 @@ class Frames:
         arrival = await self._arrived.get()
         if isinstance(arrival, PeerLostError):
             raise arrival
-        return arrival
+        self._network.taken.setdefault((self._session, self._me), []).append(arrival)
+        return arrival.sender, arrival.round, arrival.data
 
     def evidence(self) -> Sequence[SignedFrame]:
-        return self._network.signed.get((self._session, self._me), [])
+        return self._network.taken.get((self._session, self._me), [])

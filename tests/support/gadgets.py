@@ -460,3 +460,18 @@ def every_gadget(subjects: int) -> tuple[Gadget, ...]:
         top_gadget(subjects, 5, 2, bits=20),
         *(zero_gadget(subjects, ring) for ring in (0, 16, 64)),
     )
+
+
+def random_inputs(gadget: Gadget, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Random values of every size, every third one an edge or a neighbour's equal; random bits."""
+    rng = np.random.default_rng(seed)
+    shape = (gadget.values, gadget.subjects)
+    size = rng.integers(0, 64, shape)
+    values = np.clip(rng.integers(-(1 << 63), (1 << 63) - 1, shape) >> size, gadget.low, gadget.high)
+    edges = np.array([v for v in (0, 1, -1, gadget.low, gadget.high) if gadget.low <= v <= gadget.high])
+    values = np.where(rng.integers(0, 3, shape) == 0, rng.choice(edges, shape), values)
+    if gadget.values > 1:
+        values[1] = np.where(rng.integers(0, 3, gadget.subjects) == 0, values[0], values[1])
+    bits = rng.integers(0, 2, (gadget.bits, gadget.subjects)).astype(np.uint8)
+    bits[:, ::3] = bits[:1, ::3]  # all or none
+    return values, bits

@@ -102,12 +102,14 @@ def run_joint(
     return Run(join_output(shares), shares, transcripts, tuple(sent))
 
 
-def share_rows(program: Program, name: str, rows: Sequence[bytes | None]) -> list[list[bytes | None]]:
+def share_rows(
+    program: Program, name: str, rows: Sequence[bytes | None], *, chunk: int = 0
+) -> list[list[bytes | None]]:
     """Split rows in clear among the nodes: by node, then by participant."""
     nodes = [MemberIndex(100 + i) for i in range(program.parties)]
     shared: list[list[bytes | None]] = [[] for _ in nodes]
     for seat, (row, shape) in enumerate(zip(rows, program.body.rows, strict=True)):
-        context = RowContext(query=QueryId(seed(name)), attempt=Attempt(1), participant=MemberIndex(seat))
+        context = RowContext(query=QueryId(seed(name)), attempt=Attempt(1), participant=MemberIndex(seat), chunk=chunk)
         seeds = [seed(f"{name} row {seat} node {i}") for i in range(program.parties - 1)]
         sent = split_row(row, shape, context, nodes, seeds) if row is not None else [None] * len(nodes)
         for i, (part, node) in enumerate(zip(sent, nodes, strict=True)):
@@ -151,10 +153,7 @@ def run_protocols(protocols: Sequence[Protocol[T]]) -> tuple[list[T], list[tuple
     asked = [next(side) for side in protocols]
     rounds: list[tuple[Words, ...]] = []
     while True:
-        opened = tuple(
-            reduce(shares[0].width.combine, (share.reduced() for share in shares[1:]), shares[0].reduced())
-            for shares in zip(*asked, strict=True)
-        )
+        opened = tuple(shares[0].width.join(share.reduced() for share in shares) for shares in zip(*asked, strict=True))
         rounds.append(opened)
         results: list[T] = []
         asked = []

@@ -151,6 +151,9 @@ def request():
         sha(supervisor_copy()),
         tree(tokens()),
         7,
+        1,
+        bytes(32),
+        bytes(32),
     )
 
 
@@ -164,7 +167,7 @@ def test_the_request_and_what_travels_with_it():
     assert found["supervisor_copy"] == supervisor_copy().hex()
     assert len(supervisor_copy()) == 312
     assert found["statement"] == request().hex()
-    assert len(request()) == 480
+    assert len(request()) == 576
     assert found["signature"] == sign("inquirer key", request()).hex()
     assert found["request_hash"] == sha(request()).hex()
 
@@ -182,7 +185,7 @@ def split(participant):
     sent, words, tail = [], list(struct.unpack(f"<{count}Q", clear[: 8 * count])), clear[8 * count :]
     for node in COMMITTEE[:-1]:
         share_seed = seed(f"share seed {participant} {node}")
-        label = QUERY + bytes([1, participant, node])
+        label = QUERY + bytes([1, participant, node, 0, 0, 0, 0])
         key = hashlib.blake2b(label, digest_size=32, key=share_seed, person=b"mpc-input").digest()
         stream = AES.new(key, AES.MODE_CTR, nonce=b"", initial_value=0).encrypt(bytes(len(clear)))
         words = [

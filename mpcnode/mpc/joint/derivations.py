@@ -16,8 +16,10 @@ from mpcnode.mpc.bits import AndBits, BitsToIntegers, ZeroIntegers, ZeroShares
 from mpcnode.mpc.comparison import Comparison, Layer, tables_above
 from mpcnode.mpc.conjunction import AllBits
 from mpcnode.mpc.correlations import Array, Arrays, Correlation
+from mpcnode.mpc.division import Division
 from mpcnode.mpc.equality import Equality
 from mpcnode.mpc.joint.circuits import BitProducts, SumBits
+from mpcnode.mpc.joint.residues import DivisionDerivation
 from mpcnode.mpc.joint.scaling import BitTimesBits
 from mpcnode.mpc.leaf import Leaf
 from mpcnode.mpc.lookup import Lookup
@@ -256,3 +258,8 @@ def _(item: Lookup, parties: int) -> Derivation:
     lanes, leaf = Lanes(item.items, item.subjects), Leaf(item.bits, item.bits, 1)
     masked = MaskedBits(label=item.label, parties=parties, bits=item.bits, lanes=lanes, leaf=leaf)
     return LookupDerivation(item=item, masked=masked)
+
+
+@derivation.register
+def _(item: Division, parties: int) -> Derivation:
+    return DivisionDerivation(item=item, parties=parties)

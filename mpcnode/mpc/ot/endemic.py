@@ -104,15 +104,22 @@ class KeyMaker:
         return _key(self._context, i, pair, mine, sodium.crypto_scalarmult_ed25519_noclamp(scalar, base))
 
 
-def agree(peer: Rank, scalar: bytes, point: bytes) -> bytes:
+def agree(peer: Rank, context: bytes, scalar: bytes, point: bytes) -> bytes:
     """Return 32 bytes that this node and a peer share: a hash of their Diffie-Hellman point.
+
+    Args:
+        peer: the other node, for errors.
+        context: 32 bytes of these two nodes and both their messages: else a node in the middle, which hands on points
+            as its own, makes two others share one secret with it unawares.
+        scalar: of `half`.
+        point: the peer's.
 
     Raises:
         SessionError: what the peer sent is not a point of the group.
     """
     expect_length(peer, "a point", point, POINT_BYTES)
     shared = sodium.crypto_scalarmult_ed25519_noclamp(scalar, _checked(peer, point, 0))
-    return hashlib.blake2b(shared, digest_size=32, person=b"mpc-ot-pair").digest()
+    return hashlib.blake2b(shared, digest_size=32, key=context, person=b"mpc-ot-pair").digest()
 
 
 def half(randomness: bytes) -> tuple[bytes, bytes]:

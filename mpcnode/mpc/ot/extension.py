@@ -9,16 +9,19 @@ H(row, i) and H(row ^ D, i) the receiver knows the one it chose, by its own row 
 its choices and of every column of T_0, and the sender checks that its columns' hashes are those, plus that of the
 choices where its bit of D is 1. The key of that hash is a hash of U (Fiat and Shamir), and 128 random choices at the
 end hide the others. Who deviates in j columns passes only by guessing D's bits there, with a probability of 2^-j; else
-it is named, and this set of keys is burned. This check, of columns by a universal hash, is the one proved by Roy,
-SoftSpokenOT, CRYPTO 2022; the proof of that of Keller, Orsini and Scholl (CRYPTO 2015), which sums rows, has a gap.
-(Extension: Ishai, Kilian, Nissim and Petrank, CRYPTO 2003.)
+it is named, and this set of keys is burned. Without a guess it passes if the choices of two columns have one hash: by
+itself, before it sends anything, it may try as many U as it likes, each with 2^-119 at most for every two columns. This
+check, of columns by a universal hash, is the one proved by Roy, SoftSpokenOT, CRYPTO 2022; the proof of that of Keller,
+Orsini and Scholl (CRYPTO 2015), which sums rows, has a gap. (Extension: Ishai, Kilian, Nissim, Petrank, CRYPTO 2003.)
 
 One message of the receiver: 16 bytes for each transfer, and up to 3,120 for every 65,536. The sender sends nothing, so
 it cannot deviate. Tweaks count on over the whole life of a set; a receiver says where it is, and a sender that is
-elsewhere refuses: so a node restored from an old state is found before rows repeat.
+elsewhere refuses: so a node restored from an old state is found before rows repeat, if the other follows the protocol.
+A receiver that does not plays along with a restored sender, whose rows then repeat.
 """
 
 import hashlib
+import hmac
 from collections.abc import Sequence
 
 import numpy as np
@@ -33,6 +36,10 @@ from mpcnode.types import Rank
 
 CHUNK_WORDS = 1024
 """Choices checked together, in words: columns of 8 KB each, which stay in the second-level cache."""
+
+TRANSFERS_MAX = 1 << 40
+"""Of a set of keys, padding included. Whoever knows q hashes finds D with a probability of q / 2^128 for each time that
+it computes AES (`hashing`): with so few, 2^80 times give 2^-8."""
 
 _COUNTER_BYTES = 8
 _DIGEST_BYTES = 32
@@ -78,7 +85,12 @@ class Receiver:
         self._count = 0
 
     def choose(self, choices: Words) -> tuple[bytes, Words]:
-        """Choose by the bits of words; the message to send, and the chosen hashes [64 · words, 2]."""
+        """Choose by the bits of words; the message to send, and the chosen hashes [64 · words, 2].
+
+        Raises:
+            CorrelationReuseError: the keys have made as many transfers as they may.
+        """
+        _check_left(self._peer, self._count, len(choices))
         parts = [self._count.to_bytes(_COUNTER_BYTES, "little")]
         hashes = np.empty((64 * len(choices), 2), np.uint64)
         start = 0
@@ -131,12 +143,14 @@ class Sender:
         Raises:
             SessionError: the receiver is elsewhere in the count, or its message does not pass the check or has another
                 length; names it.
-            CorrelationReuseError: a check failed before, so bits of this side's secret may be known.
+            CorrelationReuseError: a check failed before, so bits of this side's secret may be known; or the keys have
+                made as many transfers as they may.
         """
         if self._burned:
             raise CorrelationReuseError(
                 f"transfers with node {self._peer}: a check failed before, expected a new set of keys"
             )
+        _check_left(self._peer, self._count, words)
         expect_length(self._peer, "transfers", message, message_bytes(words))
         count = int.from_bytes(message[:_COUNTER_BYTES], "little")
         if count != self._count:
@@ -162,7 +176,7 @@ class Sender:
         columns[self._is_one] ^= sent[self._is_one]
         found = ColumnHash(_challenge(self._context, self._count, sent), size)(columns)
         found[self._is_one] ^= of_choices
-        if _digest(found) != digest:
+        if not hmac.compare_digest(_digest(found), digest):
             self._burned = True
             raise SessionError(
                 f"node {self._peer}: expected the same choices in all columns of transfers from number {self._count}, "
@@ -173,6 +187,14 @@ class Sender:
         one = self._hash(rows ^ self._secret, self._count)
         self._count += 8 * size
         return zero, one
+
+
+def _check_left(peer: Rank, count: int, words: int) -> None:
+    rows = sum(8 * column_bytes(size) for size in chunk_sizes(words))
+    if count + rows > TRANSFERS_MAX:
+        raise CorrelationReuseError(
+            f"transfers with node {peer}: expected {TRANSFERS_MAX} at most, got {rows} after {count}; make new keys"
+        )
 
 
 def _challenge(context: bytes, count: int, sent: NDArray[np.uint8]) -> bytes:

@@ -3,7 +3,8 @@
 *Breaking*: H(x, i) = p(p(x) ^ i) ^ p(x), p being AES-128 under a public key of the set of transfers. Tweakable circular
 correlation robust if p is a random permutation, hence right for extensions whose receiver deviates, as long as no tweak
 i repeats: a counter. A keyed hash function would do too, at a hundred times the cost in Python: AES is called once for
-a million rows. (Guo, Katz, Wang and Yu, IEEE S&P 2020, "TMMO".)
+a million rows. (Guo, Katz, Wang and Yu, IEEE S&P 2020, "TMMO".) All rows are attacked at once: H ^ i = p(z) ^ z with
+z = p(x) ^ i, so one table of q hashes serves every z that is tried; hence fewer than 2^128 / q computations are safe.
 
 *Checking*: GHASH, the polynomial hash of AES-GCM, under a key chosen after the columns: two different columns of B
 blocks collide with a probability of (B + 1) / 2^128. It is linear over bits. GMAC of a column less that of zeros is it.

@@ -2,7 +2,8 @@
 
 Made once, in one round of 12,320 bytes to each other node, and used for many sessions: transfers count on, seeds are
 drawn from by session and label. All secrets come from one seed, so that a node may commit to it and open it to an
-auditor. Right and secure as its parts are; every key depends on both nodes, their order and the set-up's context.
+auditor. Right and secure as its parts are; every key depends on both nodes, their order and the set-up's context, those
+of hashes and the seed of a pair on all that both sent, too.
 """
 
 import hashlib
@@ -16,6 +17,8 @@ from mpcnode.mpc.ot.endemic import POINT_BYTES, SCALAR_SOURCE_BYTES, KeyChooser,
 from mpcnode.mpc.ot.extension import Receiver, Sender
 from mpcnode.mpc.prg import Streams
 from mpcnode.types import Rank, SessionId
+
+CONTEXT_BYTES = 32
 
 _CHOOSER_BYTES = 2 * POINT_BYTES * COLUMNS
 _MAKER_BYTES = POINT_BYTES * COLUMNS
@@ -39,6 +42,7 @@ class Links:
         self.rank = rank
         self.by_peer = by_peer
         self._sessions: set[SessionId] = set()
+        self._running: SessionId | None = None
 
     @property
     def parties(self) -> int:
@@ -46,14 +50,26 @@ class Links:
         return len(self.by_peer) + 1
 
     def claim(self, session: SessionId) -> None:
-        """Take these links for a session, once.
+        """Take these links for a session, once; one session at a time.
 
         Raises:
-            CorrelationReuseError: they were taken for it before.
+            CorrelationReuseError: they were taken for it before, or for another that has not ended. If that one failed,
+                nobody knows how far each node counted in it: the links are of no more use, and no other node is at
+                fault for what its count is.
         """
         if session in self._sessions:
             raise CorrelationReuseError(f"session {session.hex()}: expected to get correlations once, got a second use")
+        if self._running is not None:
+            raise CorrelationReuseError(
+                f"session {session.hex()}: expected links that are free, got some that session {self._running.hex()} "
+                "has not given back; if it failed, connect the nodes anew"
+            )
         self._sessions.add(session)
+        self._running = session
+
+    def give_back(self) -> None:
+        """End the running session: every node has all that it should have."""
+        self._running = None
 
 
 def connect(rank: Rank, parties: int, context: bytes, seed: bytes) -> Talk[Links]:
@@ -62,12 +78,16 @@ def connect(rank: Rank, parties: int, context: bytes, seed: bytes) -> Talk[Links
     Args:
         rank: this node's place in the committee.
         parties: its size.
-        context: 32 bytes that name this set-up at all nodes; no two set-ups share one.
-        seed: 32 bytes that nobody else knows, of this set-up only.
+        context: 32 bytes that name this set-up and its committee at all nodes; no two set-ups share one.
+        seed: 32 bytes that nobody else knows, of this set-up only; after a failed check, as ever, another: what was
+            learnt of a secret must not help again.
 
     Raises:
         SessionError: another node sent what no honest one does; names it.
+        ValueError: a context of another length.
     """
+    if len(context) != CONTEXT_BYTES:
+        raise ValueError(f"context: expected {CONTEXT_BYTES} bytes, got {len(context)}")
     halves = {
         peer: _Half(rank, peer, context, Streams(seed, SessionId(context + bytes([peer]))))
         for peer in others(rank, parties)
@@ -99,15 +119,15 @@ class _Half:
     def link(self, message: bytes) -> Link:
         expect_length(self._peer, "a set-up", message, _HELLO_BYTES)
         chooser, maker = message[:_CHOOSER_BYTES], message[_CHOOSER_BYTES:-POINT_BYTES]
-        mine, theirs = self._chooser.message + self._maker.message, chooser + maker
-        low, high = (mine, theirs) if self._rank < self._peer else (theirs, mine)
-        context = hashlib.blake2b(low + high, digest_size=32, key=self._context, person=b"mpc-ot-link").digest()
+        sides = sorted(((self._rank, self.message), (self._peer, message)))
+        heard = b"".join(bytes([rank]) + sent for rank, sent in sides)
+        context = hashlib.blake2b(heard, digest_size=32, key=self._context, person=b"mpc-ot-link").digest()
         return Link(
             receiver=Receiver(
                 self._peer, _bind(context, self._rank, self._peer), self._maker.keys(chooser), self._padding
             ),
             sender=Sender(self._peer, _bind(context, self._peer, self._rank), self._chooser.keys(maker), self._secret),
-            seed=agree(self._peer, self._scalar, message[-POINT_BYTES:]),
+            seed=agree(self._peer, context, self._scalar, message[-POINT_BYTES:]),
         )
 
 

@@ -34,21 +34,22 @@ class TransferMaker:
         """Take the links for a session.
 
         Raises:
-            CorrelationReuseError: they were taken for it before.
+            CorrelationReuseError: they were taken for it before, or are not free.
         """
         links.claim(session)
         self._links = links
         self._zeros = {peer: Streams(link.seed, session) for peer, link in links.by_peer.items()}
 
     def __call__(self, items: Sequence[Correlation], free: Mapping[str, Arrays]) -> Talk[Mapping[str, Arrays]]:
-        """Make correlations.
+        """Make a session's correlations, all in one call, and give the links back.
 
         Raises:
-            SessionError: another node sent what no honest one does; names it.
+            SessionError: another node sent what no honest one does; names it. The links are of no more use.
         """
         jobs = {item.label: self._job(item, free[item.label]) for item in items}
         for batch in _batches(term for job in jobs.values() for term in job.terms):
             yield from self._run(batch)
+        self._links.give_back()
         return {label: job.finish() for label, job in jobs.items()}
 
     def _job(self, item: Correlation, free: Arrays) -> "_Job":

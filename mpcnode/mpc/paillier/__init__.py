@@ -2,6 +2,7 @@
 
 from mpcnode.mpc.paillier.announcement import MODULUS_BITS_MAX, accept, announce
 from mpcnode.mpc.paillier.drawing import Source
+from mpcnode.mpc.paillier.introduction import introduce
 from mpcnode.mpc.paillier.keys import MODULUS_BITS, DecryptionKey, EncryptionKey, generate
 from mpcnode.mpc.paillier.multiplier import PaillierMultiplier
 
@@ -15,4 +16,5 @@ __all__ = [
     "accept",
     "announce",
     "generate",
+    "introduce",
 ]

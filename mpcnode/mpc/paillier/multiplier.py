@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from mpcnode.errors import InvalidKeyError, SessionError
+from mpcnode.mpc.joint.talk import expect_length
 from mpcnode.mpc.multiplier import Exchange, Messages
 from mpcnode.mpc.paillier.cross import answer, ask, conclude
 from mpcnode.mpc.paillier.drawing import Source
@@ -38,6 +39,7 @@ class PaillierMultiplier:
         for other, key in sorted(others.items()):
             if owners.setdefault(key.n, other) != other:
                 raise InvalidKeyError(f"node {other}: expected a modulus of its own, got that of node {owners[key.n]}")
+        self._rank = rank
         self._own = own
         self._others = dict(sorted(others.items()))
         self._source = source
@@ -45,8 +47,8 @@ class PaillierMultiplier:
     def __repr__(self) -> str:
         return f"PaillierMultiplier({len(self._others) + 1} nodes)"
 
-    def products(self, left: Words, right: Words, bits: int) -> Exchange[Words]:
-        """Multiply additive shares mod 2^bits [N], one by one; bits is 1 to 64.
+    def products(self, left: Words, right: Words, bits: int, holder: Rank | None = None) -> Exchange[Words]:
+        """Multiply additive shares mod 2^bits [N], one by one: see `Multiplier`.
 
         Raises:
             SessionError: another node's messages are not what they should be; names it.
@@ -56,17 +58,25 @@ class PaillierMultiplier:
         left, right = low_bits(left, bits), low_bits(right, bits)
         factors = right.tolist()
         total = left * right
-        asked = yield dict.fromkeys(self._others, ask(self._own, left.tolist(), bits=bits, source=self._source))
+        asks = holder in (None, self._rank)
+        question = ask(self._own, left.tolist(), bits=bits, source=self._source) if asks else b""
+        asked = yield dict.fromkeys(self._others, question)
         self._check_senders(asked)
-        answers: dict[Rank, bytes] = {}
+        answers = dict.fromkeys(self._others, b"")
         for rank, key in self._others.items():
-            answers[rank], shares = answer(key, rank, asked[rank], factors, bits=bits, source=self._source)
-            total += np.array(shares, np.uint64)
+            if holder in (None, rank):
+                answers[rank], shares = answer(key, rank, asked[rank], factors, bits=bits, source=self._source)
+                total += np.array(shares, np.uint64)
+            else:
+                expect_length(rank, "a question", asked[rank], 0)
         answered = yield answers
         self._check_senders(answered)
         for rank in self._others:
-            shares = conclude(self._own, rank, answered[rank], count=len(factors), bits=bits)
-            total += np.array(shares, np.uint64)
+            if asks:
+                shares = conclude(self._own, rank, answered[rank], count=len(factors), bits=bits)
+                total += np.array(shares, np.uint64)
+            else:
+                expect_length(rank, "an answer", answered[rank], 0)
         return low_bits(total, bits)
 
     def and_words(self, left: Words, right: Words) -> Exchange[Words]:

@@ -11,7 +11,7 @@ _MODULES: Mapping[str, tuple[str, ...]] = {
     "proofs": ("receipt_file", "consistency_file"),
     "contracts": ("abi", "calldata", "jsonrpc"),
     "documents": ("consortium", "model", "key_file"),
-    "node": ("deliver", "rounds", "inquiry", "plaintext"),
+    "node": ("deliver", "rounds", "inquiry", "plaintext", "offer"),
 }
 
 TARGETS: Mapping[str, str] = {name: module for module, names in _MODULES.items() for name in names}

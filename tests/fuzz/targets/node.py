@@ -13,8 +13,8 @@ import google.protobuf.message
 from ledger.errors import DecodeError
 from ledger.types import ChainId, Digest, Millis, PublicKey, Signature
 from mpcnode.errors import CallerError, NodeError
+from mpcnode.query import blobs, statements
 from mpcnode.query import request as requests
-from mpcnode.query import statements
 from mpcnode.query.contribution import (
     decode_audit_record,
     decode_contribution,
@@ -46,7 +46,8 @@ from mpcnode.query.messages import (
     encode_shares,
 )
 from mpcnode.sealing import messages as signed
-from mpcnode.types import MemberIndex, SessionId
+from mpcnode.sealing.blobs import CHUNK_BYTES, Manifest
+from mpcnode.types import MemberIndex, QueryId, SessionId
 from mpcnode.v1 import inquiry_pb2, peer_pb2
 from tests.fuzz.target import Target, codec, expect
 from tests.fuzz.targets.chain import LENGTHS, VECTORS
@@ -287,3 +288,11 @@ def plaintext() -> Target:
 
     seeds = tuple(bytes.fromhex(each[name]) for each in VECTORS["contributions"] for name in ("row", "audit_record"))
     return Target(check=check, seeds=seeds, size_max=512)
+
+
+def offer() -> Target:
+    """What a peer or an inquirer announces as a blob."""
+    label = blobs.BlobLabel(query=QueryId(_real("query")), attempt=1, kind=blobs.BlobKind.ROWS, author=ME)
+    manifest = Manifest(length=CHUNK_BYTES + 1, chunks=(Digest(bytes(32)), Digest(bytes(32))))
+    seed = blobs.encode_offer(blobs.BlobOffer(label=label, manifest=manifest))
+    return Target(check=codec(blobs.decode_offer, blobs.encode_offer, REFUSED), seeds=(seed,), words=LENGTHS)

@@ -37,7 +37,7 @@ WORDS = {
     "ledger/tx/1": 3,
     "ledger/rejoin/1": 6,
     "mpcnode/tls/1": 3,
-    "mpcnode/request/1": 15,
+    "mpcnode/request/1": 18,
     "mpcnode/shares/1": 7,
     "mpcnode/deal/1": 6,
     "mpcnode/accept/1": 4,
@@ -46,6 +46,7 @@ WORDS = {
     "mpcnode/release/1": 7,
     "mpcnode/dispute/1": 7,
     "mpcnode/message/1": 6,
+    "mpcnode/held/1": 8,
     "mpcnode/call/1": 6,
 }
 word_texts = st.text(st.characters(min_codepoint=1, max_codepoint=127), max_size=32)

@@ -95,7 +95,10 @@ class PlainStreams:
     """docs/computation.md section 4, read literally: integers and lists, one subject."""
 
     def __init__(self, seeds: list[bytes], session: bytes, label: str) -> None:
-        keys = [hashlib.blake2b(session + label.encode(), digest_size=32, key=s, person=b"mpc-prg") for s in seeds]
+        keys = [
+            hashlib.blake2b(session + bytes(4) + label.encode(), digest_size=32, key=s, person=b"mpc-prg")
+            for s in seeds
+        ]
         self.streams = [
             Cipher(algorithms.AES256(key.digest()), modes.CTR(bytes(16))).encryptor().update(bytes(1 << 16))
             for key in keys

@@ -20,6 +20,7 @@ from tests.support.gadgets import (
     every_gadget,
     extreme_gadget,
     product_gadget,
+    random_inputs,
     select_gadget,
     top_gadget,
 )
@@ -41,23 +42,8 @@ NAMES = [f"{i}-{gadget.name}" for i, gadget in enumerate(every_gadget(1))]
 each = pytest.mark.parametrize("which", range(COUNT), ids=NAMES)
 
 
-def inputs(gadget: Gadget, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Random values of every size, every third one an edge or a neighbour's equal; random bits."""
-    rng = np.random.default_rng(seed)
-    shape = (gadget.values, gadget.subjects)
-    size = rng.integers(0, 64, shape)
-    values = np.clip(rng.integers(-(1 << 63), (1 << 63) - 1, shape) >> size, gadget.low, gadget.high)
-    edges = np.array([v for v in (0, 1, -1, gadget.low, gadget.high) if gadget.low <= v <= gadget.high])
-    values = np.where(rng.integers(0, 3, shape) == 0, rng.choice(edges, shape), values)
-    if gadget.values > 1:
-        values[1] = np.where(rng.integers(0, 3, gadget.subjects) == 0, values[0], values[1])
-    bits = rng.integers(0, 2, (gadget.bits, gadget.subjects)).astype(np.uint8)
-    bits[:, ::3] = bits[:1, ::3]  # all or none
-    return values, bits
-
-
 def check(gadget: Gadget, parties: int, seed: int) -> None:
-    values, bits = inputs(gadget, seed)
+    values, bits = random_inputs(gadget, seed)
     of_values = share_integers(values.view(np.uint64), parties, f"{seed}")
     of_bits = share_bits(bits.astype(np.uint64), parties, f"{seed}")
     results = run_all(gadget, parties, f"{seed}", of_values, [share.astype(np.uint8) & 1 for share in of_bits])
@@ -116,7 +102,7 @@ def test_replay_opens_what_the_nodes_open(which: int, parties: int) -> None:
     """One party with everything has the transcript of all nodes, result included."""
     gadget = every_gadget(70)[which]
     program = compile_body(OpenedGadget(gadget=gadget, name=gadget.name), parties)
-    values, bits = inputs(gadget, which)
+    values, bits = random_inputs(gadget, which)
     shape = program.body.rows[0]
     row = shape.zero()
     row.values[: len(values)], row.bits[: len(bits)] = values.view(np.uint64), bits
@@ -199,7 +185,7 @@ def test_labels_of_a_gadgets_parts_differ() -> None:
 def test_random_inputs_meet_every_edge() -> None:
     """A test of gadgets that never saw an edge, an equal pair or all bits would prove little."""
     gadget = comparison_gadget(200, 8)
-    values, _ = inputs(gadget, 1)
+    values, _ = random_inputs(gadget, 1)
     assert {gadget.low, gadget.high, 0} <= set(values.reshape(-1).tolist())
     assert (values[0] == values[1]).any()
     assert any(a != b for a, b in itertools.pairwise(values[0]))

@@ -6,7 +6,6 @@ import itertools
 import pytest
 
 from ledger.encoding import digest
-from ledger.types import Digest
 from mpcnode.errors import CorrelationReuseError, SessionError, ShareError
 from mpcnode.mpc import Finished, Party, Payload, Program, Session, deal, join_output, replay
 from mpcnode.scorecard import Contribution, compile_model, encode_output, evaluate
@@ -50,7 +49,7 @@ def test_programs_are_equal_wherever_they_are_compiled() -> None:
 def test_transcript_is_the_documented_chain() -> None:
     """docs/protocol.md 3.1, from the payloads alone: openings of bits are XORs, of integers sums."""
     compiled, real = program(), run()
-    link = Digest(session_id("one"))
+    link = digest("mpcnode/chunk/1", session_id("one"), bytes(4))
     for number, (widths, payloads) in enumerate(zip(compiled.rounds, real.sent, strict=True), start=1):
         opened, at = b"", 0
         for width in widths:
@@ -122,13 +121,13 @@ def test_two_steps_follow_at_once_if_a_whole_round_came_early() -> None:
 @pytest.mark.parametrize(
     ("rank", "number", "change", "message"),
     [
-        (1, 1, lambda data: data[1:], "node 1, round 1: expected 24 bytes, got 23"),
-        (2, 2, lambda data: data + b"x", "node 2, round 2: expected 129 bytes, got 25"),
-        (1, 3, lambda data: data, "node 1, round 3: expected round 1 or the next of 6"),
-        (1, 0, lambda data: data, "node 1, round 0: expected round 1 or the next"),
-        (0, 1, lambda data: data, "node 0, round 1: expected another node of 3, got rank 0"),
-        (3, 1, lambda data: data, "node 3, round 1: expected another node of 3, got rank 3"),
-        (-1, 1, lambda data: data, "node -1, round 1: expected another node"),
+        (1, 1, lambda data: data[1:], "node 1, chunk 0, round 1: expected 24 bytes, got 23"),
+        (2, 2, lambda data: data + b"x", "node 2, chunk 0, round 2: expected 129 bytes, got 25"),
+        (1, 3, lambda data: data, "node 1, chunk 0, round 3: expected round 1 or the next of 6"),
+        (1, 0, lambda data: data, "node 1, chunk 0, round 0: expected round 1 or the next"),
+        (0, 1, lambda data: data, "node 0, chunk 0, round 1: expected another node of 3, got rank 0"),
+        (3, 1, lambda data: data, "node 3, chunk 0, round 1: expected another node of 3, got rank 3"),
+        (-1, 1, lambda data: data, "node -1, chunk 0, round 1: expected another node"),
     ],
 )
 def test_payload_that_no_honest_node_sends(rank: int, number: int, change, message: str) -> None:
@@ -142,25 +141,25 @@ def test_second_payload_of_a_round_is_refused() -> None:
     session, (real,) = one_node()
     session.start()
     session.receive(Rank(1), 1, real.sent[0][1])
-    with pytest.raises(SessionError, match="node 1, round 1: expected one payload, got another"):
+    with pytest.raises(SessionError, match="node 1, chunk 0, round 1: expected one payload, got another"):
         session.receive(Rank(1), 1, real.sent[0][1])
 
 
 def test_payloads_before_the_start_and_after_the_end_are_refused() -> None:
     session, (real,) = one_node()
-    with pytest.raises(SessionError, match="node 1, round 1: expected a payload of a running session"):
+    with pytest.raises(SessionError, match="node 1, chunk 0, round 1: expected a payload of a running chunk"):
         session.receive(Rank(1), 1, real.sent[0][1])
     session.start()
     for number, rank in itertools.product(range(1, 7), (1, 2)):
         session.receive(Rank(rank), number, real.sent[number - 1][rank])
-    with pytest.raises(SessionError, match="node 1, round 6: expected a payload of a running session"):
+    with pytest.raises(SessionError, match="node 1, chunk 0, round 6: expected a payload of a running chunk"):
         session.receive(Rank(1), 6, real.sent[5][1])
 
 
 def test_session_is_started_once_and_its_material_is_used_once() -> None:
     session, _ = one_node()
     session.start()
-    with pytest.raises(CorrelationReuseError, match="session: expected to be started once"):
+    with pytest.raises(CorrelationReuseError, match="chunk 0: expected to be started once"):
         session.start()
     compiled = program()
     material = dealt(compiled, "one")[0]
@@ -201,6 +200,6 @@ def test_every_correlation_is_used() -> None:
 def test_bytes_are_frozen() -> None:
     """Corrections, transcript and output shares as another implementation must make them."""
     corrections = deal(program(), session_id("one"), seeds_for("one", 3))
-    assert hashlib.sha256(corrections).hexdigest() == "8bbb51bd46af31436122156a5b7ef43d9093369b1296029b16e796453ec63732"
-    assert run().transcripts[0].hex() == "d00416e27d897280ca56f01a6b26fea451d0488a83e9f4adc960d98c62b86add"
-    assert [share.hex() for share in run().shares] == ["19", "37", "1d"]
+    assert hashlib.sha256(corrections).hexdigest() == "7ef9c8bc1ea611a3a8f0d9a9d1053536fd8ae1e5998f09e2a7a26eb69baa5ec9"
+    assert run().transcripts[0].hex() == "fea1df57b51c9758422bfaa45f4c296758675916ff74c97153888b1a43fe11e4"
+    assert [share.hex() for share in run().shares] == ["21", "18", "0a"]

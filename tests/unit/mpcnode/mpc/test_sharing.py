@@ -42,7 +42,9 @@ def test_shares_make_the_row(shape: RowShape, parties: int) -> None:
 
 
 def test_share_of_a_seed_is_the_protocols_stream() -> None:
-    key = hashlib.blake2b(b"q" * 32 + bytes([2, 7, 4]), digest_size=32, key=b"x" * 32, person=b"mpc-input").digest()
+    key = hashlib.blake2b(
+        b"q" * 32 + bytes([2, 7, 4, 0, 0, 0, 0]), digest_size=32, key=b"x" * 32, person=b"mpc-input"
+    ).digest()
     share = expand_share(b"x" * 32, RowShape(3), CONTEXT, MemberIndex(4), is_last=False)
     assert share == keystream(key, RowShape(3).size).tobytes()
 

@@ -152,6 +152,22 @@ def test_what_arrived_proves_who_sent_it_also_after_the_session():
     scenario(body)
 
 
+def test_frames_that_a_session_left_waiting_are_no_evidence_of_what_it_received():
+    """A peer sends, behind a wrong frame, the right one and many more: none of these changed what the session did."""
+
+    async def body(pair):
+        async with pair.low.open(ONE, [HIGH]) as cheat, pair.high.open(ONE, [LOW]) as honest:
+            cheat.broadcast(1, b"wrong")
+            for number in range(1, 2000):
+                cheat.broadcast(number, b"right")
+            assert await honest.receive() == (LOW, 1, b"wrong")
+            await asyncio.sleep(1)
+        (frame,) = honest.evidence()
+        assert (frame.sender, frame.round, frame.data) == (LOW, 1, b"wrong")
+
+    scenario(body)
+
+
 def test_a_broken_stream_ends_its_sessions_and_the_next_one_carries_new_ones():
     async def body(pair):
         async with pair.low.open(ONE, [HIGH]) as low, pair.high.open(ONE, [LOW]) as high:

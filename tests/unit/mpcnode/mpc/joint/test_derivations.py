@@ -1,6 +1,7 @@
 """What nodes derive together is what a dealer would deal, whoever makes the elementary correlations."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -11,11 +12,13 @@ from mpcnode.errors import CorrelationReuseError, SessionError
 from mpcnode.mpc import (
     AllBits,
     AndBits,
+    Arrays,
     BitsToIntegers,
     Comparison,
     Correlation,
     Division,
     Equality,
+    Field,
     Lookup,
     Material,
     Opening,
@@ -31,7 +34,7 @@ from tests.support.gadgets import Gadget, every_gadget
 from tests.support.joint import Gadgets, run_gadgets, share_bits, share_integers
 from tests.support.talks import OpenMaker, check_items, provided_openly, run_talks, talks_of
 
-DERIVED = [item for item in every_gadget(70) if item.correlations and not item.name.startswith("division")]
+DERIVED = [item for item in every_gadget(70) if item.correlations]
 
 MULTIPLICATIONS = (AndBits, BitTimesBits)
 
@@ -59,6 +62,13 @@ def comparisons(label: str) -> st.SearchStrategy[Comparison]:
         leaf=st.integers(1, 5),
         fan=st.integers(2, 5),
     ).map(lambda item: Comparison(**{**vars(item), "thresholds": item.thresholds[: len(item.of)]}))
+
+
+@settings(max_examples=60)
+@given(st.integers(2, 140), st.integers(2, 64), st.integers(1, 70), st.integers(2, 5))
+def test_random_divisions(divisor: int, bits: int, subjects: int, parties: int) -> None:
+    compiled = program(parties, Division(label="d", items=2, subjects=subjects, divisor=divisor, bits=bits))
+    check_items(compiled, provided_openly(compiled, f"{divisor}"))
 
 
 @settings(max_examples=60)
@@ -117,10 +127,22 @@ def _after(protocol: Protocol[Words]) -> Protocol[Words]:
     return result
 
 
+@dataclass(frozen=True)
+class Unknown:
+    """A correlation that nobody has taught the nodes to derive."""
+
+    label: str
+    free: tuple[Field, ...] = ()
+    corrected: tuple[Field, ...] = ()
+
+    def derive(self, free: Arrays) -> Arrays:
+        return free
+
+
 @pytest.mark.parametrize(
     ("item", "message"),
     [
-        (Division(label="d", items=1, subjects=1, divisor=7), "correlation d, for 3 nodes: Division has no joint"),
+        (Unknown("u"), "correlation u, for 3 nodes: Unknown has no joint derivation; have it"),
         (
             Comparison(label="c", bits=32, values=1, of=(0,), thresholds=(1,), subjects=1, leaf=9),
             "correlation c.leaf.8: expected 1 to 128 bits times one, got 255",
@@ -158,7 +180,7 @@ def test_plans_hold_the_elementary_of_the_program_and_of_its_derivations() -> No
 def test_a_label_below_another_is_not_drawn_twice() -> None:
     every = AllBits(label="all", inputs=2, words=1)
     compiled = program(2, every, AndBits(label="all.layer0.1", words=1))
-    with pytest.raises(CorrelationReuseError, match=r"stream all\.layer0\.1: expected to be drawn once"):
+    with pytest.raises(CorrelationReuseError, match=r"stream all\.layer0\.1, chunk 0: expected to be drawn once"):
         provided_openly(compiled, "twice")
 
 

@@ -1,6 +1,9 @@
 import hashlib
+from contextlib import suppress
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from nacl import bindings as sodium
 
 from mpcnode.errors import SessionError
@@ -46,6 +49,26 @@ def test_keys_depend_on_the_context_and_the_place() -> None:
     assert not {*two.keys(one.message)} & {*other.keys(one.message)}
 
 
+P = 2**255 - 19
+TORSION = [  # all other points of small order: orders 2, 4, 4, 8, 8 and 8
+    (P - 1).to_bytes(32, "little"),
+    (2**255).to_bytes(32, "little"),
+    *(
+        bytes.fromhex(half_point)
+        for half_point in (
+            "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc85",
+            "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+            "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa",
+        )
+    ),
+]
+NOT_CANONICAL = [  # of points that have a second encoding: y + P, or the sign of x = 0
+    *(((P + y) | sign << 255).to_bytes(32, "little") for y in range(19) for sign in (0, 1)),
+    (1 | 1 << 255).to_bytes(32, "little"),
+    ((P - 1) | 1 << 255).to_bytes(32, "little"),
+]
+
+
 def torsion(point: bytes) -> bytes:
     """A point of the curve, but not of its prime-order group."""
     mixed: bytes = sodium.crypto_core_ed25519_add(point, SMALL_ORDER)
@@ -54,8 +77,8 @@ def torsion(point: bytes) -> bytes:
 
 @pytest.mark.parametrize(
     "bad",
-    [IDENTITY, SMALL_ORDER, bytes(32), b"\xff" * 32, torsion(half(source("t", 64))[1])],
-    ids=lambda b: b.hex()[:8],
+    [IDENTITY, SMALL_ORDER, bytes(32), b"\xff" * 32, torsion(half(source("t", 64))[1]), *TORSION, *NOT_CANONICAL],
+    ids=lambda b: b.hex()[:8] + b.hex()[-8:],
 )
 def test_points_outside_the_group_are_refused(bad: bytes) -> None:
     with pytest.raises(SessionError, match=f"node 4: expected a point of ed25519's prime-order group, got {bad.hex()}"):
@@ -64,7 +87,14 @@ def test_points_outside_the_group_are_refused(bad: bytes) -> None:
         with pytest.raises(SessionError, match="node 7: expected a point of ed25519's prime-order group"):
             maker().keys(replace(chooser().message, place, bad))
     with pytest.raises(SessionError, match="node 2: expected a point of ed25519's prime-order group"):
-        agree(Rank(2), half(source("a", 64))[0], bad)
+        agree(Rank(2), CONTEXT, half(source("a", 64))[0], bad)
+
+
+@given(st.binary(min_size=1, max_size=99))
+def test_any_bytes_at_all_are_points_or_an_error_of_ours(data: bytes) -> None:
+    for side, size in ((maker(count=1), 64), (chooser(choices=b"\1"), 32)):
+        with suppress(SessionError):
+            assert len(side.keys((data * size)[:size])) == 1
 
 
 def test_points_that_cancel_are_refused() -> None:
@@ -85,9 +115,37 @@ def test_messages_of_another_length_are_refused() -> None:
     with pytest.raises(SessionError, match="node 7: expected 320 bytes of points, got 352"):
         maker().keys(chooser().message + bytes(32))
     with pytest.raises(SessionError, match="node 1: expected 32 bytes of a point, got 0"):
-        agree(Rank(1), half(source("a", 64))[0], b"")
+        agree(Rank(1), CONTEXT, half(source("a", 64))[0], b"")
 
 
 def test_two_nodes_agree_on_a_seed() -> None:
     (a, to_b), (b, to_a) = half(source("a", 64)), half(source("b", 64))
-    assert agree(Rank(1), a, to_a) == agree(Rank(0), b, to_b) != agree(Rank(0), b, to_a)
+    shared = agree(Rank(1), CONTEXT, a, to_a)
+    assert shared == agree(Rank(0), CONTEXT, b, to_b)
+    assert shared not in {agree(Rank(0), CONTEXT, b, to_a), agree(Rank(0), b"d" * 32, b, to_b)}
+
+
+def test_a_key_that_was_not_chosen_is_no_hash_of_what_the_chooser_can_compute() -> None:
+    """With its scalars and all that it sees, combined in every way that opens one: the other key is none of these."""
+    one, two = chooser(), maker()
+    chosen, pairs = one.keys(two.message), two.keys(one.message)
+    for i, (choice, pair) in enumerate(zip(CHOICES, pairs, strict=True)):
+        points = one.message[64 * i : 64 * i + 32], one.message[64 * i + 32 : 64 * i + 64]
+        sent = two.message[32 * i : 32 * i + 32]
+        known = source("chooser", 128 * COUNT)[128 * i :][:128]
+        scalars = [sodium.crypto_core_ed25519_scalar_reduce(known[at : at + 64]) for at in (0, 64)]
+        scalars += [sodium.crypto_core_ed25519_scalar_add(*scalars), sodium.crypto_core_ed25519_scalar_sub(*scalars)]
+        tried = {
+            hashlib.blake2b(
+                CONTEXT + i.to_bytes(4, "little") + points[0] + points[1] + sent + shared,
+                digest_size=32,
+                person=b"mpc-ot-key",
+            ).digest()
+            for shared in (
+                *(sodium.crypto_scalarmult_ed25519_noclamp(scalar, sent) for scalar in scalars),
+                sent,
+                *points,
+            )
+        }
+        assert chosen[i] in tried
+        assert pair[1 - choice] not in tried

@@ -20,7 +20,7 @@ from mpcnode.mpc import (
     keystream,
 )
 from mpcnode.mpc.joint import BitTimesBits, provide
-from mpcnode.mpc.ot import Links, TransferMaker, maker
+from mpcnode.mpc.ot import Link, Links, TransferMaker, connect, maker
 from mpcnode.mpc.ot.terms import BitTerms, ProductTerms, StepTerms, Terms
 from mpcnode.scorecard import Contribution, compile_model, encode_output, evaluate
 from mpcnode.types import Rank
@@ -168,6 +168,73 @@ def test_links_of_one_context_differ_by_direction_and_peer() -> None:
     links = link_up(3, "directions")
     assert len({hashes(links[i], j) for i in range(3) for j in range(3) if i != j}) == 6
     assert len({link.seed for side in links for link in side.by_peer.values()}) == 3
+
+
+def test_points_that_a_node_in_the_middle_hands_on_give_no_two_nodes_one_secret() -> None:
+    """Node 2 sends each of the others what it had from the other, as its own: they do not share a seed unawares."""
+    talks = [connect(Rank(i), 3, seed("middle"), seed(f"middle {i}")) for i in range(2)]
+    sent = [next(talk) for talk in talks]
+    links: list[Link] = []
+    for i, talk in enumerate(talks):
+        with pytest.raises(StopIteration) as stop:
+            talk.send({Rank(1 - i): sent[1 - i][Rank(i)], Rank(2): sent[1 - i][Rank(2)]})
+        links.append(stop.value.value.by_peer[Rank(2)])
+    mine, other = links
+    assert mine.seed != other.seed
+    message, _ = mine.receiver.choose(np.zeros(1, np.uint64))
+    with pytest.raises(SessionError, match="its keys are void"):
+        other.sender.accept(message, 1)
+
+
+def test_a_node_that_gets_its_own_set_up_back_shares_nothing_with_itself() -> None:
+    talk = connect(Rank(0), 2, seed("mirror"), seed("mirror 0"))
+    sent = next(talk)
+    with pytest.raises(StopIteration) as stop:
+        talk.send({Rank(1): sent[Rank(1)]})
+    link = stop.value.value.by_peer[Rank(1)]
+    message, _ = link.receiver.choose(np.zeros(1, np.uint64))
+    with pytest.raises(SessionError, match="its keys are void"):
+        link.sender.accept(message, 1)
+
+
+@pytest.mark.parametrize("size", [0, 31, 33, 65])
+def test_a_context_of_another_length_is_refused(size: int) -> None:
+    with pytest.raises(ValueError, match=f"context: expected 32 bytes, got {size}"):
+        next(connect(Rank(0), 2, bytes(size), seed("short")))
+
+
+def test_links_of_a_session_that_failed_are_used_no_more_and_nobody_else_is_blamed_for_their_counts() -> None:
+    """Node 0 cheats node 2, which ends the session before it takes what node 1 sent: node 1 is not at fault."""
+    compiled = program(3, ELEMENTARY[0])
+    links = link_up(3, "failed")
+
+    def meddle(at: int, sender: int, receiver: int, message: bytes) -> bytes:
+        return flip(500)(message) if (at, sender, receiver) == (0, 0, 2) else message
+
+    with pytest.raises(SessionError, match="node 0: expected the same choices"):
+        provided(compiled, "failed", links, meddle)
+    for side in links:
+        with pytest.raises(CorrelationReuseError, match=r"expected links that are free, .* connect the nodes anew"):
+            TransferMaker(side, session_id("next"))
+
+
+def test_one_session_at_a_time() -> None:
+    side = link_up(2, "one at a time")[0]
+    TransferMaker(side, session_id("first"))
+    with pytest.raises(CorrelationReuseError, match=f"some that session {session_id('first').hex()} has not given"):
+        TransferMaker(side, session_id("second"))
+
+
+@pytest.mark.parametrize("bit", [0, 1])
+def test_a_sender_that_lies_in_corrections_spoils_what_the_other_chose_by_and_nothing_finds_it(bit: int) -> None:
+    """What is not promised: whether a product is wrong tells a bit of the other node's share."""
+    links = link_up(2, f"lie {bit}")
+    a, zeros = np.full(1, bit, np.uint64), np.zeros((1, 1), np.uint64)
+    honest, liar = BitTerms(2, a, zeros, np.zeros_like(zeros)), BitTerms(2, zeros[0], zeros, np.zeros_like(zeros))
+    message, chosen = links[0].by_peer[Rank(1)].receiver.choose(honest.choices)
+    hashes = links[1].by_peer[Rank(0)].sender.accept(message, 1)
+    honest.receive(chosen, flip(0)(liar.send(*hashes)))
+    assert (honest._ab ^ liar._ab)[0, 0] == bit
 
 
 def test_only_elementary_correlations_are_made() -> None:

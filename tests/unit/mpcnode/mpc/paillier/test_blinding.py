@@ -9,6 +9,7 @@ import pytest
 from gmpy2 import invert, is_prime, mpz, next_prime, powmod
 from phe import PaillierPrivateKey, PaillierPublicKey
 
+from mpcnode.mpc.paillier import accept, announce
 from mpcnode.mpc.paillier.ciphertexts import encode_ciphertexts
 from mpcnode.mpc.paillier.cross import answer, ask
 from mpcnode.mpc.paillier.keys import EXPONENT_BYTES, DecryptionKey, EncryptionKey
@@ -128,3 +129,35 @@ def test_masks_in_the_slots_only_would_tell_everything(monkeypatch):
 
     monkeypatch.setattr(Slots, "draw_mask", in_slots_only)
     assert [int(plaintext // ABOVE) for plaintext in decrypted_answers(ABOVE, FACTORS)] == FACTORS
+
+
+def lopsided_key():
+    """A modulus that its owner may announce: one of its primes has 24 bits."""
+    small, large = blum_prime(mpz(3) << 22), blum_prime(mpz(3) << 486)
+    n = small * large
+    return DecryptionKey(PaillierPrivateKey(PaillierPublicKey(int(n)), int(small), int(large)), n - 4), small
+
+
+def blum_prime(start):
+    found = next_prime(start)
+    while found % 4 != 3:
+        found = next_prime(found)
+    return found
+
+
+@pytest.mark.parametrize("factor", [0, 5])
+def test_an_owner_with_a_small_prime_is_accepted_and_learns_nothing_more(factor):
+    """It asks with a multiple of the large prime, so as to read Bob's factor mod the small one."""
+    key, small = lopsided_key()
+    context = b"lopsided"
+    public = accept(announce(key, context, seeded(1)), context, modulus_bits_min=511)
+    asked = encode_ciphertexts([key.encrypt(public.n // small, seeded(2))], public)
+    of_plaintexts, of_ciphertexts = [0] * 16, [0] * 16
+    for seed in range(1000):
+        answered, _ = answer(public, ALICE, asked, [factor], bits=BITS, source=seeded(seed))
+        ciphertext = mpz.from_bytes(answered, "little")
+        of_plaintexts[int(16 * (key.decrypt(ciphertext) % small) // small)] += 1
+        of_ciphertexts[int(16 * (ciphertext % small) // small)] += 1
+    for counts in (of_plaintexts, of_ciphertexts):
+        # 15 degrees of freedom: 99.99 % are below 45
+        assert sum((count - 62.5) ** 2 / 62.5 for count in counts) < 45

@@ -1,5 +1,5 @@
 import pytest
-from gmpy2 import invert, is_prime, jacobi, legendre, mpz, next_prime, powmod
+from gmpy2 import invert, is_prime, jacobi, mpz, next_prime, powmod
 
 from mpcnode.errors import InvalidKeyError
 from mpcnode.mpc.paillier.modulus_proof import CHALLENGES, _challenges, proof_bytes, prove_modulus, verify_modulus
@@ -27,13 +27,27 @@ def join(residues, primes):
     return sum(r * (n // p) * invert(n // p, p) for r, p in zip(residues, primes, strict=True)) % n
 
 
-def best_effort(primes, context):
+def square_root(number, prime):
+    """A root mod a prime that is 3 mod 4 or 5 mod 8; None if there is none."""
+    root = powmod(number, (prime + 1) // 4 if prime % 4 == 3 else (prime + 3) // 8, prime)
+    if powmod(root, 2, prime) != number % prime and prime % 8 == 5:
+        root = root * powmod(2, (prime - 1) // 4, prime) % prime
+    return root if powmod(root, 2, prime) == number % prime else None
+
+
+def fourth_root(number, prime):
+    root = square_root(number, prime)
+    found = [] if root is None else [square_root(sign * root % prime, prime) for sign in (1, -1)]
+    return next((found_root for found_root in found if found_root is not None), None)
+
+
+def best_effort(primes, context, w=None):
     """What a cheat can do who knows all factors: right roots wherever there are any. Says how many of each it found."""
     n = mpz(1)
     for prime in primes:
         n *= prime
     size = -(-n.bit_length() // 8)
-    w = next(mpz(w) for w in range(2, 99) if jacobi(w, n) == -1)
+    w = w or next(mpz(w) for w in range(2, 99) if jacobi(w, n) == -1)
     parts, roots, fourth_roots = [w.to_bytes(size, "little")], 0, 0
     for y in _challenges(n, w, size, context):
         try:
@@ -44,8 +58,9 @@ def best_effort(primes, context):
         x, choice = mpz(1), 0
         for number in range(4):
             square = y * (w if number & 2 else 1) * (-1 if number & 1 else 1) % n
-            if all(legendre(square, prime) == 1 for prime in primes):
-                x, choice = join([powmod(square, ((p + 1) // 4) ** 2, p) for p in primes], primes), number
+            found = [fourth_root(square, prime) for prime in primes]
+            if None not in found:
+                x, choice = join(found, primes), number
                 fourth_roots += 1
                 break
         parts += [x.to_bytes(size, "little"), z.to_bytes(size, "little"), bytes([choice])]
@@ -64,16 +79,6 @@ def test_a_cheat_with_two_blum_primes_is_none():
     verify_modulus(n, proof, CONTEXT)
 
 
-def test_three_primes_are_found():
-    n, proof, roots, fourth_roots = best_effort(
-        [blum_prime(3 << 170), blum_prime(5 << 170), blum_prime(7 << 169)], CONTEXT
-    )
-    assert roots == CHALLENGES
-    assert 30 < fourth_roots < 98  # half of them
-    with pytest.raises(InvalidKeyError, match="expected a fourth root"):
-        verify_modulus(n, proof, CONTEXT)
-
-
 def test_a_factor_in_common_with_the_groups_order_is_found():
     p = blum_prime(3 << 240)
     k = next(k for k in range(1, 9999) if is_prime(2 * k * p + 1) and (2 * k * p + 1) % 4 == 3)
@@ -84,16 +89,43 @@ def test_a_factor_in_common_with_the_groups_order_is_found():
         verify_modulus(n, proof, CONTEXT)
 
 
-def test_primes_that_are_1_mod_4_are_found():
-    p, q = (
-        next(x for x in range(int(start) + 1, int(start) + 9999, 4) if is_prime(x)) for start in (3 << 254, 7 << 253)
-    )
-    n = mpz(p) * q
-    w = next(w for w in range(2, 99) if jacobi(w, n) == -1)
-    squares = 0
-    for y in _challenges(n, mpz(w), 64, CONTEXT):
-        squares += any(legendre(s * y, p) == legendre(s * y, q) == 1 for s in (1, -1, w, -w))
-    assert squares < 110  # -1 is a square mod both: half of the challenges have no square among the four
+def prime_5_mod_8(start):
+    return next(mpz(x) for x in range(int(start) + 5, int(start) + 9999, 8) if is_prime(x))
+
+
+WRONG_MODULI = {
+    "one prime 1 mod 4": [prime_5_mod_8(3 << 254), blum_prime(7 << 253)],
+    "both primes 1 mod 4": [prime_5_mod_8(3 << 254), prime_5_mod_8(7 << 253)],
+    "three primes": [blum_prime(3 << 170), blum_prime(5 << 170), blum_prime(7 << 169)],
+    "four primes": [blum_prime(3 << 126), blum_prime(5 << 126), blum_prime(7 << 125), blum_prime(9 << 125)],
+}
+
+
+@pytest.mark.parametrize("name", WRONG_MODULI)
+def test_whatever_w_a_cheat_takes_about_half_of_its_challenges_have_no_fourth_root(name):
+    """w is all that it may choose, and every w has other challenges: so it needs about 2^128 of them."""
+    primes = WRONG_MODULI[name]
+    n = mpz(1)
+    for prime in primes:
+        n *= prime
+    for w in [mpz(w) for w in range(2, 99) if jacobi(w, n) == -1][:8]:
+        _, proof, roots, fourth_roots = best_effort(primes, CONTEXT, w)
+        assert roots == CHALLENGES
+        assert fourth_roots < 98
+        with pytest.raises(InvalidKeyError, match="expected a fourth root"):
+            verify_modulus(n, proof, CONTEXT)
+
+
+def test_a_modulus_that_a_square_divides_is_found():
+    """p divides n and the order of the group mod p²: one in p numbers has an n-th root."""
+    p, q = blum_prime(3 << 168), blum_prime(5 << 170)
+    n = p * p * q
+    size = -(-n.bit_length() // 8)
+    w = next(mpz(w) for w in range(2, 99) if jacobi(w, n) == -1)
+    assert not any(powmod(y, p - 1, p * p) == 1 for y in _challenges(n, w, size, CONTEXT))
+    nothing = w.to_bytes(size, "little") + CHALLENGES * (2 * (b"\1" + bytes(size - 1)) + b"\0")
+    with pytest.raises(InvalidKeyError, match="challenge 0: expected an n-th root"):
+        verify_modulus(n, nothing, CONTEXT)
 
 
 TAMPERED = {

@@ -44,6 +44,44 @@ def test_products_of_what_all_share(parties, bits, length, data):
     )
 
 
+@pytest.mark.parametrize("holder", [0, 1, 2])
+def test_products_with_what_one_node_has_alone(holder):
+    left = [np.array([7, 2**63, 0], np.uint64) if rank == holder else np.zeros(3, np.uint64) for rank in range(3)]
+    right = [np.array([5 + rank, 2**64 - 1, 3], np.uint64) for rank in range(3)]
+    sent: list[tuple[int, int]] = []
+    nodes = multipliers(3)
+    exchanges = {rank: node.products(left[rank], right[rank], 64, Rank(holder)) for rank, node in nodes.items()}
+
+    def noted(rank, exchange):
+        messages = next(exchange)
+        while True:
+            sent.extend((int(rank), int(to)) for to, data in messages.items() if data)
+            try:
+                messages = exchange.send((yield messages))
+            except StopIteration as stop:
+                return stop.value
+
+    shares = run_all({rank: noted(rank, exchange) for rank, exchange in exchanges.items()})
+    assert np.array_equal(add(shares.values()), left[holder] * add(right))
+    others = [rank for rank in range(3) if rank != holder]
+    assert sorted(sent) == sorted([*((holder, rank) for rank in others), *((rank, holder) for rank in others)])
+
+
+def test_who_has_nothing_to_ask_sends_nothing():
+    row = np.ones(2, np.uint64)
+    first = multipliers(3)[Rank(0)].products(row, row, 64, Rank(0))
+    asked = next(first)
+    second = multipliers(3)[Rank(1)].products(row, row, 64, Rank(0))
+    next(second)
+    with pytest.raises(SessionError, match="node 2: expected 0 bytes of a question, got 3"):
+        second.send({Rank(0): asked[Rank(1)], Rank(2): b"abc"})
+    second = multipliers(3)[Rank(1)].products(row, row, 64, Rank(0))
+    next(second)
+    second.send({Rank(0): asked[Rank(1)], Rank(2): b""})
+    with pytest.raises(SessionError, match="node 0: expected 0 bytes of an answer, got 1"):
+        second.send({Rank(0): b"a", Rank(2): b""})
+
+
 @pytest.mark.parametrize("parties", [2, 3, 5])
 @settings(max_examples=4)
 @given(st.integers(0, 2), st.data())

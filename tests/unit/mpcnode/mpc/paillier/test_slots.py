@@ -1,3 +1,5 @@
+from fractions import Fraction
+
 import pytest
 from gmpy2 import mpz
 from hypothesis import given
@@ -42,6 +44,20 @@ def test_masks_leave_out_no_more_than_64_bits_allow(bits, modulus_bits):
     assert STATISTICAL_BITS == 64
     assert (1 << slots.product_bits) << 64 <= 1 << slots.width
     assert n - ((n >> in_slots) << in_slots) <= n >> 64
+
+
+@pytest.mark.parametrize("modulus_bits", [2048, 3072, MODULUS_BITS_MAX])
+def test_a_mask_is_uniform_mod_n_but_for_2_to_the_minus_57(modulus_bits):
+    """Every mask is as likely as any other, so its distance to uniform is the part of numbers below n that are none."""
+    distances = []
+    for bits in range(1, 65):
+        slots = Slots(bits, modulus_bits)
+        for n in ((mpz(1) << (modulus_bits - 1)) + 1, (mpz(1) << modulus_bits) - 1):
+            room = (mpz(1) << slots.width) - (mpz(1) << slots.product_bits)
+            masks = room**slots.count * (n >> (slots.count * slots.width))
+            distances.append(1 - Fraction(int(masks), int(n)))
+    assert max(distances) < Fraction(1, 1 << 57)
+    assert max(distances) < Fraction(1, 1 << 58) or modulus_bits == MODULUS_BITS_MAX
 
 
 class Recording:
