@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import structlog
 
-from ledger.types import ChainId, InquirerRecord
+from ledger.types import ChainId, Digest, InquirerRecord
 from mpcnode.errors import InputError, MalformedMessageError, SealedBoxError
 from mpcnode.mpc import (
     Part,
@@ -213,11 +213,15 @@ def _leads_to_end(view: QueryView, known: Recomputed, member: MemberIndex, frame
     by_rank = {(ranks[sender], number): data for (sender, number), data in received.items()}
     rows = _shares(view, known)
     reached = follow(known.program, known.session, known.dealt.seeds, rows, Received(ranks[member], by_rank))
-    if reached is None:
-        return False
-    transcript = Transcript(known.session)
-    transcript.add(reached)
-    return all(transcript.hash == end.transcript_hash for end in view.result.ends)
+    return reached is not None and all(
+        end.transcript_hash == _of_one_chunk(known.session, reached) for end in view.result.ends
+    )
+
+
+def _of_one_chunk(session: SessionId, chunk: Digest) -> Digest:
+    transcript = Transcript(session)
+    transcript.add(chunk)
+    return transcript.hash
 
 
 def _open_outputs(keys: AuditKeys, view: QueryView, size: int) -> Mapping[MemberIndex, OutputShare | None]:

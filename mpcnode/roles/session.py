@@ -84,6 +84,9 @@ _END = "end"
 _DEALS_KEPT_MAX = 128
 """A deal is the widest message: up to 4 MiB for the last node."""
 
+_ENDS_KEPT_MAX = 256
+"""An end holds two boxes, up to 24 KiB in all: so a peer that sends ends of nothing takes 6 MiB at most."""
+
 _CHANNELS_KEPT_MAX = 256
 """Sessions whose frames an audit can still ask for; of longer ago, and from before a restart, there is no evidence."""
 
@@ -115,7 +118,7 @@ class Mailbox:
     """By dealer and session."""
     accepts: Inbox[bytes] = field(default_factory=Inbox)
     """Deal hashes by node and session."""
-    ends: Inbox[End] = field(default_factory=Inbox)
+    ends: Inbox[End] = field(default_factory=lambda: Inbox(_ENDS_KEPT_MAX))
     """By node and session."""
     aborts: Inbox[Abort] = field(default_factory=Inbox)
     """By node and session."""

@@ -207,6 +207,8 @@ class WrongOpening(Deviation):
         if frame.round != self.number:
             return frame.data
         widths = program_of(node.context, node.view_of(frame.session)).rounds[self.number - 1]
+        if len(frame.data) != sum(width.size for width in widths):
+            return frame.data  # of another node that deviates
         at = sum(width.size for width in widths[: self.place])
         width = widths[self.place]
         return frame.data[:at] + _plus_one(width, frame.data[at : at + width.size]) + frame.data[at + width.size :]

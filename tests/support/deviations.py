@@ -38,6 +38,8 @@ class Unnamed:
     """The attempt fails and nobody is named, for it could have been any of two."""
 
     reason: FailReason
+    or_answered: bool = False
+    """Or it does not fail: whoever posts was not lied to."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +53,6 @@ class Audited:
 
     stage: AuditStage
     round: int = 0
-    nobody: bool = False
-    """The evidence that would name it was withheld."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ CASES: Mapping[str, Case] = {
     "a wrong score opened": _opening(5),
     "a wrong grade bit opened": _opening(6),
     "a wrong opening, and the frames withheld": Case(
-        lambda: rounds.WrongOpening(3, kinds={Kind.FRAMES}), Audited(AuditStage.TRANSCRIPT, nobody=True)
+        lambda: rounds.WrongOpening(3, kinds={Kind.FRAMES}), Audited(AuditStage.TRANSCRIPT, 3)
     ),
     # messages
     "every message twice": Case(words.Copies, Harmless()),
@@ -161,6 +161,10 @@ CASES: Mapping[str, Case] = {
     "an end of another deal": Case(lambda: words.Ends(words.ending(deal_hash=words.digest("deal"))), ABORT),
     "an end with another transcript": Case(
         lambda: words.Ends(words.ending(transcript_hash=words.digest("other"))), DIFFER
+    ),
+    "different ends to two nodes": Case(
+        lambda: words.Ends(words.ending(transcript_hash=words.digest("other")), one_only=True),
+        Unnamed(FailReason.TRANSCRIPTS_DIFFER, or_answered=True),
     ),
     "a second end with other content": Case(lambda: words.Ends(words.another_share, also_right=True), Harmless()),
     "another node's commitment and boxes": Case(words.Copied, OUTPUT),
