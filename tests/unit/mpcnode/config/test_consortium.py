@@ -61,12 +61,11 @@ def test_means_what_it_says(network):
 
 @pytest.mark.parametrize("source", CorrelationSource)
 def test_who_makes_correlations_is_the_dealer_unless_told(load, text, source):
-    assert load(text).correlations is CorrelationSource.DEALER
+    said = 'correlations = "dealer"\n'
+    assert said in text
+    assert load(text.replace(said, "")).correlations is CorrelationSource.DEALER
     audited_after = text.replace('audit = "before release"', 'audit = "after release"')
-    told = audited_after.replace(
-        "committee_companies_min = 3", f'committee_companies_min = 3\ncorrelations = "{source}"'
-    )
-    assert load(told).correlations is source
+    assert load(audited_after.replace(said, f'correlations = "{source}"\n')).correlations is source
 
 
 def test_genesis_is_the_document_as_the_ledger_needs_it(network):
@@ -202,11 +201,11 @@ MISTAKES = {
         r"\.audit: expected 'before release'",
     ),
     "a mask that nobody can release": (
-        sub(r"committee_companies_min = 3", 'committee_companies_min = 3\ncorrelations = "ot"'),
+        sub(r'correlations = "dealer"', 'correlations = "ot"'),
         r'model\[0\] "credit-rating"\.audit: expected after release or off, with consortium\.correlations = ot, got',
     ),
     "unknown correlations": (
-        sub(r"committee_companies_min = 3", 'committee_companies_min = 3\ncorrelations = "OT"'),
+        sub(r'correlations = "dealer"', 'correlations = "OT"'),
         r"consortium\.correlations: expected 'dealer'",
     ),
     "purpose with a space": (
