@@ -91,9 +91,8 @@ def _of_many(name: str, subjects: int, spent: Spent) -> Iterator[Measurement]:
     of: dict[str, Parameter] = {"nodes": NODES, "subjects": subjects}
     prefix = "" if name == "score" else f"{name}_"
     yield Measurement(f"{prefix}audit_to_compute_ratio", spent.replaying / spent.answering, "1", of)
-    for part in ("shared", "dealt", "exchanged"):
-        of[part] = round(getattr(spent, f"{part}_bytes") / subjects, 1)
-    yield Measurement(f"{name}_bytes_per_subject", spent.bytes_sent / subjects, "bytes", of)
+    parts = {part: round(getattr(spent, f"{part}_bytes") / subjects, 1) for part in ("shared", "dealt", "exchanged")}
+    yield Measurement(f"{name}_bytes_per_subject", spent.bytes_sent / subjects, "bytes", {**of, **parts})
 
 
 def _ratios(seconds: Mapping[str, float], peers: Mapping[str, float]) -> Iterator[Measurement]:
