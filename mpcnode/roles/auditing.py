@@ -106,12 +106,13 @@ def recompute(
     )
 
 
-def audit_result(keys: AuditKeys, view: QueryView, known: Recomputed) -> Finding:
+def audit_result(keys: AuditKeys, view: QueryView, known: Recomputed, dealer: MemberIndex) -> Finding:
     """Judge a posted result against the replay and the evaluation in clear."""
     outputs = _open_outputs(keys, view, output_size(known.layout.model))
     evidence = Evidence(
         view=view,
         deal_hash=known.dealt.deal_hash,
+        dealer=dealer,
         transcript_hash=known.honest.transcript,
         outputs=outputs,
         clear=known.clear,

@@ -316,6 +316,9 @@ class SessionRunner:
                         raise AttemptFailedError(FailReason.ABORT, f"member {member}: {error}", (member,)) from error
         except TimeoutError as error:
             behind = [member for member, number in latest.items() if number == min(latest.values())]
+            if len(behind) == len(latest):
+                # all of them may be waiting for this node, whose frames got lost: then they say so now
+                await asyncio.sleep(self._context.timing.notice / 1000)
             why = f"rounds: no word from members {behind} after round {min(latest.values())}"
             raise AttemptFailedError(FailReason.TIMEOUT, why, behind) from error
 

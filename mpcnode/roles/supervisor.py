@@ -191,7 +191,7 @@ class Supervisor:
             except InputsRejectedError as error:
                 await self._attest(view, rejected(error))
                 return
-        finding = await asyncio.to_thread(audit_result, self._keys, view, known)
+        finding = await asyncio.to_thread(audit_result, self._keys, view, known, self._context.dealer)
         if (finding.verdict, finding.member, finding.stage) == (Verdict.MISMATCH, NOBODY, AuditStage.TRANSCRIPT):
             shown = await self._tracer.gather(view, known.session)
             finding = await asyncio.to_thread(blame, view, known, finding, shown)

@@ -24,6 +24,7 @@ from mpcnode.roles.operator import Operator
 from mpcnode.roles.ports import Call, Handler
 from mpcnode.roles.timekeeper import Timekeeper
 from mpcnode.scorecard import Outcome, evaluate
+from mpcnode.sealing.messages import SignedMessage
 from mpcnode.types import FailReason, MemberIndex, QueryId
 from tests.support.consortium import (
     LENDER,
@@ -42,10 +43,24 @@ from tests.support.consortium import (
     layout,
     stream,
 )
+from tests.support.deviation import Deviation, Frame, Outfit
 from tests.support.fake_ledger import FakeChain, FakeReplica, LoopClock
 from tests.support.fake_peers import ROUNDS, Fault, MemoryJournal, Network, Sent
 
 __all__ = ["ROUNDS", "Daemon", "Fault", "Flow", "MemoryJournal", "Network", "Sent"]
+
+
+class FlowWire:
+    """`deviation.Wire` in one process."""
+
+    def __init__(self, network: Network, me: int) -> None:
+        self._network, self._me = network, me
+
+    def frame(self, to: MemberIndex, frame: Frame) -> None:
+        self._network.frame(self._me, to, frame.session, frame.round, frame.data)
+
+    async def post(self, to: MemberIndex, message: SignedMessage) -> None:
+        await self._network.post(self._me, to, message)
 
 
 class Daemon:
@@ -71,6 +86,8 @@ class Daemon:
             journal=flow.journals.setdefault(index, MemoryJournal()),
             clock=self.clock,
         )
+        if index in flow.outfits:
+            self.context = flow.outfits[index].context(self.context)
         self.role: AnyRole = build_role(self.context, flow.records.get(MemberIndex(index)))
         self.task = asyncio.get_running_loop().create_task(self._run(flow), name=f"daemon {index}")
 
@@ -96,13 +113,22 @@ class Flow:
         self.journals: dict[int, MemoryJournal] = {}
         self.records = {who: FakeRecords(who) for who in PANEL}
         self.daemons: dict[int, Daemon] = {}
+        self.outfits: dict[int, Outfit] = {}
+        """Daemons that deviate."""
         self.logs: list[Mapping[str, Any]] = []
         self._silent = silent
         self._random = stream("inquirer")
 
     def _handlers(self, index: int) -> Mapping[Kind, Handler] | None:
         daemon = self.daemons.get(index)
-        return None if daemon is None else daemon.role.handlers
+        if daemon is None:
+            return None
+        outfit, handlers = self.outfits.get(index), daemon.role.handlers
+        return handlers if outfit is None else outfit.handlers(handlers)
+
+    def outfit(self, index: int, deviation: Deviation) -> None:
+        """Let a daemon deviate from its next start on."""
+        self.outfits[index] = Outfit(deviation, lambda _: FlowWire(self.network, index))
 
     async def __aenter__(self) -> "Flow":
         self._capture = structlog.testing.capture_logs()
