@@ -68,6 +68,10 @@ QUERY_WINDOW_MS_MAX = 3_600_000
 """From registration to deadline at most, ms."""
 
 
+SUBJECTS_MAX = 1_000_000
+"""Subjects of one query."""
+
+
 class Role(IntFlag):
     """What a daemon may be; the numbers are the contract's."""
 

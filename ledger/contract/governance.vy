@@ -66,7 +66,7 @@ upgraded: uint256
 
 
 @external
-def propose(signers: DynArray[address, 8], statements: Bytes[4096], args: Bytes[14336]):
+def propose(signers: DynArray[address, 8], statements: Bytes[4608], args: Bytes[14336]):
     target: uint256 = 0
     data: Bytes[2048] = b""
     closes_at: uint256 = 0
@@ -97,7 +97,7 @@ def propose(signers: DynArray[address, 8], statements: Bytes[4096], args: Bytes[
 
 
 @external
-def vote(signers: DynArray[address, 8], statements: Bytes[4096], args: Bytes[14336]):
+def vote(signers: DynArray[address, 8], statements: Bytes[4608], args: Bytes[14336]):
     id: uint256 = 0
     approve: bool = False
     target: uint256 = 0

@@ -27,7 +27,7 @@ event Registered:
     query: indexed(bytes32)
     model: indexed(bytes32)
     inquirer: indexed(address)
-    request: Bytes[4096]
+    request: Bytes[4608]
     supervisor_copy: Bytes[1024]
     committee: DynArray[uint8, 8]
 
@@ -54,7 +54,7 @@ event ResultPosted:
     query: indexed(bytes32)
     attempt: indexed(uint8)
     poster: uint8
-    statements: Bytes[4096]
+    statements: Bytes[4608]
     inquirer_boxes: Bytes[7168]
     supervisor_boxes: Bytes[12288]
 
@@ -120,6 +120,7 @@ REASON_INPUT_REJECTED: constant(uint256) = 4
 REASON_TRANSCRIPTS: constant(uint256) = 5
 
 ATTEMPTS_MAX: constant(uint256) = 3
+SUBJECTS_MAX: constant(uint256) = 1_000_000
 LIFETIME_MAX_MS: constant(uint256) = 3_600_000
 TURN_MS: constant(uint256) = 3_000
 DAY_MS: constant(uint256) = 86_400_000
@@ -165,7 +166,7 @@ struct Query:
 
 genesis_hash: bytes32
 queries: HashMap[bytes32, Query]
-# inquirer's index -> day << 32 | registrations on that day: another key is no other quota
+# inquirer's index -> day << 32 | subjects asked about on that day: another key is no other quota
 used: HashMap[uint256, uint256]
 
 
@@ -182,15 +183,20 @@ def set_chain(genesis_hash: bytes32):
 
 
 @external
-def register(signers: DynArray[address, 8], statements: Bytes[4096], args: Bytes[14336]):
+def register(signers: DynArray[address, 8], statements: Bytes[4608], args: Bytes[14336]):
     assert len(signers) == 1, "ONE_INQUIRER"
-    assert len(statements) == 480, "REQUEST_FORM"
-    request: bytes32[15] = abi_decode(statements, bytes32[15])
+    assert len(statements) == 576, "REQUEST_FORM"
+    request: bytes32[18] = abi_decode(statements, bytes32[18])
+    subjects: uint256 = convert(request[15], uint256)
     assert (
         request[0] == REQUEST_DOMAIN
         and request[1] == self.genesis_hash
         and request[9] != empty(bytes32)
         and request[10] != empty(bytes32)
+        and 0 < subjects
+        and subjects <= SUBJECTS_MAX
+        and (subjects == 1) == (request[16] == empty(bytes32))
+        and (subjects == 1) == (request[17] == empty(bytes32))
     ), "REQUEST_FORM"
     inquirer: uint256 = 0
     model: uint256 = 0
@@ -229,8 +235,9 @@ def register(signers: DynArray[address, 8], statements: Bytes[4096], args: Bytes
     day: uint256 = unsafe_mul(block.timestamp // DAY_MS, 1 << 32)
     asking: uint256 = (inquirer >> 48) & MASK_32
     used: uint256 = max(self.used[asking], day)
-    assert unsafe_sub(used, day) < (inquirer >> 16) & MASK_32, "QUOTA_EXCEEDED"
-    self.used[asking] = unsafe_add(used, 1)
+    used = unsafe_add(used, subjects)
+    assert unsafe_sub(used, day) <= (inquirer >> 16) & MASK_32, "QUOTA_EXCEEDED"
+    self.used[asking] = used
     self._check_committee(committee)
     self.queries[query] = Query(
         head=REGISTERED
@@ -262,7 +269,7 @@ def register(signers: DynArray[address, 8], statements: Bytes[4096], args: Bytes
 
 
 @external
-def commit_input(signers: DynArray[address, 8], statements: Bytes[4096], args: Bytes[14336]):
+def commit_input(signers: DynArray[address, 8], statements: Bytes[4608], args: Bytes[14336]):
     query: bytes32 = empty(bytes32)
     attempt: uint256 = 0
     commitments: DynArray[bytes32, 8] = []
@@ -291,7 +298,7 @@ def commit_input(signers: DynArray[address, 8], statements: Bytes[4096], args: B
 
 
 @external
-def refuse(signers: DynArray[address, 8], statements: Bytes[4096], args: Bytes[14336]):
+def refuse(signers: DynArray[address, 8], statements: Bytes[4608], args: Bytes[14336]):
     query: bytes32 = empty(bytes32)
     attempt: uint256 = 0
     code: uint8 = 0
@@ -313,7 +320,7 @@ def refuse(signers: DynArray[address, 8], statements: Bytes[4096], args: Bytes[1
 
 
 @external
-def close_inputs(signers: DynArray[address, 8], statements: Bytes[4096], args: Bytes[14336]):
+def close_inputs(signers: DynArray[address, 8], statements: Bytes[4608], args: Bytes[14336]):
     query: bytes32 = empty(bytes32)
     attempt: uint256 = 0
     query, attempt = abi_decode(args, (bytes32, uint256))
@@ -376,7 +383,7 @@ def _compute(query: bytes32, head: uint256, open: uint256):
 
 
 @external
-def post_result(signers: DynArray[address, 8], statements: Bytes[4096], args: Bytes[20480]):
+def post_result(signers: DynArray[address, 8], statements: Bytes[4608], args: Bytes[20480]):
     query: bytes32 = empty(bytes32)
     attempt: uint256 = 0
     inquirer_boxes: Bytes[7168] = b""
@@ -411,7 +418,7 @@ def post_result(signers: DynArray[address, 8], statements: Bytes[4096], args: By
 
 @internal
 @view
-def _check_ends(query: bytes32, attempt: uint256, size: uint256, statements: Bytes[4096]):
+def _check_ends(query: bytes32, attempt: uint256, size: uint256, statements: Bytes[4608]):
     """
     @notice Every end has the form, and all say the same up to and with the transcript hash (7 words of 10).
     """
@@ -436,7 +443,7 @@ def _check_ends(query: bytes32, attempt: uint256, size: uint256, statements: Byt
 
 @internal
 @view
-def _check_boxes(statements: Bytes[4096], at: uint256, size: uint256, boxes: Bytes[12288]):
+def _check_boxes(statements: Bytes[4608], at: uint256, size: uint256, boxes: Bytes[12288]):
     """
     @notice The boxes are those that the ends name, in the same order.
     """
@@ -449,7 +456,7 @@ def _check_boxes(statements: Bytes[4096], at: uint256, size: uint256, boxes: Byt
 
 
 @external
-def attest(signers: DynArray[address, 8], statements: Bytes[4096], args: Bytes[14336]):
+def attest(signers: DynArray[address, 8], statements: Bytes[4608], args: Bytes[14336]):
     query: bytes32 = empty(bytes32)
     attempt: uint256 = 0
     verdict: uint8 = 0
@@ -492,7 +499,7 @@ def attest(signers: DynArray[address, 8], statements: Bytes[4096], args: Bytes[1
 
 
 @external
-def fail_attempt(signers: DynArray[address, 8], statements: Bytes[4096], args: Bytes[14336]):
+def fail_attempt(signers: DynArray[address, 8], statements: Bytes[4608], args: Bytes[14336]):
     query: bytes32 = empty(bytes32)
     attempt: uint256 = 0
     reason: uint256 = 0
@@ -513,7 +520,7 @@ def fail_attempt(signers: DynArray[address, 8], statements: Bytes[4096], args: B
 
 
 @external
-def reject_input(signers: DynArray[address, 8], statements: Bytes[4096], args: Bytes[14336]):
+def reject_input(signers: DynArray[address, 8], statements: Bytes[4608], args: Bytes[14336]):
     query: bytes32 = empty(bytes32)
     attempt: uint256 = 0
     participant: uint8 = 0
@@ -599,7 +606,7 @@ def _next_committee(
 
 
 @external
-def expire(signers: DynArray[address, 8], statements: Bytes[4096], args: Bytes[14336]):
+def expire(signers: DynArray[address, 8], statements: Bytes[4608], args: Bytes[14336]):
     query: bytes32 = empty(bytes32)
     waited: uint256 = 0
     query, waited = abi_decode(args, (bytes32, uint256))

@@ -125,7 +125,7 @@ def _seat() -> uint256:
 
 
 @external
-def report_usage(signers: DynArray[address, 8], statements: Bytes[4096], args: Bytes[14336]):
+def report_usage(signers: DynArray[address, 8], statements: Bytes[4608], args: Bytes[14336]):
     hour: uint256 = 0
     participants: DynArray[uint256, 128] = []
     counts: DynArray[uint256, 128] = []
@@ -158,7 +158,7 @@ def report_usage(signers: DynArray[address, 8], statements: Bytes[4096], args: B
 
 
 @external
-def mark(signers: DynArray[address, 8], statements: Bytes[4096], args: Bytes[14336]):
+def mark(signers: DynArray[address, 8], statements: Bytes[4608], args: Bytes[14336]):
     pool: bytes32 = empty(bytes32)
     upto: uint256 = 0
     pool, upto = abi_decode(args, (bytes32, uint256))
@@ -173,7 +173,7 @@ def mark(signers: DynArray[address, 8], statements: Bytes[4096], args: Bytes[143
 
 
 @external
-def record_access(signers: DynArray[address, 8], statements: Bytes[4096], args: Bytes[14336]):
+def record_access(signers: DynArray[address, 8], statements: Bytes[4608], args: Bytes[14336]):
     purpose: bytes32 = empty(bytes32)
     queries: DynArray[bytes32, 24] = []
     detail: Bytes[1024] = b""
@@ -204,7 +204,7 @@ def record_access(signers: DynArray[address, 8], statements: Bytes[4096], args: 
 
 
 @external
-def open_dispute(signers: DynArray[address, 8], statements: Bytes[4096], args: Bytes[14336]):
+def open_dispute(signers: DynArray[address, 8], statements: Bytes[4608], args: Bytes[14336]):
     query: bytes32 = empty(bytes32)
     kind: uint256 = 0
     claim: bytes32 = empty(bytes32)
@@ -232,7 +232,7 @@ def open_dispute(signers: DynArray[address, 8], statements: Bytes[4096], args: B
 
 
 @external
-def answer_dispute(signers: DynArray[address, 8], statements: Bytes[4096], args: Bytes[14336]):
+def answer_dispute(signers: DynArray[address, 8], statements: Bytes[4608], args: Bytes[14336]):
     id: uint256 = 0
     claim: bytes32 = empty(bytes32)
     detail: Bytes[4096] = b""
@@ -245,7 +245,7 @@ def answer_dispute(signers: DynArray[address, 8], statements: Bytes[4096], args:
 
 
 @external
-def close_dispute(signers: DynArray[address, 8], statements: Bytes[4096], args: Bytes[14336]):
+def close_dispute(signers: DynArray[address, 8], statements: Bytes[4608], args: Bytes[14336]):
     id: uint256 = 0
     outcome: uint256 = 0
     claim: bytes32 = empty(bytes32)
@@ -293,7 +293,7 @@ def _party(
     claim: bytes32,
     detail: bytes32,
     signers: DynArray[address, 8],
-    statements: Bytes[4096],
+    statements: Bytes[4608],
 ) -> (uint256, address):
     """
     @notice Who speaks: a member that the query concerns, or its inquirer, whose statement any active member submits.

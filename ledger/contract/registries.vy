@@ -302,7 +302,7 @@ def set_isolation(reach_max: uint256, share_max: uint256, spare: uint256):
 
 
 @external
-def approve_model(signers: DynArray[address, 8], statements: Bytes[4096], args: Bytes[14336]):
+def approve_model(signers: DynArray[address, 8], statements: Bytes[4608], args: Bytes[14336]):
     model: bytes32 = empty(bytes32)
     approved: bool = False
     model, approved = abi_decode(args, (bytes32, bool))
@@ -443,7 +443,7 @@ def set_epoch(number: uint256, audit_key: bytes32, archive_key: bytes32):
 
 
 @external
-def rotate_audit_key(signers: DynArray[address, 8], statements: Bytes[4096], args: Bytes[14336]):
+def rotate_audit_key(signers: DynArray[address, 8], statements: Bytes[4608], args: Bytes[14336]):
     number: uint256 = 0
     audit_key: bytes32 = empty(bytes32)
     number, audit_key = abi_decode(args, (uint256, bytes32))
@@ -499,7 +499,7 @@ def open_oprf(participant: uint256, holders: uint256, threshold: uint256, budget
 
 
 @external
-def commit_oprf(signers: DynArray[address, 8], statements: Bytes[4096], args: Bytes[14336]):
+def commit_oprf(signers: DynArray[address, 8], statements: Bytes[4608], args: Bytes[14336]):
     participant: uint256 = 0
     version: uint256 = 0
     digest: bytes32 = empty(bytes32)
@@ -517,7 +517,7 @@ def commit_oprf(signers: DynArray[address, 8], statements: Bytes[4096], args: By
 
 
 @external
-def reveal_oprf(signers: DynArray[address, 8], statements: Bytes[4096], args: Bytes[14336]):
+def reveal_oprf(signers: DynArray[address, 8], statements: Bytes[4608], args: Bytes[14336]):
     participant: uint256 = 0
     version: uint256 = 0
     point: bytes32 = empty(bytes32)
@@ -544,7 +544,7 @@ def reveal_oprf(signers: DynArray[address, 8], statements: Bytes[4096], args: By
 
 
 @external
-def retire_oprf(signers: DynArray[address, 8], statements: Bytes[4096], args: Bytes[14336]):
+def retire_oprf(signers: DynArray[address, 8], statements: Bytes[4608], args: Bytes[14336]):
     version: uint256 = abi_decode(args, uint256)
     seat: uint256 = self._seat(SEAT_PARTICIPANT)
     assert seat != 0, "PARTICIPANT_ONLY"

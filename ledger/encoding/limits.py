@@ -13,8 +13,8 @@ TX_BYTES_MAX = 16 * 1024
 COSIGNERS_MAX = 8
 """Cosigners of a transaction: the largest committee."""
 
-STATEMENT_BYTES_MAX = 16 * 32
-"""A cosigner's statement."""
+STATEMENT_BYTES_MAX = 18 * 32
+"""A cosigner's statement; the widest is a request for a query."""
 
 BLOCK_BYTES_MAX = 512 * 1024
 """An encoded block."""

@@ -23,7 +23,7 @@ from mpcnode.mpc.replay import Replay, join_replays, replay, replay_chunks
 from mpcnode.mpc.ring import RINGS, Bits, Lanes, Words
 from mpcnode.mpc.session import Finished, Payload, Session
 from mpcnode.mpc.sharing import Row, RowContext, RowShape, expand_share, join_output, join_row, split_row
-from mpcnode.mpc.transcript import ChunkTranscript, Transcript
+from mpcnode.mpc.transcript import ChunkTranscript, Transcript, chunk_hash, session_hash
 
 __all__ = [
     "CHUNK_SUBJECTS",
@@ -78,6 +78,7 @@ __all__ = [
     "Words",
     "ZeroIntegers",
     "ZeroShares",
+    "chunk_hash",
     "compile_body",
     "corrections_size",
     "cut_batch",
@@ -96,6 +97,7 @@ __all__ = [
     "rehearse_chunks",
     "replay",
     "replay_chunks",
+    "session_hash",
     "split_row",
     "total",
 ]

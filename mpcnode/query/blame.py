@@ -6,8 +6,12 @@ misled node is not blamed for what followed, and nobody is blamed on another's b
 one round is wrong whatever it received: a node sends all others the same. What it sent twice, right and wrong,
 informed nobody. Chunks do not depend on each other: each is judged by itself, in order.
 
-The last node also needs the dealer's corrections. It is blamed for nothing in a chunk of which it does not show that it
-received the right ones; if the dealer signed others, the dealer deviated.
+All nodes sign one transcript of what was opened. Who shows hashes of opened rounds that lead to it shows what all
+signers admit. So the first chunk and round with a wrong opening is known, and that everybody knew what it had to until
+then: whoever sent a wrong frame there is wrong although it shows nothing.
+
+The last node also needs the dealer's corrections. Dealer and auditor are one, so that the right ones were dealt needs
+no proof; but if the last node shows that others were signed, the dealer deviated.
 """
 
 from collections import defaultdict
@@ -15,8 +19,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ledger.types import Digest
+from mpcnode.mpc.transcript import chunk_hash, session_hash
 from mpcnode.query.frames import Shown, SignedFrame
-from mpcnode.types import MemberIndex
+from mpcnode.types import MemberIndex, SessionId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +33,8 @@ class ExpectedChunk:
     """From the dealer to the last node in rank order."""
     payloads: Mapping[MemberIndex, Sequence[Digest]]
     """Of every node in each round, in rank order."""
+    opened: Sequence[Digest]
+    """Values in each round."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +46,56 @@ class Deviation:
     chunk: int = 0
     round: int = 0
     """0: the corrections; or all frames were right, but not what the node signed of them."""
+
+
+def admitted_chunks(
+    session: SessionId, signed: Digest, shown: Mapping[MemberIndex, Shown]
+) -> tuple[Digest, ...] | None:
+    """Return the hashes of all chunks that lead to the transcript which all signed; None if nobody shows them."""
+    return next((of.chunk_hashes for of in shown.values() if session_hash(session, of.chunk_hashes) == signed), None)
+
+
+def first_admitted(
+    expected: ExpectedChunk, session: SessionId, admitted: Digest, shown: Mapping[MemberIndex, Shown]
+) -> Deviation | None:
+    """Return who deviated first, by what all have signed; None if nobody shows it.
+
+    Args:
+        expected: what had to be sent and opened in the first chunk whose hash is wrong.
+        session: whose chunk.
+        admitted: its hash, by the transcript which all signed.
+        shown: by receiver, of this chunk; signatures hold.
+    """
+    if _is_misdealt(expected, shown):
+        return Deviation(None, expected.chunk)
+    all_opened = (of.opened[expected.chunk - of.first] for of in shown.values() if _has_opened(of, expected.chunk))
+    rounds = next((opened for opened in all_opened if chunk_hash(session, expected.chunk, opened) == admitted), ())
+    pairs = zip(rounds, expected.opened, strict=False)
+    number = next((number for number, (ours, right) in enumerate(pairs, start=1) if ours != right), 0)
+    ranks = {member: rank for rank, member in enumerate(expected.payloads)}
+    wrong = [
+        (frame.round, ranks[frame.sender], frame.sender)
+        for of in shown.values()
+        for frame in of.frames
+        if frame.chunk == expected.chunk
+        and 1 <= frame.round <= number
+        and frame.data_hash != expected.payloads[frame.sender][frame.round - 1]
+    ]
+    if not wrong:
+        return None
+    first, _, sender = min(wrong)
+    return Deviation(sender, expected.chunk, first)
+
+
+def _has_opened(shown: Shown, chunk: int) -> bool:
+    return shown.first <= chunk < shown.first + len(shown.opened)
+
+
+def _is_misdealt(expected: ExpectedChunk, shown: Mapping[MemberIndex, Shown]) -> bool:
+    """Whether the last node shows that the dealer signed other corrections."""
+    last = shown.get(list(expected.payloads)[-1])
+    words = () if last is None else last.corrections
+    return any(word.chunk == expected.chunk and word.data_hash != expected.corrections for word in words)
 
 
 @dataclass(slots=True)
@@ -60,31 +117,14 @@ class Trace:
             expected: what had to be sent.
             shown: by receiver, of this chunk and others; signatures hold. Who showed nothing is left out.
         """
-        last = self.committee[-1]
-        dealt = {
-            word.data_hash
-            for word in (shown[last].corrections if last in shown else ())
-            if word.chunk == expected.chunk
-        }
-        if dealt - {expected.corrections}:
+        if _is_misdealt(expected, shown):
             return Deviation(None, expected.chunk)
         received = {member: _by_place(of.frames, expected.chunk) for member, of in shown.items()}
-        return self._first(expected, received, is_dealt=bool(dealt))
-
-    def liar(self) -> Deviation | None:
-        """After all chunks: the first node that received an honest session, and so signed another than it had."""
-        return next((Deviation(member) for member in self.committee if member in self._whole), None)
-
-    def _first(
-        self, expected: ExpectedChunk, received: Mapping[MemberIndex, "_Signed"], *, is_dealt: bool
-    ) -> Deviation | None:
-        last = self.committee[-1]
         sent: defaultdict[tuple[MemberIndex, int], set[Digest]] = defaultdict(set)
         for signed in received.values():
             for place, hashes in signed.items():
                 sent[place] |= hashes
-        # in round 1 nothing has been received but the corrections
-        informed = {member for member in self.committee if member != last or is_dealt}
+        informed = set(self.committee)  # in round 1 nothing has been received
         rounds = len(next(iter(expected.payloads.values())))
         for number in range(1, rounds + 1):
             for sender, payloads in expected.payloads.items():
@@ -104,6 +144,10 @@ class Trace:
             }
         self._whole &= informed
         return None
+
+    def liar(self) -> Deviation | None:
+        """After all chunks: the first node that received an honest session, and so signed another than it had."""
+        return next((Deviation(member) for member in self.committee if member in self._whole), None)
 
 
 _Signed = Mapping[tuple[MemberIndex, int], set[Digest]]

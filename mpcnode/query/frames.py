@@ -1,4 +1,4 @@
-"""Evidence of what was sent in a session, as those who sent it signed it (docs/protocol.md 7).
+"""Evidence of what was sent in a session, as those who sent it signed it (docs/protocol.md 7), and what was opened.
 
 A node keeps what stands for the frames and the corrections that it received, not their data; on a mismatch the auditor
 asks for it. A signed flush shows to anybody that its sender sent a frame of this hash in it, and a signed statement
@@ -13,6 +13,7 @@ from ledger.encoding import Reader, Writer
 from ledger.errors import InvalidProofError
 from ledger.types import ChainId, Digest, PublicKey, Signature
 from mpcnode.errors import WrongSignatureError
+from mpcnode.mpc.transcript import chunk_hash
 from mpcnode.query.statements import (
     CorrectionsStatement,
     FlushStatement,
@@ -25,6 +26,12 @@ from mpcnode.types import MemberIndex, SessionId
 
 SHOWN_CHUNKS = 32
 """Chunks whose evidence one message shows."""
+
+CHUNKS_MAX = 65_536
+"""Chunks of a session whose hashes one message can show."""
+
+ROUNDS_MAX = 256
+"""Rounds of a program."""
 
 FRAMES_MAX = 16_384
 """Frames in one such message; seven others and seven rounds make 1,568."""
@@ -111,6 +118,10 @@ class Shown:
     session: SessionId
     first: int
     """The first of these chunks."""
+    chunk_hashes: tuple[Digest, ...] = ()
+    """Of all chunks that have ended, in order: they lead to the transcript."""
+    opened: tuple[tuple[Digest, ...], ...] = ()
+    """Hashes of what was opened in each round of these chunks: they lead to the chunks' hashes."""
     corrections: tuple[SignedCorrections, ...] = ()
     """Of the last node in rank order; the others received none."""
     frames: tuple[SignedFrame, ...] = ()
@@ -152,7 +163,12 @@ def check_corrections(
 
 def encode_shown(shown: Shown) -> bytes:
     """Encode what a node shows of a session."""
-    writer = Writer().fixed(shown.session, 32).uint(shown.first, 4).uint(len(shown.corrections), 4)
+    writer = Writer().fixed(shown.session, 32).uint(shown.first, 4)
+    _write_hashes(writer, shown.chunk_hashes)
+    writer.uint(len(shown.opened), 4)
+    for rounds in shown.opened:
+        _write_hashes(writer, rounds)
+    writer.uint(len(shown.corrections), 4)
     for dealt in shown.corrections:
         writer.uint(dealt.chunk, 4).fixed(dealt.data_hash, 32).fixed(dealt.signature, 64)
     writer.uint(len(shown.frames), 4)
@@ -176,6 +192,8 @@ def decode_shown(data: bytes) -> Shown:
     shown = Shown(
         session=SessionId(reader.fixed(32)),
         first=reader.uint(4),
+        chunk_hashes=_read_hashes(reader, CHUNKS_MAX),
+        opened=reader.items(SHOWN_CHUNKS, lambda: _read_hashes(reader, ROUNDS_MAX)),
         corrections=reader.items(SHOWN_CHUNKS, lambda: _read_corrections(reader)),
         frames=reader.items(FRAMES_MAX, lambda: _read_frame(reader)),
     )
@@ -184,16 +202,32 @@ def decode_shown(data: bytes) -> Shown:
 
 
 def show(
-    session: SessionId, first: int, corrections: Sequence[SignedCorrections], frames: Sequence[ArrivedFrame]
+    session: SessionId,
+    first: int,
+    opened: Sequence[Sequence[Digest]],
+    corrections: Sequence[SignedCorrections],
+    frames: Sequence[ArrivedFrame],
 ) -> Shown:
     """Return what is shown of a session from a chunk on, of all that was kept of it."""
     chunks = range(first, first + SHOWN_CHUNKS)
     return Shown(
         session=session,
         first=first,
+        chunk_hashes=tuple(chunk_hash(session, chunk, rounds) for chunk, rounds in enumerate(opened)),
+        opened=tuple(tuple(rounds) for rounds in opened[first : first + SHOWN_CHUNKS]),
         corrections=tuple(dealt for dealt in corrections if dealt.chunk in chunks),
         frames=tuple(frame.signed() for frame in frames if frame.chunk in chunks),
     )
+
+
+def _write_hashes(writer: Writer, hashes: Sequence[Digest]) -> None:
+    writer.uint(len(hashes), 4)
+    for hashed in hashes:
+        writer.fixed(hashed, 32)
+
+
+def _read_hashes(reader: Reader, most: int) -> tuple[Digest, ...]:
+    return reader.items(most, lambda: Digest(reader.fixed(32)))
 
 
 def _read_corrections(reader: Reader) -> SignedCorrections:

@@ -40,7 +40,7 @@ class Order:
     """The operator's word that a query is to be worked on."""
 
     statement: bytes = field(repr=False)
-    """The inquirer's request, 15 words."""
+    """The inquirer's request, 18 words."""
     signature: Signature = field(repr=False)
     inquirer: PublicKey
     token: bytes = field(repr=False)

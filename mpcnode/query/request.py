@@ -1,4 +1,4 @@
-"""What an inquirer asks: the signed request of 15 words and what travels with it (docs/protocol.md section 3).
+"""What an inquirer asks: the signed request of 18 words and what travels with it (docs/protocol.md section 3).
 
 A request is checked three times by the same functions: by the client before it signs, by the operator before it
 registers, and by everybody who receives an order. The contract has the last word on model, panel, epoch and quota.
@@ -21,7 +21,9 @@ from mpcnode.sealing.pseudonyms import COPY_BYTES, SCHEME, TOKEN_BYTES
 from mpcnode.types import (
     MEMBERS_MAX,
     QUERY_WINDOW_MS_MAX,
+    SUBJECTS_MAX,
     Bitmap,
+    BlobId,
     Epoch,
     MemberIndex,
     ModelHash,
@@ -31,8 +33,11 @@ from mpcnode.types import (
 )
 
 REQUEST = "mpcnode/request/1"
-REQUEST_WORDS = 15
+REQUEST_WORDS = 18
 REQUEST_BYTES = REQUEST_WORDS * WORD_BYTES
+
+NO_BLOB = BlobId(bytes(32))
+"""Stands in a request about one subject, whose token and supervisor copy say all."""
 
 T = TypeVar("T")
 
@@ -65,6 +70,12 @@ class Request:
     """Merkle root of the sealed tokens in panel order."""
     epoch: Epoch
     """Of the supervisor's keys."""
+    subjects: int = 1
+    """How many are asked about; of more than one, the two below say where they are."""
+    pseudonyms: BlobId = NO_BLOB
+    """Blob of the subjects' pseudonyms, for the panel."""
+    identifiers: BlobId = NO_BLOB
+    """Blob of the subjects' identifiers, for the supervisor."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +108,9 @@ def encode_request(request: Request) -> bytes:
         request.copy_hash,
         request.tokens_root,
         request.epoch,
+        request.subjects,
+        request.pseudonyms,
+        request.identifiers,
     )
 
 
@@ -135,6 +149,9 @@ def read_request(data: bytes) -> Request:
         copy_hash=Digest(words[11]),
         tokens_root=Digest(words[12]),
         epoch=Epoch(_read("epoch", lambda: read_uint(words[13], 32))),
+        subjects=_read("subjects", lambda: read_uint(words[14], 32)),
+        pseudonyms=BlobId(words[15]),
+        identifiers=BlobId(words[16]),
     )
 
 
@@ -152,6 +169,10 @@ def _check_fields(request: Request) -> None:
         raise RequestError("purpose: expected a code, got an empty text")
     if request.scheme != SCHEME:
         raise RequestError(f"scheme: expected {SCHEME}, got {request.scheme!r}")
+    if not 1 <= request.subjects <= SUBJECTS_MAX:
+        raise RequestError(f"subjects: expected 1 to {SUBJECTS_MAX}, got {request.subjects}")
+    if any((blob == NO_BLOB) != (request.subjects == 1) for blob in (request.pseudonyms, request.identifiers)):
+        raise RequestError(f"subjects: expected two blobs for more than one, got {request.subjects} and others")
     if not request.contribute_by < request.deadline:
         raise RequestError(
             f"deadline: expected it after contribute_by {request.contribute_by}, got {request.deadline}",

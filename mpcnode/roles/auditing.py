@@ -9,7 +9,7 @@ from typing import Protocol
 
 import structlog
 
-from ledger.types import ChainId, InquirerRecord
+from ledger.types import ChainId, Digest, InquirerRecord
 from mpcnode.errors import InputError, SealedBoxError, ShareError
 from mpcnode.mpc import (
     Part,
@@ -21,6 +21,7 @@ from mpcnode.mpc import (
     join_output,
     join_replays,
     rehearse,
+    replay,
     replay_chunks,
 )
 from mpcnode.query.audit import AuditedInput, Evidence, Finding, check_copy, check_input, judge, open_envelope
@@ -119,6 +120,8 @@ class Recomputed:
     dealt: Dealt
     rows: AuditedRows
     honest: Replay
+    chunk_hashes: tuple[Digest, ...] = field(repr=False)
+    """Transcripts of the honest chunks."""
     clear: bytes = field(repr=False)
     """The output that the model gives in clear."""
 
@@ -168,7 +171,13 @@ def recompute_chunks(dealt: Dealt, rows: AuditedRows) -> Iterator[tuple[Replay, 
 def recomputed(dealt: Dealt, rows: AuditedRows, chunks: Iterable[tuple[Replay, bytes]]) -> Recomputed:
     """Join what `recompute_chunks` yields: outputs and masks of all subjects, a byte or two for each."""
     replays, outputs = zip(*chunks, strict=True)
-    return Recomputed(dealt=dealt, rows=rows, honest=join_replays(dealt.session, replays), clear=b"".join(outputs))
+    return Recomputed(
+        dealt=dealt,
+        rows=rows,
+        honest=join_replays(dealt.session, replays),
+        chunk_hashes=tuple(replayed.transcript for replayed in replays),
+        clear=b"".join(outputs),
+    )
 
 
 def audit_result(
@@ -215,15 +224,18 @@ def rehearsed(known: Recomputed, chunk: int) -> tuple[Part, ...]:
 
 
 def expected_chunk(known: Recomputed, chunk: int) -> ExpectedChunk:
-    """What an honest session sends in a chunk, as hashes."""
+    """What an honest session sends and opens in a chunk, as hashes."""
     dealt = known.dealt
+    program = dealt.batch.program(chunk)
+    replayed = replay(program, dealt.session, dealt.seeds, known.rows.clear(chunk), chunk=chunk)
     return ExpectedChunk(
         chunk=chunk,
-        corrections=corrections_hash(deal(dealt.batch.program(chunk), dealt.session, dealt.seeds, chunk=chunk)),
+        corrections=corrections_hash(deal(program, dealt.session, dealt.seeds, chunk=chunk)),
         payloads={
             node: [data_hash(payload) for payload in part.payloads]
             for node, part in zip(dealt.committee, rehearsed(known, chunk), strict=True)
         },
+        opened=replayed.rounds,
     )
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import partial
 
 from mpcnode.query.audit import AuditedInput, Finding
-from mpcnode.query.blame import Deviation, Trace
+from mpcnode.query.blame import Deviation, Trace, admitted_chunks, first_admitted
 from mpcnode.query.frames import SHOWN_CHUNKS, Shown
 from mpcnode.query.view import QueryView
 from mpcnode.roles.auditing import (
@@ -64,14 +64,35 @@ class Auditor:
                 return finding
 
     async def trace(self, view: QueryView, known: Recomputed) -> Deviation | None:
-        """Go through a session's chunks until the nodes' evidence shows who deviated."""
+        """Find out who deviated: by what all have signed, else chunk after chunk by what each one shows."""
+        first = await self._tracer.gather(view, known.session, 0, view.committee)
+        return await self._admitted(view, known, first) or await self._followed(view, known, first)
+
+    async def _admitted(
+        self, view: QueryView, known: Recomputed, first: Mapping[MemberIndex, Shown]
+    ) -> Deviation | None:
+        """Go straight to the first chunk in which all have admitted to have opened something else."""
+        signed = None if view.result is None else view.result.ends[0].transcript_hash
+        chunks = None if signed is None else admitted_chunks(known.session, signed, first)
+        pairs = zip(chunks or (), known.chunk_hashes, strict=False)
+        chunk = next((chunk for chunk, (theirs, right) in enumerate(pairs) if theirs != right), None)
+        if chunks is None or chunk is None:
+            return None
+        page = chunk - chunk % SHOWN_CHUNKS
+        shown = await self._tracer.gather(view, known.session, page, tuple(first)) if page else first
+        expected = await self._context.worker.run(partial(expected_chunk, known, chunk))
+        return first_admitted(expected, known.session, chunks[chunk], shown)
+
+    async def _followed(
+        self, view: QueryView, known: Recomputed, first: Mapping[MemberIndex, Shown]
+    ) -> Deviation | None:
+        """Go through all chunks until the nodes' evidence shows who deviated."""
         trace = Trace(view.committee)
-        shown: Mapping[MemberIndex, Shown] = {}
-        asked = view.committee
+        shown = first
         for chunk in range(known.dealt.batch.chunks):
-            if chunk % SHOWN_CHUNKS == 0:
-                shown = await self._tracer.gather(view, known.session, chunk, asked)
-                asked = tuple(shown)  # who did not answer once is not waited for again
+            if chunk and chunk % SHOWN_CHUNKS == 0:
+                # who did not answer once is not waited for again
+                shown = await self._tracer.gather(view, known.session, chunk, tuple(shown))
             expected = await self._context.worker.run(partial(expected_chunk, known, chunk))
             found = trace.add(expected, shown)
             if found is not None:

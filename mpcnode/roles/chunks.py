@@ -15,8 +15,8 @@ from ledger.types import Digest
 from mpcnode.errors import SessionError
 from mpcnode.mpc import Batch, ChunkedSession, ChunkOutput, Ended, Expander, Payload, Step
 from mpcnode.roles.context import Context
+from mpcnode.roles.evidence import Evidence
 from mpcnode.roles.failures import AttemptFailedError
-from mpcnode.roles.ports import RoundsChannel
 from mpcnode.roles.worker import at_once
 from mpcnode.tasks import first_of
 from mpcnode.types import FailReason, MemberIndex, Rank, SessionId
@@ -87,13 +87,14 @@ class Part:
 class ChunkedRun:
     """Runs a part, once."""
 
-    def __init__(self, part: Part, channel: RoundsChannel, sink: OutputSink, context: Context, by: float) -> None:
-        """Take the session's frames, where outputs go, and when the first chunk must have ended by the loop's time.
+    def __init__(self, part: Part, evidence: Evidence, sink: OutputSink, context: Context, by: float) -> None:
+        """Take the channel and what is kept of it, where outputs go, and until when by the loop's time.
 
-        Each chunk that ends gives the next one time.
+        That is for the first chunk; each chunk that ends gives the next one time.
         """
         self._part = part
-        self._channel = channel
+        self._channel = evidence.channel
+        self._opened = evidence.opened
         self._sink = sink
         self._timing = context.timing
         self._session = ChunkedSession(part.batch, part.session, part.rank)
@@ -177,6 +178,7 @@ class ChunkedRun:
                     self._channel.broadcast(step.chunk, step.round, step.data)
                 case ChunkOutput():
                     await self._sink.put(step.share)
+                    self._opened.append(step.rounds)
                     self._latest.pop(step.chunk, None)
                     self._done = step.chunk + 1
                     self._moved.set()

@@ -5,7 +5,9 @@ deviant node sent it cannot be proven by it.
 """
 
 from collections import OrderedDict
+from dataclasses import dataclass, field
 
+from ledger.types import Digest
 from mpcnode.query.frames import Shown, show
 from mpcnode.roles.corrections import Corrections
 from mpcnode.roles.ports import RoundsChannel
@@ -21,24 +23,40 @@ SESSION_BYTES = 2_048
 """Taken for a session, beside its frames."""
 
 
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What one session received and opened."""
+
+    channel: RoundsChannel
+    corrections: Corrections
+    opened: list[tuple[Digest, ...]] = field(default_factory=list)
+    """Hashes of what was opened in each round, by chunk."""
+
+    def size(self) -> int:
+        """Bytes that it takes, at most."""
+        return SESSION_BYTES + FRAME_BYTES * (
+            len(self.channel.evidence()) + len(self.corrections.evidence()) + len(self.opened)
+        )
+
+
 class EvidenceShelf:
     """What sessions received, by session. Owned by the event loop's thread."""
 
     def __init__(self, bytes_max: int = EVIDENCE_BYTES_MAX) -> None:
         """Take the bound."""
         self._bytes_max = bytes_max
-        self._kept: dict[SessionId, tuple[RoundsChannel, Corrections]] = {}
+        self._kept: dict[SessionId, Evidence] = {}
         self._sizes: OrderedDict[SessionId, int] = OrderedDict()
         """Of sessions that are over, the oldest first."""
         self._held = 0
 
-    def keep(self, session: SessionId, channel: RoundsChannel, corrections: Corrections) -> None:
+    def keep(self, session: SessionId, evidence: Evidence) -> None:
         """Keep what a session that begins will receive."""
-        self._kept[session] = (channel, corrections)
+        self._kept[session] = evidence
 
     def settle(self, session: SessionId) -> None:
         """Count what a session that is over received, and make room for it."""
-        self._sizes[session] = self._size(session)
+        self._sizes[session] = self._kept[session].size()
         self._held += self._sizes[session]
         while self._held > self._bytes_max and len(self._sizes) > 1:
             oldest, size = self._sizes.popitem(last=False)
@@ -47,11 +65,7 @@ class EvidenceShelf:
 
     def shown(self, session: SessionId, first: int) -> Shown:
         """Return what is kept of a session, from a chunk on."""
-        if session not in self._kept:
-            return show(session, first, (), ())
-        channel, corrections = self._kept[session]
-        return show(session, first, corrections.evidence(), channel.evidence())
-
-    def _size(self, session: SessionId) -> int:
-        channel, corrections = self._kept[session]
-        return SESSION_BYTES + FRAME_BYTES * (len(channel.evidence()) + len(corrections.evidence()))
+        kept = self._kept.get(session)
+        if kept is None:
+            return show(session, first, (), (), ())
+        return show(session, first, kept.opened, kept.corrections.evidence(), kept.channel.evidence())

@@ -31,10 +31,9 @@ from mpcnode.query.view import QueryView
 from mpcnode.roles.chunks import ChunkedRun, OutputInMemory, Part
 from mpcnode.roles.context import Context, deliver
 from mpcnode.roles.corrections import Corrections
-from mpcnode.roles.evidence import EvidenceShelf
+from mpcnode.roles.evidence import Evidence, EvidenceShelf
 from mpcnode.roles.failures import AttemptFailedError
 from mpcnode.roles.inbox import Inbox
-from mpcnode.roles.ports import RoundsChannel
 from mpcnode.roles.programs import batch_of, session_of
 from mpcnode.sealing.boxes import EPHEMERAL_BYTES, seal
 from mpcnode.sealing.commitments import (
@@ -187,9 +186,10 @@ class SessionRunner:
         corrections = Corrections(self._context, plan.batch, plan.session)
         try:
             async with self._context.peers.rounds(plan.session, plan.others) as channel:
-                self._evidence.keep(plan.session, channel, corrections)
+                evidence = Evidence(channel, corrections)
+                self._evidence.keep(plan.session, evidence)
                 try:
-                    computed, by = await self._prepare_and_compute(plan, channel, corrections, sends)
+                    computed, by = await self._prepare_and_compute(plan, evidence, sends)
                 finally:
                     corrections.give_up()
                     self._evidence.settle(plan.session)
@@ -207,13 +207,13 @@ class SessionRunner:
         return await self._gather_ends(plan, end, by + self._context.timing.notice / 1000)
 
     async def _prepare_and_compute(
-        self, plan: _Plan, channel: RoundsChannel, corrections: Corrections, sends: asyncio.TaskGroup
+        self, plan: _Plan, evidence: Evidence, sends: asyncio.TaskGroup
     ) -> tuple[Computed, float]:
         """Run everything up to the own output share; return also when the rounds had to end.
 
         Each stage may wait longer than the one before, so that a node that waits is heard of before it is blamed.
         """
-        timing = self._context.timing
+        timing, corrections = self._context.timing, evidence.corrections
         by, notice = _now() + timing.preparation / 1000, timing.notice / 1000
         if plan.is_last:
             corrections.ask(0)
@@ -236,7 +236,7 @@ class SessionRunner:
         )
         output = OutputInMemory()
         by = max(by + 2 * notice, _now() + timing.computation / 1000)
-        transcript, by = await ChunkedRun(part, channel, output, self._context, by).run()
+        transcript, by = await ChunkedRun(part, evidence, output, self._context, by).run()
         return Computed(deal_hash=deal_hash, transcript=transcript, share=output.share), by
 
     async def _gather_rows(self, plan: _Plan, by: float) -> list[bytes | None]:

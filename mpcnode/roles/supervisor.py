@@ -10,7 +10,7 @@ from functools import partial
 
 import structlog
 
-from mpcnode.errors import ErrorCode, LocalError, UnavailableError
+from mpcnode.errors import ConfigError, ErrorCode, LocalError, UnavailableError
 from mpcnode.query.audit import AuditedInput, Finding
 from mpcnode.query.committee import pool_order
 from mpcnode.query.messages import Kind, decode_accept, encode_deal
@@ -72,7 +72,15 @@ class Supervisor:
     """Dealer and auditor."""
 
     def __init__(self, context: Context, keys: AuditKeys, dealer_master: bytes) -> None:
-        """Take the role's context, the audit key and the dealer's master key."""
+        """Take the role's context, the audit key and the dealer's master key.
+
+        Raises:
+            ConfigError: another member deals: whoever audits without the seeds would find every honest session wrong.
+        """
+        if context.me.index != context.dealer:
+            raise ConfigError(
+                f"member {context.me.name}: expected the supervisor that deals, which is member {context.dealer}"
+            )
         self._context = context
         self._keys = keys
         self._master = dealer_master

@@ -18,7 +18,6 @@ from mpcnode.roles.compute import Compute
 from mpcnode.roles.context import Timing
 from mpcnode.roles.inbox import KEPT_MAX
 from mpcnode.types import (
-    NOBODY,
     AuditMode,
     EndReason,
     FailReason,
@@ -150,7 +149,7 @@ async def check_audited(flow: Flow, asked: Prepared, view: QueryView, expected: 
     assert (view.state, view.verdict, view.end_reason) == (QueryState.ABORTED, Verdict.MISMATCH, EndReason.MISMATCH)
     assert view.attestation is not None
     said = view.attestation
-    assert (said.member, said.stage) == (NOBODY if expected.nobody else EVIL, expected.stage)
+    assert (said.member, said.stage) == (EVIL, expected.stage)
     assert said.round == expected.round or expected.round < 0 < said.round
     assert said.release == b""
     await closed(flow, asked)

@@ -181,6 +181,8 @@ class Request:
     copy_hash: bytes = hashlib.sha256(COPY).digest()
     tokens: bytes = b"\x04" * 32
     epoch: int = 7
+    subjects: int = 1
+    blobs: tuple[bytes, bytes] = (bytes(32), bytes(32))
 
     def bytes(self) -> bytes:
         return statement(
@@ -199,6 +201,8 @@ class Request:
             self.copy_hash,
             self.tokens,
             self.epoch,
+            self.subjects,
+            *self.blobs,
         )
 
 

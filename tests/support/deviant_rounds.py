@@ -207,6 +207,8 @@ class WrongOpening(Deviation):
         if frame.round != self.number:
             return frame.data
         widths = batch_of(node.context, node.view_of(frame.session)).program(frame.chunk).rounds[self.number - 1]
+        if len(frame.data) != sum(width.size for width in widths):
+            return frame.data  # of another node that deviates
         at = sum(width.size for width in widths[: self.place])
         width = widths[self.place]
         return frame.data[:at] + _plus_one(width, frame.data[at : at + width.size]) + frame.data[at + width.size :]
@@ -217,4 +219,4 @@ def _plus_one(width: Width, data: bytes) -> bytes:
     values = width.decode(memoryview(data))
     one = np.zeros_like(values)
     one[0] = 1
-    return width.encode(width.combine(values, one))
+    return width.encode(width.join((values, one)))

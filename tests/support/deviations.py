@@ -51,8 +51,6 @@ class Audited:
 
     stage: AuditStage
     round: int = 0
-    nobody: bool = False
-    """The evidence that would name it was withheld."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +130,7 @@ CASES: Mapping[str, Case] = {
     "a wrong score opened": _opening(5),
     "a wrong grade bit opened": _opening(6),
     "a wrong opening, and the frames withheld": Case(
-        lambda: rounds.WrongOpening(3, kinds={Kind.FRAMES}), Audited(AuditStage.TRANSCRIPT, nobody=True)
+        lambda: rounds.WrongOpening(3, kinds={Kind.FRAMES}), Audited(AuditStage.TRANSCRIPT, 3)
     ),
     # messages
     "every message twice": Case(words.Copies, Harmless()),

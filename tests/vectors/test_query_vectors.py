@@ -151,6 +151,9 @@ def request():
         sha(supervisor_copy()),
         tree(tokens()),
         7,
+        1,
+        bytes(32),
+        bytes(32),
     )
 
 
@@ -164,7 +167,7 @@ def test_the_request_and_what_travels_with_it():
     assert found["supervisor_copy"] == supervisor_copy().hex()
     assert len(supervisor_copy()) == 312
     assert found["statement"] == request().hex()
-    assert len(request()) == 480
+    assert len(request()) == 576
     assert found["signature"] == sign("inquirer key", request()).hex()
     assert found["request_hash"] == sha(request()).hex()
 

@@ -97,6 +97,8 @@ def _shown() -> Shown:
     return Shown(
         session=SessionId(_real("session", "session")),
         first=0,
+        chunk_hashes=(Digest(bytes(32)),),
+        opened=((Digest(bytes(32)), Digest(bytes(32))),),
         corrections=(SignedCorrections(0, Digest(bytes(32)), NO_SIGNATURE),),
         frames=tuple(
             ArrivedFrame(flush, place, PEER, 0, 1, Digest(bytes(32))).signed() for place in range(len(leaves))

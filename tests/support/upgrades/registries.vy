@@ -23,7 +23,7 @@ def migrate():
 
 
 @external
-def note(signers: DynArray[address, 8], statements: Bytes[4096], args: Bytes[14336]):
+def note(signers: DynArray[address, 8], statements: Bytes[4608], args: Bytes[14336]):
     """
     @notice A transaction that the code before did not know.
     """

@@ -26,6 +26,7 @@ from tests.support.contracts import (
 )
 
 Q = query_id(1)
+BLOBS = (b"\x05" * 32, b"\x06" * 32)
 DAY = 86_400_000
 
 
@@ -92,8 +93,15 @@ def test_one_inquirer_signs(world: World, count: int):
         {"chain": b"\xaa" * 32},
         {"scheme": ""},
         {"result_key": bytes(32)},
+        {"subjects": 0},
+        {"subjects": 1_000_001, "blobs": BLOBS},
+        {"subjects": 2**256 - 1, "blobs": BLOBS},
+        {"subjects": 1, "blobs": BLOBS},
+        {"subjects": 1, "blobs": (bytes(32), BLOBS[1])},
+        {"subjects": 2},
+        {"subjects": 2, "blobs": (BLOBS[0], bytes(32))},
+        {"subjects": 2, "blobs": (bytes(32), BLOBS[1])},
     ],
-    ids=["domain", "chain", "scheme", "result key"],
 )
 def test_the_request_has_its_form(world: World, changes: dict):
     assert reason_of(world.run(world.register_tx(world.request(Q, **changes)))) == "REQUEST_FORM"
@@ -188,6 +196,27 @@ def test_a_quota_of_several_and_of_none():
     assert reason_of(world.register(query_id(3))) == "QUOTA_EXCEEDED"
     none = World(genesis=consortium(standard().members, quota=0))
     assert reason_of(none.register(Q)) == "QUOTA_EXCEEDED"
+
+
+@pytest.mark.parametrize(
+    ("quota", "asked"),
+    [
+        (10, [(10, True), (1, False)]),
+        (10, [(11, False), (1, True), (9, True), (1, False)]),
+        (10, [(8, True), (3, False), (2, True)]),
+        (2**31, [(1_000_000, True), (1_000_000, True), (1, True)]),
+        (0, [(1, False)]),
+    ],
+)
+def test_a_quota_counts_subjects(quota: int, asked: list[tuple[int, bool]]):
+    world = World(genesis=consortium(standard().members, quota=quota))
+    for number, (subjects, is_taken) in enumerate(asked):
+        blobs = BLOBS if subjects > 1 else (bytes(32), bytes(32))
+        receipt = world.register(query_id(number), subjects=subjects, blobs=blobs)
+        if is_taken:
+            must(receipt)
+        else:
+            assert reason_of(receipt) == "QUOTA_EXCEEDED"
 
 
 def test_the_order_is_the_whole_pool_by_rank(world: World):

@@ -37,7 +37,7 @@ WORDS = {
     "ledger/tx/1": 3,
     "ledger/rejoin/1": 6,
     "mpcnode/tls/1": 3,
-    "mpcnode/request/1": 15,
+    "mpcnode/request/1": 18,
     "mpcnode/shares/1": 7,
     "mpcnode/deal/1": 6,
     "mpcnode/corrections/1": 5,

@@ -9,7 +9,8 @@ import pytest
 from ledger.errors import DecodeError
 from ledger.types import Digest
 from mpcnode.errors import WrongSignatureError
-from mpcnode.query.blame import ExpectedChunk, Trace
+from mpcnode.mpc import chunk_hash, session_hash
+from mpcnode.query.blame import Deviation, ExpectedChunk, Trace, admitted_chunks, first_admitted
 from mpcnode.query.frames import (
     ArrivedFrame,
     Flush,
@@ -96,7 +97,7 @@ def first_deviation(
     trace = Trace(NODES)
     for chunk in range(chunks):
         payloads = {node: [data_hash(data) for data in of] for node, of in EXPECTED.items()}
-        found = trace.add(ExpectedChunk(chunk=chunk, corrections=data_hash(DEALT), payloads=payloads), shown)
+        found = trace.add(ExpectedChunk(chunk=chunk, corrections=data_hash(DEALT), payloads=payloads, opened=()), shown)
         if found is not None:
             break
     else:
@@ -105,7 +106,14 @@ def first_deviation(
 
 
 def test_what_is_shown_survives_its_bytes():
-    shown = Shown(session=SESSION, first=32, frames=tuple(frames_of({})[A]), corrections=(dealt(), dealt(chunk=1)))
+    shown = Shown(
+        session=SESSION,
+        first=32,
+        chunk_hashes=(some_digest("chunk"),) * 3,
+        opened=((some_digest("round 1"), some_digest("round 2")), ()),
+        frames=tuple(frames_of({})[A]),
+        corrections=(dealt(), dealt(chunk=1)),
+    )
     data = encode_shown(shown)
     assert decode_shown(data) == shown
     with pytest.raises(DecodeError):
@@ -118,8 +126,11 @@ def test_what_is_shown_survives_its_bytes():
 def test_a_page_shows_its_chunks_only():
     kept = [arrived(A, B, 1, b"data", chunk) for chunk in range(70)]
     words = [dealt(chunk=chunk) for chunk in range(70)]
+    opened = [(some_digest(f"opened {chunk}"),) for chunk in range(70)]
     for first, chunks in ((0, range(32)), (32, range(32, 64)), (64, range(64, 70)), (96, range(0))):
-        page = show(SESSION, first, words, kept)
+        page = show(SESSION, first, opened, words, kept)
+        assert page.opened == tuple(opened[chunk] for chunk in chunks)
+        assert page.chunk_hashes == tuple(chunk_hash(SESSION, chunk, opened[chunk]) for chunk in range(70))
         assert [of.chunk for of in page.frames] == [of.chunk for of in page.corrections] == list(chunks)
 
 
@@ -253,9 +264,76 @@ def test_a_dealer_that_signed_other_corrections_is_named_before_any_node():
     assert first_deviation(of_chunks({}, misled), words, chunks=2) == (None, 1, 0)
 
 
-def test_the_last_node_is_blamed_only_with_the_right_corrections_before_it():
+def test_corrections_that_the_last_node_does_not_show_excuse_nobody():
+    """Who audits has dealt them."""
     for number in range(1, ROUNDS + 1):
         frames = frames_of({(C, A, number): WRONG, (C, B, number): WRONG})
-        assert first_deviation(frames) == (C, 0, number)
-        assert first_deviation(frames, []) is None
-    assert first_deviation(frames_of({(A, C, 1): WRONG}), []) == (A, 0, 1)  # the others need none
+        assert first_deviation(frames, []) == first_deviation(frames) == (C, 0, number)
+
+
+def admission(
+    frames: Mapping[MemberIndex, Sequence[SignedFrame]], opened: Sequence[bytes], corrections=(), chunk: int = 0
+) -> tuple[int | None, int, int] | None:
+    """Member, chunk and round by what all have signed, if this was opened and every receiver shows it."""
+    rounds = tuple(data_hash(of) for of in opened)
+    admitted = [chunk_hash(SESSION, earlier, ()) for earlier in range(chunk)] + [chunk_hash(SESSION, chunk, rounds)]
+    shown = {
+        member: Shown(
+            session=SESSION,
+            first=chunk,
+            chunk_hashes=tuple(admitted),
+            opened=(rounds,),
+            frames=tuple(of),
+            corrections=tuple(corrections) if member == C else (),
+        )
+        for member, of in frames.items()
+    }
+    chunks = admitted_chunks(SESSION, session_hash(SESSION, admitted), shown)
+    assert chunks == (tuple(admitted) if shown else None)
+    assert admitted_chunks(SESSION, Digest(bytes(32)), shown) is None
+    payloads = {node: [data_hash(data) for data in of] for node, of in EXPECTED.items()}
+    expected = ExpectedChunk(
+        chunk=chunk,
+        corrections=data_hash(DEALT),
+        payloads=payloads,
+        opened=[data_hash(of) for of in OPENED],
+    )
+    found = first_admitted(expected, SESSION, admitted[chunk], shown)
+    assert first_admitted(expected, SESSION, Digest(bytes(32)), shown) in (None, Deviation(None, chunk))
+    return None if found is None else (found.member, found.chunk, found.round)
+
+
+OPENED = [bytes((number,)) for number in range(1, ROUNDS + 1)]
+
+
+def opened_wrong(number: int) -> list[bytes]:
+    return OPENED[: number - 1] + [WRONG] * (ROUNDS - number + 1)
+
+
+@pytest.mark.parametrize("chunk", [0, 40])
+def test_by_what_all_signed_the_first_wrong_frame_names_its_sender_that_shows_nothing(chunk):
+    def of(changes):
+        return {B: frames_of(changes, chunk=chunk)[B]}
+
+    later = {(one, B, 4): b"\xee\xee" for one in (A, C)}
+    for sender, number in itertools.product((A, C), (1, 2, 3)):
+        received = of({(sender, B, number): WRONG, **later})
+        assert admission(received, opened_wrong(number), chunk=chunk) == (sender, chunk, number)
+    assert admission(of(later), opened_wrong(4), chunk=chunk) == (A, chunk, 4)  # in rank order
+    assert admission(of(later), opened_wrong(3), chunk=chunk) is None  # who opened it wrong is not shown
+    assert admission(of({}), opened_wrong(1), chunk=chunk) is None
+    assert admission({}, opened_wrong(1), chunk=chunk) is None
+
+
+def test_a_frame_after_the_first_wrong_opening_accuses_nobody_by_what_all_signed():
+    """C answers what A misled it with."""
+    received = {B: frames_of({(A, B, 2): WRONG, (C, B, 3): WRONG})[B]}
+    assert admission(received, opened_wrong(2)) == (A, 0, 2)
+    received = {B: frames_of({(C, B, 3): WRONG})[B]}
+    assert admission(received, opened_wrong(2)) is None
+
+
+def test_by_what_all_signed_a_dealer_that_signed_other_corrections_is_named_first():
+    received = frames_of({(C, A, 2): WRONG, (C, B, 2): WRONG})
+    assert admission(received, opened_wrong(2), [dealt(b"other")]) == (None, 0, 0)
+    assert admission(received, opened_wrong(2), [dealt()]) == (C, 0, 2)

@@ -9,6 +9,7 @@ from ledger.errors import DecodeError
 from ledger.types import ChainId, Millis, Signature
 from mpcnode.errors import ErrorCode, RequestError, WrongSignatureError
 from mpcnode.query.request import (
+    NO_BLOB,
     REQUEST_BYTES,
     check_own_token,
     check_sealed_request,
@@ -20,7 +21,7 @@ from mpcnode.query.request import (
     encode_sealed_request,
     read_request,
 )
-from mpcnode.types import MemberIndex
+from mpcnode.types import SUBJECTS_MAX, BlobId, MemberIndex
 from scripts.vector_query import CHAIN, INQUIRER, NOW
 from tests.support.queries import ASKED, REQUEST, SEALED, changed_request, resealed
 
@@ -31,8 +32,18 @@ def with_word(place, value):
 
 
 def test_a_request_survives_its_statement():
-    assert len(encode_request(REQUEST)) == REQUEST_BYTES == 480
+    assert len(encode_request(REQUEST)) == REQUEST_BYTES == 576
     assert decode_request(encode_request(REQUEST)) == REQUEST
+
+
+def test_a_request_about_many_says_where_they_are():
+    many = dataclasses.replace(
+        REQUEST, subjects=SUBJECTS_MAX, pseudonyms=BlobId(b"p" * 32), identifiers=BlobId(b"i" * 32)
+    )
+    assert decode_request(encode_request(many)) == many
+    for one in ({"pseudonyms": NO_BLOB}, {"identifiers": NO_BLOB}, {"subjects": 1}):
+        with pytest.raises(RequestError, match=r"^subjects: "):
+            decode_request(encode_request(dataclasses.replace(many, **one)))
 
 
 @pytest.mark.parametrize(
@@ -52,6 +63,12 @@ def test_a_request_survives_its_statement():
         (10, b"oprf".ljust(32, b"\0"), "scheme"),
         (10, b"keyed\0x".ljust(32, b"\0"), "scheme"),
         (14, b"\x01" + bytes(31), "epoch"),
+        (15, bytes(32), "subjects"),
+        (15, (2).to_bytes(32, "big"), "subjects"),
+        (15, (SUBJECTS_MAX + 1).to_bytes(32, "big"), "subjects"),
+        (15, b"\x01" + bytes(31), "subjects"),
+        (16, b"\x01" * 32, "subjects"),
+        (17, b"\x01" * 32, "subjects"),
     ],
 )
 def test_a_wrong_word_is_refused_by_name(place, value, name):
@@ -60,8 +77,8 @@ def test_a_wrong_word_is_refused_by_name(place, value, name):
 
 
 @pytest.mark.parametrize("stated", [b"", ASKED.statement[:-1], ASKED.statement + bytes(32)])
-def test_a_request_has_15_words(stated):
-    with pytest.raises(RequestError, match="480 bytes"):
+def test_a_request_has_18_words(stated):
+    with pytest.raises(RequestError, match="576 bytes"):
         decode_request(stated)
 
 
