@@ -21,8 +21,8 @@ from mpcnode.roles.worker import at_once
 from mpcnode.tasks import first_of
 from mpcnode.types import FailReason, MemberIndex, Rank, SessionId
 
-INLINE_BYTES_MAX = 64 * 1024
-"""Payloads of a chunk's rounds, all together, up to which a step takes well below 1 ms: a few hundred subjects."""
+INLINE_BYTES_MAX = 32 * 1024
+"""Payloads of a chunk's rounds, all together, up to which a step takes well below 1 ms: some 100 subjects."""
 
 
 class ShareRows(Protocol):
