@@ -41,9 +41,11 @@ from mpcnode.governance.standing import Names
 from mpcnode.mpc.kernels import Choice, choose
 from mpcnode.query.view import QueryView
 from mpcnode.roles.operator import Operator
+from mpcnode.roles.supervisor import Supervisor
 from mpcnode.roles.timekeeper import Timekeeper
 from mpcnode.rpc.calls import CallGate
 from mpcnode.rpc.control import NodeState, serve_control
+from mpcnode.rpc.corrections import CorrectionsPuller, Pullers
 from mpcnode.rpc.governance import GovernanceServicer, add_governance_service
 from mpcnode.rpc.inquiry import InquiryServicer, add_inquiry_service
 from mpcnode.rpc.peers import Peers, PeerServicer, add_peer_service, make_stubs
@@ -134,8 +136,14 @@ class _Daemon:
         self.channels = open_channels(config, keys)
         self._stubs = make_stubs(self.channels)
         self._rounds = self._make_rounds(keys) if self._me.roles & Role.MPC else None
+        self._pullers = self._make_pullers() if self._me.roles & Role.MPC else {}
         peers = Peers(
-            chain=consortium.chain, me=self._me.index, key=keys.identity, stubs=self._stubs, rounds=self._rounds
+            chain=consortium.chain,
+            me=self._me.index,
+            key=keys.identity,
+            stubs=self._stubs,
+            rounds=self._rounds,
+            pullers=self._pullers,
         )
         self._context = build_context(config, keys, members=roster, ledger=self._link, peers=peers, journal=journal)
         self._role = build_role(config, keys, self._context)
@@ -153,6 +161,10 @@ class _Daemon:
             verify=verify,
         )
 
+    def _make_pullers(self) -> Pullers:
+        dealers = self._config.consortium.with_role(Role.SUPERVISOR)
+        return {dealer.index: CorrectionsPuller() for dealer in dealers[:1]}
+
     def _register(self, directory: PeerDirectory) -> None:
         """Say what the listeners serve."""
         consortium, role = self._config.consortium, self._role
@@ -164,6 +176,7 @@ class _Daemon:
             directory=directory,
             handlers=role.handlers,
             rounds=self._rounds,
+            dealer=role.deals if isinstance(role, Supervisor) else None,
         )
         add_peer_service(self._listeners.peers, servicer)
         if self._listeners.inquiry is not None and isinstance(role, Operator):
@@ -188,6 +201,8 @@ class _Daemon:
                 tasks.create_task(self._network.run(self._replica), name="ledger network")
                 if self._rounds is not None:
                     tasks.create_task(self._rounds.dial(self._stubs), name="rounds")
+                for dealer, puller in self._pullers.items():
+                    tasks.create_task(puller.run(self._stubs[dealer]), name="corrections")
                 tasks.create_task(_beside_replica(self._begin_work(tasks)), name="begin")
         except* _StoppedError:
             _log.info("daemon.stopped")

@@ -15,12 +15,14 @@ from mpcnode.query.contribution import AuditRecord, decode_audit_record, decode_
 from mpcnode.query.request import Request
 from mpcnode.query.statements import EndStatement
 from mpcnode.query.view import QueryView
-from mpcnode.scorecard import Attribute, Contribution, Outcome
+from mpcnode.scorecard import Attribute, Contribution
 from mpcnode.sealing.commitments import OutputShare, ShareLabel, opens_output, opens_share
 from mpcnode.sealing.envelopes import Opened, has_archive_wrap, open_by_audit
 from mpcnode.sealing.keys import OpeningKey
 from mpcnode.sealing.pseudonyms import SubjectCopy, copy_opens, read_supervisor_copy
 from mpcnode.types import NOBODY, AuditStage, EpochKeys, MemberIndex, SessionId, Verdict
+
+PLACE_MAX = 2**16 - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +33,12 @@ class Finding:
     member: int = NOBODY
     """Who is at fault."""
     stage: AuditStage = AuditStage.NONE
+    chunk: int = 0
     round: int = 0
+
+    def place(self, rounds: int) -> int:
+        """Return chunk and round as the ledger has them: counted through all chunks of so many rounds; 16 bits."""
+        return min(self.chunk * rounds + self.round, PLACE_MAX)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,10 +66,10 @@ class Evidence:
     """Opened supervisor boxes; None for one that does not open."""
     replayed: Mapping[MemberIndex, bytes] | None = None
     """Output shares that honest nodes would have, where the auditor has worked them out one by one."""
-    clear: Outcome | None
-    """The model evaluated in clear over the audited inputs."""
-    joint: Outcome | None
-    """What the output shares say together, the mask taken off; None if it is no outcome at all."""
+    clear: bytes | None = field(repr=False)
+    """The output that the model gives in clear over the audited inputs."""
+    joint: bytes | None = field(repr=False)
+    """What the output shares make, the mask taken off."""
 
 
 def open_envelope(envelope: bytes, keys: EpochKeys, audit_key: OpeningKey) -> Opened:

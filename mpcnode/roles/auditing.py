@@ -1,39 +1,39 @@
 """One audit, without waiting for anything: open the envelopes, evaluate in clear, replay, open the result, judge.
 
-Pure but for its size; the supervisor runs it in a worker thread.
+Pure but for its size: chunk by chunk it is the worker thread's. `roles.auditor` drives it.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
 
 import structlog
 
 from ledger.types import ChainId, Digest, InquirerRecord
-from mpcnode.errors import InputError, MalformedMessageError, SealedBoxError
+from mpcnode.errors import InputError, SealedBoxError, ShareError
 from mpcnode.mpc import (
     Part,
-    Program,
-    Received,
     Replay,
     RowContext,
-    Transcript,
+    RowShape,
+    deal,
     expand_share,
-    follow,
     join_output,
     join_replays,
     rehearse,
     replay,
+    replay_chunks,
 )
 from mpcnode.query.audit import AuditedInput, Evidence, Finding, check_copy, check_input, judge, open_envelope
-from mpcnode.query.blame import first_admitted, first_deviation, received_by
-from mpcnode.query.frames import SignedFrame
+from mpcnode.query.blame import ExpectedChunk
+from mpcnode.query.statements import data_hash
 from mpcnode.query.view import QueryView
 from mpcnode.roles.dealing import Dealt
-from mpcnode.scorecard import Layout, Outcome, decode_output, evaluate, output_size
+from mpcnode.scorecard import Layout, encode_output, evaluate
 from mpcnode.sealing import commitments, envelopes
-from mpcnode.sealing.commitments import OutputShare
+from mpcnode.sealing.commitments import OutputShare, corrections_hash
 from mpcnode.sealing.keys import OpeningKey
-from mpcnode.types import NOBODY, AuditStage, EpochKeys, MemberIndex, Rank, SessionId, Verdict, members_of
+from mpcnode.types import NOBODY, EpochKeys, MemberIndex, SessionId, Verdict, members_of
 
 _log = structlog.get_logger(__name__)
 
@@ -58,18 +58,77 @@ class InputsRejectedError(Exception):
         self.stage = error.stage
 
 
+class AuditedRows(Protocol):
+    """The rows of one attempt, as its audit envelopes show them. Asked for a chunk at a time, in a worker thread."""
+
+    def clear(self, chunk: int) -> Sequence[bytes | None]:
+        """Return the rows of a chunk in clear, in panel order; None for who did not contribute."""
+
+    def shares(self, chunk: int) -> Sequence[Sequence[bytes | None]]:
+        """Return every node's shares of the rows of a chunk, by node in rank order, then in panel order."""
+
+    def output(self, chunk: int) -> bytes:
+        """Return what the model says of a chunk's subjects in turn, evaluated in clear."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnvelopeRows:
+    """Rows of one subject: each envelope holds one."""
+
+    view: QueryView
+    layout: Layout
+    shapes: Sequence[RowShape]
+    inputs: Mapping[MemberIndex, AuditedInput]
+
+    def clear(self, chunk: int) -> Sequence[bytes | None]:
+        """Return the rows in clear."""
+        self._check(chunk)
+        return [
+            self.inputs[member].record.row if member in self.inputs else None for member in members_of(self.view.panel)
+        ]
+
+    def shares(self, chunk: int) -> Sequence[Sequence[bytes | None]]:
+        """Return every node's shares."""
+        self._check(chunk)
+        view = self.view
+        last = len(view.committee) - 1
+        rows: list[list[bytes | None]] = [[] for _ in view.committee]
+        for member, shape in zip(members_of(view.panel), self.shapes, strict=True):
+            checked = self.inputs.get(member)
+            context = RowContext(query=view.query, attempt=view.attempt, participant=member)
+            for rank, node in enumerate(view.committee):
+                sent = None if checked is None else checked.sent[rank]
+                is_last = rank == last
+                rows[rank].append(None if sent is None else expand_share(sent, shape, context, node, is_last=is_last))
+        return rows
+
+    def output(self, chunk: int) -> bytes:
+        """Return the model's answer."""
+        self._check(chunk)
+        outcome = evaluate(self.layout, {member: checked.contribution for member, checked in self.inputs.items()})
+        return encode_output(self.layout.model, outcome)
+
+    def _check(self, chunk: int) -> None:
+        if chunk:
+            raise ShareError(f"chunk {chunk}: expected rows of one chunk")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recomputed:
     """What an honest session of an attempt leads to, known before the nodes are done."""
 
-    session: SessionId
-    layout: Layout
-    program: Program
     dealt: Dealt
-    inputs: Mapping[MemberIndex, AuditedInput]
+    rows: AuditedRows
     honest: Replay
-    clear: Outcome
-    """The model evaluated in clear."""
+    chunk_hashes: tuple[Digest, ...] = field(repr=False)
+    """Transcripts of the honest chunks."""
+    clear: bytes = field(repr=False)
+    """The output that the model gives in clear."""
+
+    @property
+    def session(self) -> SessionId:
+        """Which session."""
+        return self.dealt.session
 
 
 def check_inputs(
@@ -97,45 +156,60 @@ def check_inputs(
     return checked
 
 
-def recompute(
-    view: QueryView,
-    *,
-    session: SessionId,
-    layout: Layout,
-    program: Program,
-    dealt: Dealt,
-    inputs: Mapping[MemberIndex, AuditedInput],
-) -> Recomputed:
-    """Replay a session as one party and evaluate the model in clear; the nodes' result is not needed."""
-    rows = [inputs[member].record.row if member in inputs else None for member in members_of(view.panel)]
+def recompute_chunks(dealt: Dealt, rows: AuditedRows) -> Iterator[tuple[Replay, bytes]]:
+    """Replay a session as one party and evaluate the model in clear; the nodes' result is not needed.
+
+    Yields:
+        Of each chunk, in order: what an honest one leads to, and the output in clear. One chunk's rows are held.
+    """
+    chunks = range(dealt.batch.chunks)
+    replays = replay_chunks(dealt.batch, dealt.session, dealt.seeds, (rows.clear(chunk) for chunk in chunks))
+    for chunk, replayed in zip(chunks, replays, strict=True):
+        yield replayed, rows.output(chunk)
+
+
+def recomputed(dealt: Dealt, rows: AuditedRows, chunks: Iterable[tuple[Replay, bytes]]) -> Recomputed:
+    """Join what `recompute_chunks` yields: outputs and masks of all subjects, a byte or two for each."""
+    replays, outputs = zip(*chunks, strict=True)
     return Recomputed(
-        session=session,
-        layout=layout,
-        program=program,
         dealt=dealt,
-        inputs=inputs,
-        honest=join_replays(session, [replay(program, session, dealt.seeds, rows)]),
-        clear=evaluate(layout, {member: checked.contribution for member, checked in inputs.items()}),
+        rows=rows,
+        honest=join_replays(dealt.session, replays),
+        chunk_hashes=tuple(replayed.transcript for replayed in replays),
+        clear=b"".join(outputs),
     )
 
 
-def audit_result(keys: AuditKeys, view: QueryView, known: Recomputed, dealer: MemberIndex) -> Finding:
-    """Judge a posted result against the replay and the evaluation in clear."""
-    outputs = _open_outputs(keys, view, output_size(known.layout.model))
-    evidence = Evidence(
-        view=view,
-        deal_hash=known.dealt.deal_hash,
-        dealer=dealer,
-        transcript_hash=known.honest.transcript,
-        outputs=outputs,
-        clear=known.clear,
-        joint=_joint(known, outputs),
+def audit_result(
+    keys: AuditKeys,
+    view: QueryView,
+    known: Recomputed,
+    dealer: MemberIndex,
+    replayed: Mapping[MemberIndex, bytes] | None = None,
+) -> Finding:
+    """Judge a posted result against the replay and the evaluation in clear.
+
+    Args:
+        keys: the auditor's.
+        view: the query.
+        known: what an honest session leads to.
+        dealer: who dealt.
+        replayed: the output shares that honest nodes would have, if they were worked out: to say whose is wrong.
+    """
+    batch = known.dealt.batch
+    outputs = _open_outputs(keys, view, batch.subjects * batch.output_bytes)
+    return judge(
+        Evidence(
+            view=view,
+            deal_hash=known.dealt.deal_hash,
+            dealer=dealer,
+            transcript_hash=known.honest.transcript,
+            outputs=outputs,
+            replayed=replayed,
+            clear=known.clear,
+            joint=_joint(known, outputs),
+        )
     )
-    finding = judge(evidence)
-    if (finding.member, finding.stage) == (NOBODY, AuditStage.OUTPUT):
-        shares = {member: part.output for member, part in rehearsed(view, known).items()}
-        finding = judge(replace(evidence, replayed=shares))
-    return finding
 
 
 def rejected(error: InputsRejectedError) -> Finding:
@@ -143,55 +217,26 @@ def rejected(error: InputsRejectedError) -> Finding:
     return Finding(verdict=Verdict.MISMATCH, member=error.participant, stage=error.stage)
 
 
-def rehearsed(view: QueryView, known: Recomputed) -> Mapping[MemberIndex, Part]:
-    """What each node had to send, in rank order: every node's part, with its own share and seed."""
-    parts = rehearse(known.program, known.session, known.dealt.seeds, _shares(view, known))
-    return dict(zip(view.committee, parts, strict=True))
+def rehearsed(known: Recomputed, chunk: int) -> tuple[Part, ...]:
+    """What each node had to send in a chunk, in rank order: every node's part, with its own share and seed."""
+    dealt = known.dealt
+    return rehearse(dealt.batch.program(chunk), dealt.session, dealt.seeds, known.rows.shares(chunk), chunk=chunk)
 
 
-def _shares(view: QueryView, known: Recomputed) -> Sequence[Sequence[bytes | None]]:
-    """The shares of each node in rank order, each in panel order."""
-    shapes = dict(zip(members_of(view.panel), known.program.body.rows, strict=True))
-    last = len(view.committee) - 1
-    rows: list[list[bytes | None]] = [[] for _ in view.committee]
-    for member, shape in shapes.items():
-        checked = known.inputs.get(member)
-        context = RowContext(query=view.query, attempt=view.attempt, participant=member)
-        for rank, node in enumerate(view.committee):
-            sent = None if checked is None else checked.sent[rank]
-            is_last = rank == last
-            rows[rank].append(None if sent is None else expand_share(sent, shape, context, node, is_last=is_last))
-    return rows
-
-
-def blame(
-    view: QueryView, known: Recomputed, finding: Finding, shown: Mapping[MemberIndex, Sequence[SignedFrame]]
-) -> Finding:
-    """Name who deviated first from the transcript, as far as the frames that the nodes show prove it."""
-    expected = {member: part.payloads for member, part in rehearsed(view, known).items()}
-    admitted = {member: frames for member, frames in shown.items() if _leads_to_end(view, known, member, frames)}
-    found = first_admitted(expected, admitted) or first_deviation(expected, shown)
-    return finding if found is None else replace(finding, member=found[0], round=found[1])
-
-
-def _leads_to_end(view: QueryView, known: Recomputed, member: MemberIndex, frames: Sequence[SignedFrame]) -> bool:
-    """Whether an honest node that received these frames comes to the transcript that the whole committee signed."""
-    received = received_by(member, view.committee, len(known.program.round_bytes), frames)
-    if received is None or view.result is None:
-        return False
-    ranks = {node: Rank(rank) for rank, node in enumerate(view.committee)}
-    by_rank = {(ranks[sender], number): data for (sender, number), data in received.items()}
-    rows = _shares(view, known)
-    reached = follow(known.program, known.session, known.dealt.seeds, rows, Received(ranks[member], by_rank))
-    return reached is not None and all(
-        end.transcript_hash == _of_one_chunk(known.session, reached) for end in view.result.ends
+def expected_chunk(known: Recomputed, chunk: int) -> ExpectedChunk:
+    """What an honest session sends and opens in a chunk, as hashes."""
+    dealt = known.dealt
+    program = dealt.batch.program(chunk)
+    replayed = replay(program, dealt.session, dealt.seeds, known.rows.clear(chunk), chunk=chunk)
+    return ExpectedChunk(
+        chunk=chunk,
+        corrections=corrections_hash(deal(program, dealt.session, dealt.seeds, chunk=chunk)),
+        payloads={
+            node: [data_hash(payload) for payload in part.payloads]
+            for node, part in zip(dealt.committee, rehearsed(known, chunk), strict=True)
+        },
+        opened=replayed.rounds,
     )
-
-
-def _of_one_chunk(session: SessionId, chunk: Digest) -> Digest:
-    transcript = Transcript(session)
-    transcript.add(chunk)
-    return transcript.hash
 
 
 def _open_outputs(keys: AuditKeys, view: QueryView, size: int) -> Mapping[MemberIndex, OutputShare | None]:
@@ -207,12 +252,6 @@ def _open_outputs(keys: AuditKeys, view: QueryView, size: int) -> Mapping[Member
     return opened
 
 
-def _joint(known: Recomputed, outputs: Mapping[MemberIndex, OutputShare | None]) -> Outcome | None:
+def _joint(known: Recomputed, outputs: Mapping[MemberIndex, OutputShare | None]) -> bytes | None:
     shares = [output.share for output in outputs.values() if output is not None]
-    if len(shares) != len(outputs):
-        return None
-    try:
-        return decode_output(known.layout.model, join_output((*shares, known.honest.mask)))
-    except MalformedMessageError as error:
-        _log.warning("audit.output_impossible", reason=str(error))
-        return None
+    return join_output((*shares, known.honest.mask)) if len(shares) == len(outputs) else None

@@ -12,6 +12,7 @@ from mpcnode.errors import ErrorCode, NotAllowedError, PeerRefusedError, Reverte
 from mpcnode.query.committee import address_of
 from mpcnode.query.view import QueryView
 from mpcnode.roles.ports import Call, Clock, JournalPort, LedgerPort, PeersPort, RandomBytes
+from mpcnode.roles.worker import Worker
 from mpcnode.scorecard import Model
 from mpcnode.sealing.keys import SigningKey
 from mpcnode.types import EpochKeys, Member, MemberIndex, ModelHash, QueryId, QueryState
@@ -35,7 +36,7 @@ class Timing:
     preparation: int = 5_000
     """For shares, deal and accepts, from seeing COMPUTING."""
     computation: int = 5_000
-    """For the rounds and the ends of a session."""
+    """For the rounds of a session's first chunk, from one chunk's end to the next one's, and for the session's ends."""
     notice: int = 500
     """For word of a peer's failure. Whoever is a step further waits so much longer, and so does not blame who waits."""
     retry: int = 500
@@ -68,6 +69,7 @@ class Context:
     clock: Clock
     random: RandomBytes
     timing: Timing = field(default_factory=Timing)
+    worker: Worker = field(default_factory=Worker)
 
     def sign(self, statement: bytes) -> Signature:
         """Sign a statement with the member's identity."""

@@ -1,14 +1,15 @@
 """What roles need of the world. Each port is small, and the tests' fakes are its second implementation."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
-from ledger.types import Cosignature, Height, Millis, PublicKey
+from ledger.types import Cosignature, Height, Millis, PublicKey, Signature
 from mpcnode.mpc.pools import PoolId
 from mpcnode.query.blobs import BlobLabel, BlobOffer
-from mpcnode.query.frames import SignedFrame
+from mpcnode.query.frames import ArrivedFrame
 from mpcnode.query.view import LedgerView, QueryView
 from mpcnode.sealing.blobs import BlobReference, Manifest
 from mpcnode.types import Bitmap, BlobId, MemberIndex, ModelHash, QueryId, SessionId
@@ -71,18 +72,41 @@ class LedgerPort(Protocol):
 class RoundsChannel(Protocol):
     """One session's frames."""
 
-    def broadcast(self, number: int, data: bytes) -> None:
-        """Send a round's data to all others."""
+    def broadcast(self, chunk: int, number: int, data: bytes) -> None:
+        """Send a round's data to all others.
 
-    async def receive(self) -> tuple[MemberIndex, int, bytes]:
-        """Wait for the next frame: its sender, round and data.
+        Raises:
+            SessionError: too much waits for a peer.
+        """
+
+    async def receive(self) -> tuple[MemberIndex, int, int, bytes]:
+        """Wait for the next frame: its sender, chunk, round and data.
 
         Raises:
             PeerLostError: a peer's stream broke.
         """
 
-    def evidence(self) -> Sequence[SignedFrame]:
-        """Everything that was received so far, as its senders signed it; also after the session."""
+    def evidence(self) -> Sequence[ArrivedFrame]:
+        """What stands for every frame that was received so far; also after the session."""
+
+
+@dataclass(frozen=True, slots=True)
+class DealtCorrections:
+    """One chunk's corrections, and the dealer's signature of them."""
+
+    data: bytes = field(repr=False)
+    signature: Signature = field(repr=False)
+
+
+class CorrectionsDealer(Protocol):
+    """What a dealer gives the last nodes of committees."""
+
+    async def corrections(self, node: MemberIndex, session: SessionId, chunk: int) -> DealtCorrections | None:
+        """Deal one chunk to a session's last node; None if nothing was dealt to that session in time.
+
+        Raises:
+            NotAllowedError: it is not that session's last node, has no such chunk, or has asked too often.
+        """
 
 
 class PeersPort(Protocol):
@@ -97,6 +121,12 @@ class PeersPort(Protocol):
 
     def rounds(self, session: SessionId, others: Sequence[MemberIndex]) -> AbstractAsyncContextManager[RoundsChannel]:
         """Open the frames of a session with the other nodes."""
+
+    def pull(self, dealer: MemberIndex, session: SessionId, chunk: int, size: int) -> asyncio.Future[DealtCorrections]:
+        """Ask the dealer for one chunk's corrections of so many bytes now; cancel to give up.
+
+        The future raises DealError if they have another size.
+        """
 
 
 class JournalPort(Protocol):

@@ -8,15 +8,14 @@ and because of whom, where this node knows; the session's randomness is never us
 import asyncio
 import hashlib
 import hmac
-from collections import OrderedDict
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NoReturn, TypeVar
 
 from ledger.types import Digest
-from mpcnode.errors import CallerError, DealError, PeerLostError, SessionError, ShareError, WrongSignatureError
-from mpcnode.mpc import Finished, Payload, Program, RowContext, RowShape, Session, Transcript, expand, expand_share
-from mpcnode.query.frames import SignedFrame
+from mpcnode.errors import DealError, PeerLostError, SessionError, ShareError, WrongSignatureError
+from mpcnode.mpc import Batch, RowContext, RowShape, expand_share
+from mpcnode.query.frames import Shown
 from mpcnode.query.messages import Abort, Accept, Deal, End, Kind, Shares, encode_abort, encode_accept, encode_end
 from mpcnode.query.statements import (
     AcceptStatement,
@@ -29,16 +28,18 @@ from mpcnode.query.statements import (
     encode_shares_statement,
 )
 from mpcnode.query.view import QueryView
+from mpcnode.roles.chunks import ChunkedRun, OutputInMemory, Part
 from mpcnode.roles.context import Context, deliver
+from mpcnode.roles.corrections import Corrections
+from mpcnode.roles.evidence import Evidence, EvidenceShelf
+from mpcnode.roles.failures import AttemptFailedError
 from mpcnode.roles.inbox import Inbox
-from mpcnode.roles.ports import RoundsChannel
-from mpcnode.roles.programs import program_of, session_of
+from mpcnode.roles.programs import batch_of, session_of
 from mpcnode.sealing.boxes import EPHEMERAL_BYTES, seal
 from mpcnode.sealing.commitments import (
     SALT_BYTES,
     OutputShare,
     ShareLabel,
-    corrections_hash,
     encode_output,
     opens_share,
     output_commitment,
@@ -49,7 +50,7 @@ from mpcnode.sealing.commitments import (
 from mpcnode.sealing.envelopes import ENVELOPE_SECRET_BYTES, seal_envelope
 from mpcnode.sealing.keys import check_signature
 from mpcnode.tasks import first_of
-from mpcnode.types import Bitmap, FailReason, MemberIndex, QueryId, Rank, SessionId, bitmap, members_of
+from mpcnode.types import FailReason, MemberIndex, QueryId, Rank, SessionId, members_of
 
 _STARTED = "started"
 """Journal: sessions whose first frame may have left."""
@@ -57,31 +58,10 @@ _STARTED = "started"
 _END = "end"
 """Journal: own ends, by session."""
 
-_DEALS_KEPT_MAX = 128
-"""A deal is the widest message: up to 4 MiB for the last node."""
-
 _ENDS_KEPT_MAX = 256
 """An end holds two boxes, up to 24 KiB in all: so a peer that sends ends of nothing takes 6 MiB at most."""
 
-_CHANNELS_KEPT_MAX = 256
-"""Sessions whose frames an audit can still ask for; of longer ago, and from before a restart, there is no evidence."""
-
 T = TypeVar("T")
-
-
-class AttemptFailedError(CallerError):
-    """An attempt cannot be completed."""
-
-    def __init__(
-        self, reason: FailReason, why: str, waited: Iterable[MemberIndex] = (), *, by_peer: bool = False
-    ) -> None:
-        super().__init__(why)
-        self.reason = reason
-        self.waited: Bitmap = bitmap(waited)
-        """Because of whom: who kept this node waiting, sent what no honest member sends, or cannot be reached. Nobody
-        where a third one may have misled them."""
-        self.by_peer = by_peer
-        """Another node ended it, and knows better why."""
 
 
 @dataclass(slots=True)
@@ -90,7 +70,7 @@ class Mailbox:
 
     shares: Inbox[Shares] = field(default_factory=Inbox)
     """By participant and `share_name`."""
-    deals: Inbox[Deal] = field(default_factory=lambda: Inbox(_DEALS_KEPT_MAX))
+    deals: Inbox[Deal] = field(default_factory=Inbox)
     """By dealer and session."""
     accepts: Inbox[bytes] = field(default_factory=Inbox)
     """Deal hashes by node and session."""
@@ -117,7 +97,7 @@ class _Plan:
 
     view: QueryView
     session: SessionId
-    program: Program
+    batch: Batch
     rank: Rank
     others: tuple[MemberIndex, ...]
     """The rest of the committee, in rank order."""
@@ -128,6 +108,29 @@ class _Plan:
         return self.rank == len(self.others)
 
 
+@dataclass(frozen=True, slots=True)
+class ShareInMemory:
+    """This node's shares of the rows of one chunk."""
+
+    shares: Sequence[bytes | None] = field(repr=False)
+
+    def rows(self, chunk: int) -> Sequence[bytes | None]:
+        """Return its share of each row."""
+        if chunk:
+            raise ShareError(f"chunk {chunk}: expected rows of one chunk")
+        return self.shares
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Computed:
+    """What a session leads to at one node."""
+
+    deal_hash: Digest
+    transcript: Digest
+    share: bytes = field(repr=False)
+    """Of the output, of all subjects in turn."""
+
+
 class SessionRunner:
     """Runs attempts at this node."""
 
@@ -135,7 +138,7 @@ class SessionRunner:
         """Take the role's context and where messages arrive."""
         self._context = context
         self._mailbox = mailbox
-        self._channels: OrderedDict[SessionId, RoundsChannel] = OrderedDict()
+        self._evidence = EvidenceShelf()
 
     async def run(self, view: QueryView, sends: asyncio.TaskGroup) -> tuple[End, ...]:
         """Run an attempt; return everybody's end in rank order.
@@ -158,22 +161,16 @@ class SessionRunner:
         finally:
             self._mailbox.forget(plan)
 
-    def evidence(self, session: SessionId) -> Sequence[SignedFrame]:
-        """What arrived in a session, as its senders signed it; nothing if it is too long ago."""
-        channel = self._channels.get(session)
-        return () if channel is None else channel.evidence()
-
-    def _keep(self, session: SessionId, channel: RoundsChannel) -> None:
-        self._channels[session] = channel
-        while len(self._channels) > _CHANNELS_KEPT_MAX:
-            self._channels.popitem(last=False)
+    def shown(self, session: SessionId, first: int) -> Shown:
+        """What is kept of what arrived in a session, from a chunk on; nothing if it is too long ago."""
+        return self._evidence.shown(session, first)
 
     def _plan(self, view: QueryView) -> _Plan:
         context = self._context
         return _Plan(
             view=view,
             session=session_of(view),
-            program=program_of(context, view),
+            batch=batch_of(context, view),
             rank=Rank(view.committee.index(context.me.index)),
             others=tuple(member for member in view.committee if member != context.me.index),
         )
@@ -189,17 +186,23 @@ class SessionRunner:
             sends.create_task(deliver(self._context, plan.view.query, member, Kind.ABORT, payload))
 
     async def _attempt(self, plan: _Plan, sends: asyncio.TaskGroup) -> tuple[End, ...]:
+        corrections = Corrections(self._context, plan.batch, plan.session)
         try:
             async with self._context.peers.rounds(plan.session, plan.others) as channel:
-                self._keep(plan.session, channel)
-                deal_hash, finished, by = await self._prepare_and_compute(plan, channel, sends)
+                evidence = Evidence(channel, corrections)
+                self._evidence.keep(plan.session, evidence)
+                try:
+                    computed, by = await self._prepare_and_compute(plan, evidence, sends)
+                finally:
+                    corrections.give_up()
+                    self._evidence.settle(plan.session)
         except PeerLostError as error:
             raise AttemptFailedError(FailReason.ABORT, str(error), error.members) from error
         except DealError as error:
             raise AttemptFailedError(FailReason.ABORT, str(error), (self._context.dealer,)) from error
         except SessionError as error:
             raise AttemptFailedError(FailReason.ABORT, str(error)) from error
-        end = self._seal(plan, deal_hash, finished)
+        end = self._seal(plan, computed)
         payload = encode_end(end)
         await self._context.journal.put_once(_END, plan.session, payload)
         for member in plan.others:
@@ -207,24 +210,37 @@ class SessionRunner:
         return await self._gather_ends(plan, end, by + self._context.timing.notice / 1000)
 
     async def _prepare_and_compute(
-        self, plan: _Plan, channel: RoundsChannel, sends: asyncio.TaskGroup
-    ) -> tuple[Digest, Finished, float]:
-        """Run everything up to the own output share; return the deal's hash, the share and when the rounds had to end.
+        self, plan: _Plan, evidence: Evidence, sends: asyncio.TaskGroup
+    ) -> tuple[Computed, float]:
+        """Run everything up to the own output share; return also when the rounds had to end.
 
         Each stage may wait longer than the one before, so that a node that waits is heard of before it is blamed.
         """
-        timing = self._context.timing
+        timing, corrections = self._context.timing, evidence.corrections
         by, notice = _now() + timing.preparation / 1000, timing.notice / 1000
+        if plan.is_last:
+            corrections.ask(0)
         rows = await self._gather_rows(plan, by)
         deal, deal_hash = await self._take_deal(plan, by)
-        corrections = deal.corrections if plan.is_last else None
-        material = expand(plan.program, plan.session, plan.rank, deal.seed, corrections)
-        session = Session(plan.program, plan.session, plan.rank, rows, material)
+        if plan.is_last:
+            await self._await_corrections(corrections, by)
         await self._accept(plan, deal_hash, sends, by + notice)
         if not await self._context.journal.put_once(_STARTED, plan.session, b""):
             raise SessionError(f"session {plan.session.hex()}: was started before this daemon restarted")
+        part = Part(
+            batch=plan.batch,
+            session=plan.session,
+            rank=plan.rank,
+            others={member: Rank(plan.view.committee.index(member)) for member in plan.others},
+            dealer=self._context.dealer,
+            seed=deal.seed,
+            rows=ShareInMemory(rows),
+            corrections=corrections if plan.is_last else None,
+        )
+        output = OutputInMemory()
         by = max(by + 2 * notice, _now() + timing.computation / 1000)
-        return deal_hash, await self._compute(plan, session, channel, by), by
+        transcript, by = await ChunkedRun(part, evidence, output, self._context, by).run()
+        return Computed(deal_hash=deal_hash, transcript=transcript, share=output.share), by
 
     async def _gather_rows(self, plan: _Plan, by: float) -> list[bytes | None]:
         """Wait for every contributor's share, check that it opens its commitment, and expand it."""
@@ -232,7 +248,7 @@ class SessionRunner:
         name = share_name(view.query, view.attempt)
         waits = {member: self._mailbox.shares.take(member, name) for member in view.commitments}
         arrived = await self._collect("shares", waits, by)
-        shapes = dict(zip(members_of(view.panel), plan.program.body.rows, strict=True))
+        shapes = dict(zip(members_of(view.panel), plan.batch.program(0).body.rows, strict=True))
         rows: list[bytes | None] = []
         for member, shape in shapes.items():
             shares = arrived.get(member)
@@ -277,11 +293,19 @@ class SessionRunner:
             raise DealError("deal: expected the own seed's hash at the own rank, got another one")
         if stated.seeds_hash != seeds_hash(deal.seed_hashes) or stated.correcting != plan.view.committee[-1]:
             raise DealError("deal: expected the record of these seed hashes and of the last node, got another one")
-        if plan.is_last and stated.corrections_hash != corrections_hash(deal.corrections):
-            raise DealError("deal: expected the corrections of the record, got others")
-        if not plan.is_last and deal.corrections:
-            raise DealError("deal: expected corrections for the last node only, got some")
+        if stated.chunks != plan.batch.chunks:
+            raise DealError(f"deal: expected the record of {plan.batch.chunks} chunks, got one of {stated.chunks}")
         return deal, statement_hash(deal.statement)
+
+    async def _await_corrections(self, corrections: Corrections, by: float) -> None:
+        """Wait for the first chunk's: who accepts a deal can begin."""
+        try:
+            async with asyncio.timeout_at(by):
+                await corrections.prepare(0)
+        except TimeoutError as error:
+            dealer = self._context.dealer
+            why = f"corrections: no word from members {[dealer]} in time"
+            raise AttemptFailedError(FailReason.TIMEOUT, why, (dealer,)) from error
 
     async def _accept(self, plan: _Plan, deal_hash: Digest, sends: asyncio.TaskGroup, by: float) -> None:
         """Tell committee and dealer that everything is in order here, and wait until all the committee says so."""
@@ -300,36 +324,11 @@ class SessionRunner:
                 why = f"member {member}: accepted another deal than member {context.dealer} dealt here"
                 raise AttemptFailedError(FailReason.ABORT, why, (member, context.dealer))
 
-    async def _compute(self, plan: _Plan, session: Session, channel: RoundsChannel, by: float) -> Finished:
-        """Run the rounds."""
-        latest = dict.fromkeys(plan.others, 0)
-        steps: tuple[Payload | Finished, ...] = (session.start(),)
-        try:
-            async with asyncio.timeout_at(by):
-                while True:
-                    for step in steps:
-                        if isinstance(step, Finished):
-                            return _whole(plan.session, step)
-                        channel.broadcast(step.round, step.data)
-                    member, number, data = await channel.receive()
-                    latest[member] = number
-                    try:
-                        steps = session.receive(Rank(plan.view.committee.index(member)), number, data)
-                    except SessionError as error:
-                        raise AttemptFailedError(FailReason.ABORT, f"member {member}: {error}", (member,)) from error
-        except TimeoutError as error:
-            behind = [member for member, number in latest.items() if number == min(latest.values())]
-            if len(behind) == len(latest):
-                # all of them may be waiting for this node, whose frames got lost: then they say so now
-                await asyncio.sleep(self._context.timing.notice / 1000)
-            why = f"rounds: no word from members {behind} after round {min(latest.values())}"
-            raise AttemptFailedError(FailReason.TIMEOUT, why, behind) from error
-
-    def _seal(self, plan: _Plan, deal_hash: Digest, finished: Finished) -> End:
+    def _seal(self, plan: _Plan, computed: Computed) -> End:
         """Seal the own output share to inquirer and supervisor, and sign the end."""
         context, view = self._context, plan.view
         me, salt = context.me.index, context.random(SALT_BYTES)
-        output = OutputShare(query=view.query, session=plan.session, node=me, salt=salt, share=finished.output)
+        output = OutputShare(query=view.query, session=plan.session, node=me, salt=salt, share=computed.share)
         plaintext = encode_output(output)
         inquirer_box = seal(plaintext, view.terms.result_key, context.random(EPHEMERAL_BYTES))
         supervisor_box = seal_envelope(plaintext, context.epoch, context.random(ENVELOPE_SECRET_BYTES))
@@ -339,9 +338,9 @@ class SessionRunner:
                 query=view.query,
                 attempt=view.attempt,
                 session=plan.session,
-                deal_hash=deal_hash,
-                transcript_hash=finished.transcript,
-                output_commitment=output_commitment(plan.session, me, finished.output, salt),
+                deal_hash=computed.deal_hash,
+                transcript_hash=computed.transcript,
+                output_commitment=output_commitment(plan.session, me, computed.share, salt),
                 inquirer_box_hash=Digest(hashlib.sha256(inquirer_box).digest()),
                 supervisor_box_hash=Digest(hashlib.sha256(supervisor_box).digest()),
             )
@@ -391,13 +390,6 @@ class SessionRunner:
             why = f"{what}: no word from members {missing} in time"
             raise AttemptFailedError(FailReason.TIMEOUT, why, missing) from error
         return found
-
-
-def _whole(session: SessionId, chunk: Finished) -> Finished:
-    """The end of a session of one chunk."""
-    transcript = Transcript(session)
-    transcript.add(chunk.transcript)
-    return replace(chunk, transcript=transcript.hash)
 
 
 def _session_of(end: EndStatement) -> tuple[object, ...]:

@@ -17,20 +17,13 @@ from mpcnode.query.messages import Kind, decode_accept, encode_deal
 from mpcnode.query.release import RELEASE_SECRET_BYTES, Release, seal_release
 from mpcnode.query.statements import ReleaseStatement, decode_accept_statement, encode_release_statement
 from mpcnode.query.view import QueryView
-from mpcnode.roles.auditing import (
-    AuditKeys,
-    InputsRejectedError,
-    Recomputed,
-    audit_result,
-    blame,
-    check_inputs,
-    recompute,
-    rejected,
-)
+from mpcnode.roles.auditing import AuditKeys, InputsRejectedError, Recomputed, check_inputs, rejected
+from mpcnode.roles.auditor import Auditor
 from mpcnode.roles.context import Context, QueryTasks, deliver, settle, while_current
 from mpcnode.roles.dealing import Dealt, deal_session
+from mpcnode.roles.deals import Deals
 from mpcnode.roles.ports import Call, Handler
-from mpcnode.roles.programs import layout_of, program_of, session_of
+from mpcnode.roles.programs import batch_of, layout_of, session_of
 from mpcnode.roles.tracing import Tracer
 from mpcnode.sealing.commitments import SALT_BYTES, masked_hash
 from mpcnode.sealing.keys import check_signature
@@ -38,7 +31,6 @@ from mpcnode.types import (
     NO_MEMBERS,
     NOBODY,
     AuditMode,
-    AuditStage,
     FailReason,
     MemberIndex,
     QueryId,
@@ -65,6 +57,11 @@ def _needs_work(view: QueryView) -> bool:
     return view.is_over or view.state in (QueryState.COMPUTING, QueryState.ANSWERED)
 
 
+def _has_left(attempt: int, view: QueryView) -> bool:
+    """Whether an attempt is computed no more."""
+    return view.attempt != attempt or view.state is not QueryState.COMPUTING
+
+
 def _waits_for_audit(view: QueryView) -> bool:
     """Whether a result has no verdict that is final."""
     is_due = view.state is QueryState.ANSWERED and view.mode is not AuditMode.OFF
@@ -88,6 +85,9 @@ class Supervisor:
         self._keys = keys
         self._master = dealer_master
         self._tracer = Tracer(context)
+        self._auditor = Auditor(context, keys, self._tracer)
+        self.deals = Deals(context)
+        """What last nodes pull their corrections from."""
         self._known: dict[QueryId, Recomputed] = {}
         """Of queries that are being computed."""
 
@@ -138,33 +138,25 @@ class Supervisor:
     async def _deal(self, view: QueryView, sends: asyncio.TaskGroup) -> None:
         """Check an attempt's inputs, deal to it, and work out what it must lead to while the nodes compute."""
         try:
-            inputs, dealt = await asyncio.to_thread(self._check_and_deal, view)
+            inputs, dealt = await self._context.worker.run(partial(self._check_and_deal, view))
         except InputsRejectedError as error:
             _log.warning("input.rejected", member=error.participant, stage=error.stage.name, reason=str(error))
             await self._reject(view, error)
             return
-        for member, message in zip(view.committee, dealt.messages(self._context.identity), strict=True):
-            sends.create_task(deliver(self._context, view.query, member, Kind.DEAL, encode_deal(message)))
-        if view.mode is not AuditMode.OFF:
-            self._known[view.query] = await asyncio.to_thread(self._recompute, view, inputs, dealt)
+        with self.deals.running(dealt):
+            for member, message in zip(view.committee, dealt.messages(self._context.identity), strict=True):
+                sends.create_task(deliver(self._context, view.query, member, Kind.DEAL, encode_deal(message)))
+            if view.mode is not AuditMode.OFF:
+                self._known[view.query] = await self._auditor.recompute(view, inputs, dealt)
+            await self._context.ledger.until(view.query, partial(_has_left, view.attempt))
 
     def _check_and_deal(self, view: QueryView) -> tuple[Mapping[MemberIndex, AuditedInput], Dealt]:
         """Check an attempt's inputs and make its deal, the same ones whenever it is done."""
         context = self._context
         inputs = check_inputs(self._keys, view, layout_of(context, view), context.inquirers[view.inquirer])
-        program = program_of(context, view)
-        dealt = deal_session(context.chain, self._master, session_of(view), view.committee, program)
+        batch = batch_of(context, view)
+        dealt = deal_session(context.chain, self._master, session_of(view), view.committee, batch)
         return inputs, dealt
-
-    def _recompute(self, view: QueryView, inputs: Mapping[MemberIndex, AuditedInput], dealt: Dealt) -> Recomputed:
-        return recompute(
-            view,
-            session=session_of(view),
-            layout=layout_of(self._context, view),
-            program=program_of(self._context, view),
-            dealt=dealt,
-            inputs=inputs,
-        )
 
     async def _reject(self, view: QueryView, error: InputsRejectedError) -> None:
         """Reject a contribution; a bad copy of the inquirer's is nobody's contribution and fails every attempt."""
@@ -195,22 +187,22 @@ class Supervisor:
         known = self._known.get(view.query)
         if known is None or known.session != view.session:  # after a restart, or if the nodes were faster
             try:
-                known = await asyncio.to_thread(lambda: self._recompute(view, *self._check_and_deal(view)))
+                inputs, dealt = await self._context.worker.run(partial(self._check_and_deal, view))
             except InputsRejectedError as error:
                 await self._attest(view, rejected(error))
                 return
-        finding = await asyncio.to_thread(audit_result, self._keys, view, known, self._context.dealer)
-        if (finding.verdict, finding.member, finding.stage) == (Verdict.MISMATCH, NOBODY, AuditStage.TRANSCRIPT):
-            shown = await self._tracer.gather(view, known.session)
-            finding = await asyncio.to_thread(blame, view, known, finding, shown)
+            known = await self._auditor.recompute(view, inputs, dealt)
+        finding = await self._auditor.audit(view, known)
         is_released = finding.verdict is Verdict.MATCH and view.mode is AuditMode.BEFORE_RELEASE
         await self._attest(view, finding, await self._release(view, known) if is_released else b"")
 
     async def _attest(self, view: QueryView, finding: Finding, release: bytes = b"") -> None:
-        _log.info("audit.done", verdict=finding.verdict.name, member=finding.member, stage=finding.stage.name)
+        stage, where = finding.stage.name, {"chunk": finding.chunk, "round": finding.round}
+        _log.info("audit.done", verdict=finding.verdict.name, member=finding.member, stage=stage, **where)
         if finding.verdict is view.verdict:
             return  # INCOMPLETE still: a second one would say nothing, and nothing could replace it
-        said = (int(finding.verdict), finding.member, int(finding.stage), finding.round, release)
+        rounds = len(batch_of(self._context, view).whole.round_bytes)
+        said = (int(finding.verdict), finding.member, int(finding.stage), finding.place(rounds), release)
         call = Call(
             method="queries.attest",
             values=(view.query, view.attempt, *said),

@@ -1,5 +1,6 @@
 """Messages between daemons: the service that takes them and the client that delivers them."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeAlias
@@ -10,8 +11,9 @@ from tenacity import AsyncRetrying, retry_if_exception, wait_exponential, wait_r
 from ledger.types import ChainId, Signature
 from mpcnode.errors import NotAllowedError, PeerRefusedError
 from mpcnode.query.messages import Kind
-from mpcnode.roles.ports import Handler
-from mpcnode.rpc.permissions import PERMISSIONS, ROUNDS, check_permission
+from mpcnode.roles.ports import CorrectionsDealer, DealtCorrections, Handler
+from mpcnode.rpc.corrections import Pullers, serve_corrections
+from mpcnode.rpc.permissions import CORRECTIONS, PERMISSIONS, ROUNDS, check_permission
 from mpcnode.rpc.rounds import Rounds, SessionRounds
 from mpcnode.rpc.statuses import error_of, is_passing, translated
 from mpcnode.rpc.tls import PeerDirectory
@@ -41,14 +43,16 @@ class PeerServicer(peer_pb2_grpc.PeerServiceServicer):
         directory: PeerDirectory,
         handlers: Mapping[Kind, Handler],
         rounds: Rounds | None,
+        dealer: CorrectionsDealer | None,
     ) -> None:
-        """Take who everybody is and the role's handlers; `rounds` for an MPC node."""
+        """Take who everybody is and the role's handlers; `rounds` for an MPC node, `dealer` for a dealer."""
         self._chain = chain
         self._me = me
         self._members = members
         self._directory = directory
         self._handlers = handlers
         self._rounds = rounds
+        self._dealer = dealer
 
     async def Deliver(  # noqa: N802 - gRPC's name
         self, request: peer_pb2.DeliverRequest, context: grpc.aio.ServicerContext[Any, Any]
@@ -88,6 +92,17 @@ class PeerServicer(peer_pb2_grpc.PeerServiceServicer):
                 raise NotAllowedError("rounds: this daemon does not compute")
             await self._rounds.serve(peer.index, context)
 
+    async def Corrections(  # type: ignore[override]  # noqa: N802 - the generated type knows no read/write handlers
+        self, _requests: object, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> None:
+        """Run the stream on which a node pulls corrections."""
+        async with translated(context):
+            peer = self._members[self._directory.peer_of(context)]
+            check_permission(CORRECTIONS, peer, self._me, "corrections")
+            if self._dealer is None:
+                raise NotAllowedError("corrections: this daemon does not deal")
+            await serve_corrections(self._dealer, peer.index, context)
+
 
 Stub: TypeAlias = "peer_pb2_grpc.PeerServiceAsyncStub"
 """Calls to one peer."""
@@ -114,13 +129,15 @@ class Peers:
         key: SigningKey,
         stubs: Mapping[MemberIndex, Stub],
         rounds: Rounds | None,
+        pullers: Pullers,
     ) -> None:
-        """Take the own identity and a stub for every other member."""
+        """Take the own identity and a stub for every other member; for an MPC node also its streams."""
         self._chain = chain
         self._me = me
         self._key = key
         self._stubs = stubs
         self._rounds = rounds
+        self._pullers = pullers
 
     async def deliver(self, to: MemberIndex, kind: str, payload: bytes) -> None:
         """Sign a message and send it until its receiver acknowledges it; cancel to give up.
@@ -143,6 +160,12 @@ class Peers:
         if self._rounds is None:
             raise NotAllowedError("rounds: this daemon does not compute")
         return self._rounds.open(session, others)
+
+    def pull(self, dealer: MemberIndex, session: SessionId, chunk: int, size: int) -> asyncio.Future[DealtCorrections]:
+        """Ask the dealer for one chunk's corrections of so many bytes now; cancel to give up."""
+        if dealer not in self._pullers:
+            raise NotAllowedError(f"corrections: this daemon has no stream to member {dealer}")
+        return self._pullers[dealer].pull(session, chunk, size)
 
 
 def _may_pass(error: BaseException) -> bool:

@@ -17,11 +17,13 @@ from ledger.types import Millis
 from mpcnode.adapters.ledger_link import LedgerLink
 from mpcnode.client.asking import Prepared, Question, prepare
 from mpcnode.client.opening import open_outcome, view_of_receipt
+from mpcnode.mpc import Payload
 from mpcnode.query.committee import pool_order
 from mpcnode.query.messages import Kind
 from mpcnode.query.view import QueryView
 from mpcnode.roles.operator import Operator
-from mpcnode.roles.ports import Call, Handler
+from mpcnode.roles.ports import Call, CorrectionsDealer, Handler
+from mpcnode.roles.supervisor import Supervisor
 from mpcnode.roles.timekeeper import Timekeeper
 from mpcnode.scorecard import Outcome, evaluate
 from mpcnode.sealing.messages import SignedMessage
@@ -45,9 +47,9 @@ from tests.support.consortium import (
 )
 from tests.support.deviation import Deviation, Frame, Outfit
 from tests.support.fake_ledger import FakeChain, FakeReplica, LoopClock
-from tests.support.fake_peers import ROUNDS, Fault, MemoryJournal, Network, Sent
+from tests.support.fake_peers import PULLS, ROUNDS, Fault, MemoryJournal, Network, Sent
 
-__all__ = ["ROUNDS", "Daemon", "Fault", "Flow", "MemoryJournal", "Network", "Sent"]
+__all__ = ["PULLS", "ROUNDS", "Daemon", "Fault", "Flow", "MemoryJournal", "Network", "Sent"]
 
 
 class FlowWire:
@@ -57,7 +59,7 @@ class FlowWire:
         self._network, self._me = network, me
 
     def frame(self, to: MemberIndex, frame: Frame) -> None:
-        self._network.frame(self._me, to, frame.session, frame.round, frame.data)
+        self._network.frame(self._me, to, frame.session, Payload(frame.round, frame.data, frame.chunk))
 
     async def post(self, to: MemberIndex, message: SignedMessage) -> None:
         await self._network.post(self._me, to, message)
@@ -109,7 +111,7 @@ class Flow:
         self.clock = LoopClock()
         self.clocks: dict[int, LoopClock] = {}
         self.chain = FakeChain(self.setting, self.clock)
-        self.network = Network(self.consortium.chain, self.consortium.members, self._handlers)
+        self.network = Network(self.consortium.chain, self.consortium.members, self._handlers, self._deals)
         self.journals: dict[int, MemoryJournal] = {}
         self.records = {who: FakeRecords(who) for who in PANEL}
         self.daemons: dict[int, Daemon] = {}
@@ -125,6 +127,13 @@ class Flow:
             return None
         outfit, handlers = self.outfits.get(index), daemon.role.handlers
         return handlers if outfit is None else outfit.handlers(handlers)
+
+    def _deals(self, index: int) -> CorrectionsDealer | None:
+        daemon = self.daemons.get(index)
+        if daemon is None or not isinstance(daemon.role, Supervisor):
+            return None
+        outfit, deals = self.outfits.get(index), daemon.role.deals
+        return deals if outfit is None else outfit.deals(deals)
 
     def outfit(self, index: int, deviation: Deviation) -> None:
         """Let a daemon deviate from its next start on."""

@@ -10,7 +10,7 @@ from mpcnode.errors import InputError
 from mpcnode.query.audit import Evidence, Finding, check_copy, check_input, check_ranges, judge, open_envelope
 from mpcnode.query.contribution import AuditRecord, decode_audit_record, encode_audit_record, encode_contribution
 from mpcnode.query.view import QueryView
-from mpcnode.scorecard import Attribute, Bin, Contribution, Outcome
+from mpcnode.scorecard import Attribute, Bin, Contribution
 from mpcnode.sealing.commitments import decode_output
 from mpcnode.sealing.envelopes import open_by_audit, seal_envelope
 from mpcnode.sealing.keys import OpeningKey
@@ -134,7 +134,7 @@ def test_the_supervisor_copy_names_the_subject_that_s_binds():
         check_copy(short, REQUEST, INQUIRER.public, seed("subject key"))
 
 
-GRADE_A = Outcome(sufficient=True, grade="A", grade_index=0, coverage_band=1, score=5)
+OUTPUT = b"\x0f\x01\x00"
 
 
 def evidence(**changes: Any) -> Evidence:
@@ -149,8 +149,8 @@ def evidence(**changes: Any) -> Evidence:
         "deal_hash": view.result.ends[0].deal_hash,
         "transcript_hash": seed("transcript hash"),
         "outputs": outputs,
-        "clear": GRADE_A,
-        "joint": dataclasses.replace(GRADE_A, score=None),
+        "clear": OUTPUT,
+        "joint": OUTPUT,
     }
     return Evidence(**(values | changes))
 
@@ -164,14 +164,19 @@ def test_a_good_result_matches():
     [
         ({"deal_hash": bytes(32)}, AuditStage.SESSION, 0),
         ({"transcript_hash": bytes(32)}, AuditStage.TRANSCRIPT, 0),
-        ({"joint": dataclasses.replace(GRADE_A, grade="B", grade_index=1)}, AuditStage.OUTPUT, 0),
+        ({"joint": b"\x07\x01\x00"}, AuditStage.OUTPUT, 0),
         ({"joint": None}, AuditStage.OUTPUT, 0),
-        ({"clear": Outcome(sufficient=False)}, AuditStage.OUTPUT, 0),
+        ({"clear": bytes(3)}, AuditStage.OUTPUT, 0),
     ],
 )
 def test_a_deviation_is_a_mismatch(changes, stage, round_number):
     finding = judge(evidence(**changes))
     assert (finding.verdict, finding.stage, finding.round) == (Verdict.MISMATCH, stage, round_number)
+
+
+@pytest.mark.parametrize(("chunk", "number", "place"), [(0, 0, 0), (0, 6, 6), (2, 1, 15), (9_999, 7, 65_535)])
+def test_chunk_and_round_are_counted_through_in_16_bits(chunk, number, place):
+    assert Finding(verdict=Verdict.MISMATCH, chunk=chunk, round=number).place(7) == place
 
 
 def test_a_deal_that_all_signed_and_this_dealer_did_not_make_is_the_dealers():

@@ -46,7 +46,7 @@ class Stub:
 
 
 def peers(stub: Stub) -> Peers:
-    return Peers(chain=CHAIN, me=ME, key=identity(ME), stubs={PEER: cast("Any", stub)}, rounds=None)
+    return Peers(chain=CHAIN, me=ME, key=identity(ME), stubs={PEER: cast("Any", stub)}, rounds=None, pullers={})
 
 
 def test_a_message_is_signed_for_its_receiver():
@@ -113,6 +113,8 @@ def test_who_gives_up_leaves_nothing_behind():
 def test_a_daemon_that_does_not_compute_has_no_rounds():
     with pytest.raises(NotAllowedError):
         peers(Stub()).rounds(SessionId(bytes(32)), [PEER])
+    with pytest.raises(NotAllowedError):
+        peers(Stub()).pull(PEER, SessionId(bytes(32)), 0, 10)
 
 
 PASSING = {
