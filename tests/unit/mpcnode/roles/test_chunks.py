@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -121,7 +122,7 @@ def test_a_dealer_that_falls_silent_is_named_before_the_node_that_waits_for_it()
 def test_a_frame_that_no_honest_node_sends_is_named_with_its_place(part):
     async def scenario():
         world = BatchWorld(SUBJECTS, chunk_subjects=CHUNK)
-        bad = {"data": b"", "round": 9, "chunk": 5}[part]
+        bad: Any = {"data": b"", "round": 9, "chunk": 5}[part]
         where = {"data": "chunk 3, round 2", "round": "chunk 3, round 9", "chunk": "chunk 5, round 2"}[part]
 
         def change(me: int, sent: Payload) -> Payload:
