@@ -50,13 +50,15 @@ class Deals:
         dealt = self._dealt.get(session) or await self._wait(session)
         if dealt is None:
             return None
+        where = f"corrections of session {session.hex()}, chunk {chunk}"
+        if node != dealt.committee[-1]:
+            raise NotAllowedError(f"{where}: expected its last node, member {dealt.committee[-1]}, got member {node}")
+        if chunk >= dealt.batch.chunks:
+            raise NotAllowedError(f"{where}: expected one of {dealt.batch.chunks} chunks, got another")
         asked = self._asked[session]
         asked[chunk] += 1
-        if node != dealt.committee[-1] or chunk >= dealt.batch.chunks or asked[chunk] > ASKED_MAX:
-            raise NotAllowedError(
-                f"corrections of session {session.hex()}, chunk {chunk}: expected its last node, member "
-                f"{dealt.committee[-1]}, {dealt.batch.chunks} chunks, {ASKED_MAX} times each, got member {node} again"
-            )
+        if asked[chunk] > ASKED_MAX:
+            raise NotAllowedError(f"{where}: expected to be asked {ASKED_MAX} times at most, got one more")
         return await self._context.worker.run(partial(dealt.corrections, chunk, self._context.identity))
 
     async def _wait(self, session: SessionId) -> Dealt | None:

@@ -58,6 +58,9 @@ _STARTED = "started"
 _END = "end"
 """Journal: own ends, by session."""
 
+_ENDS_KEPT_MAX = 256
+"""An end holds two boxes, up to 24 KiB in all: so a peer that sends ends of nothing takes 6 MiB at most."""
+
 T = TypeVar("T")
 
 
@@ -71,7 +74,7 @@ class Mailbox:
     """By dealer and session."""
     accepts: Inbox[bytes] = field(default_factory=Inbox)
     """Deal hashes by node and session."""
-    ends: Inbox[End] = field(default_factory=Inbox)
+    ends: Inbox[End] = field(default_factory=lambda: Inbox(_ENDS_KEPT_MAX))
     """By node and session."""
     aborts: Inbox[Abort] = field(default_factory=Inbox)
     """By node and session."""

@@ -16,7 +16,6 @@ from mpcnode.query.committee import choose_committee
 from mpcnode.query.view import QueryView
 from mpcnode.roles.compute import Compute
 from mpcnode.roles.context import Timing
-from mpcnode.roles.inbox import KEPT_MAX
 from mpcnode.types import (
     AuditMode,
     EndReason,
@@ -120,6 +119,9 @@ async def check_named(flow: Flow, asked: Prepared, view: QueryView, expected: Na
 
 
 async def check_unnamed(flow: Flow, asked: Prepared, view: QueryView, expected: Unnamed) -> None:
+    if expected.or_answered and not view.failures:
+        await check_harmless(flow, asked, view, Harmless())
+        return
     assert {(failure.reason, failure.waited) for failure in view.failures} <= {
         (expected.reason, 0),
         (FailReason.ABORT, 0),
@@ -245,7 +247,7 @@ def test_a_node_that_restarts_all_the_time_is_the_only_one_that_is_named():
 
 
 def test_ten_thousand_messages_of_one_node_take_bounded_room():
-    """Each as large as it may be; what is kept of them is a sender's share, whatever comes."""
+    """Each as large as it may be; what is kept of them is a sender's room, in all less than 20 MiB."""
 
     async def flooded():
         flow = Flow(OF_THREE)
@@ -257,7 +259,14 @@ def test_ten_thousand_messages_of_one_node_take_bounded_room():
             await check_harmless(flow, asked, await flow.settled(asked), Harmless())
             await deviation.done.wait()
             roles = [flow.daemons[node].role for node in flow.view(asked).committee]
-            kept = [len(role._mailbox.ends._senders[EVIL].kept) for role in roles if isinstance(role, Compute)]
-            assert 0 < max(kept) <= KEPT_MAX
+            room = [
+                sum(
+                    len(end.inquirer_box) + len(end.supervisor_box)
+                    for end in role._mailbox.ends._senders[EVIL].kept.values()
+                )
+                for role in roles
+                if isinstance(role, Compute)
+            ]
+            assert 0 < max(room) < 20 << 20
 
     run(flooded())

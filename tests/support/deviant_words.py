@@ -215,9 +215,9 @@ def signed_end(node: Node, end: End, stated) -> bytes:
 class Ends(Deviation):
     """Changes its end and signs it again, and never posts a result itself."""
 
-    def __init__(self, change: Callable[[Parts], bytes], *, also_right: bool = False) -> None:
+    def __init__(self, change: Callable[[Parts], bytes], *, also_right: bool = False, one_only: bool = False) -> None:
         super().__init__()
-        self.change, self.also_right = change, also_right
+        self.change, self.also_right, self.one_only = change, also_right, one_only
         self.drawn: list[bytes] = []
         """Every secret that it drew: with the one of a box it can open what it sealed to others."""
         self.made: dict[bytes, bytes] = {}
@@ -230,7 +230,7 @@ class Ends(Deviation):
         return replace(context, random=draw)
 
     async def deliver(self, node: Node, to: MemberIndex, kind: str, payload: bytes) -> None:
-        if kind != Kind.END:
+        if kind != Kind.END or (self.one_only and to != max(node.others(node.context.ledger.view.open()[0]))):
             await node.deliver(to, kind, payload)
             return
         if self.also_right:

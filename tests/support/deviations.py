@@ -38,6 +38,8 @@ class Unnamed:
     """The attempt fails and nobody is named, for it could have been any of two."""
 
     reason: FailReason
+    or_answered: bool = False
+    """Or it does not fail: whoever posts was not lied to."""
 
 
 @dataclass(frozen=True)
@@ -159,6 +161,10 @@ CASES: Mapping[str, Case] = {
     "an end of another deal": Case(lambda: words.Ends(words.ending(deal_hash=words.digest("deal"))), ABORT),
     "an end with another transcript": Case(
         lambda: words.Ends(words.ending(transcript_hash=words.digest("other"))), DIFFER
+    ),
+    "different ends to two nodes": Case(
+        lambda: words.Ends(words.ending(transcript_hash=words.digest("other")), one_only=True),
+        Unnamed(FailReason.TRANSCRIPTS_DIFFER, or_answered=True),
     ),
     "a second end with other content": Case(lambda: words.Ends(words.another_share, also_right=True), Harmless()),
     "another node's commitment and boxes": Case(words.Copied, OUTPUT),
