@@ -32,6 +32,7 @@ from mpcnode.sealing.boxes import seal
 from mpcnode.sealing.commitments import (
     OutputShare,
     ShareLabel,
+    chunk_hash,
     commitments_root,
     consent_hash,
     corrections_hash,
@@ -293,7 +294,7 @@ def compute(contributions: Mapping[MemberIndex, Contributed]) -> Computed:
             chain=CHAIN,
             session=session,
             seeds_hash=seeds_hash(hashes),
-            corrections_hash=corrections_hash(seed("corrections", 100)),
+            corrections_hash=corrections_hash([chunk_hash(seed("corrections", 100))]),
             correcting=nodes[-1],
         )
     )

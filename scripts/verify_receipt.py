@@ -213,7 +213,7 @@ def check_transaction(data: bytes, chain: bytes, at: str) -> tuple[bytes, str]:
     tx = Cursor(data, at)
     need(tx.take(32) == chain, f"{at}: not of the chain {chain.hex()}")
     fields = [tx.take(32), tx.take(8), tx.take(16), tx.text(), tx.take(tx.number(4, 14 << 10))]
-    cosigners = [(tx.take(32), tx.take(tx.number(4, 512)), tx.take(64)) for _ in range(tx.number(4, 8))]
+    cosigners = [(tx.take(32), tx.take(tx.number(4, 576)), tx.take(64)) for _ in range(tx.number(4, 8))]
     signature = tx.take(64)
     tx.end()
     tx_id = digest("ledger/tx/1", chain, *fields, *(key + stated for key, stated, _ in cosigners))

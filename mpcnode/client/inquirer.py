@@ -10,7 +10,7 @@ from mpcnode.adapters.clock import SystemClock
 from mpcnode.adapters.keystore import load_key
 from mpcnode.adapters.randomness import random_bytes
 from mpcnode.client.answers import Answer, AnswerFiles, AnswerState, Kept, pending, updated
-from mpcnode.client.asking import EVERYBODY, Prepared, Question, prepare
+from mpcnode.client.asking import EVERYBODY, Prepared, Question, about_one, prepare
 from mpcnode.client.opening import open_outcome, view_of_receipt
 from mpcnode.config.consortium import ListedModel
 from mpcnode.config.models import load_model
@@ -131,14 +131,14 @@ class Inquirer:
             )
         question = Question(
             model=listed,
-            subject=subject,
             purpose=chosen,
             consent=consent.encode(),
             contribute_by=Millis(now + self._profile.contribute_by_ms),
             deadline=Millis(now + self._profile.deadline_ms),
             panel=self._panels.get(listed.model, EVERYBODY),
         )
-        prepared = prepare(self._consortium, self._key, self._subject_key, question, random_bytes)
+        asked = about_one(subject, self._subject_key, random_bytes)
+        prepared = prepare(self._consortium, self._key, asked, question, random_bytes)
         answer = pending(
             prepared.request.query,
             model=model,

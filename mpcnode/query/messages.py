@@ -21,6 +21,8 @@ TOKEN_BYTES_MAX = 1024
 PATH_MAX = 16
 BOX_BYTES_MAX = 12 * 1024
 BULK_BYTES_MAX = 4 * 1024 * 1024
+CHUNKS_MAX = 256
+"""Chunks of a session."""
 
 
 class Kind(StrEnum):
@@ -29,6 +31,7 @@ class Kind(StrEnum):
     ORDER = "order"
     SHARES = "shares"
     DEAL = "deal"
+    CORRECTIONS = "corrections"
     ACCEPT = "accept"
     END = "end"
     ABORT = "abort"
@@ -118,8 +121,10 @@ class Deal:
     """One for each node in rank order; their digest is in the record."""
     seed: bytes = field(repr=False)
     salt: bytes = field(repr=False)
+    chunk_hashes: tuple[bytes, ...] = field(repr=False)
+    """Of every chunk's corrections, for the last node in rank order; none for the others."""
     corrections: bytes = field(repr=False)
-    """For the last node in rank order; empty for the others."""
+    """Of the first chunk, for the last node; empty for the others."""
 
 
 def encode_deal(deal: Deal) -> bytes:
@@ -127,7 +132,10 @@ def encode_deal(deal: Deal) -> bytes:
     writer = Writer().fixed(deal.statement, DEAL_BYTES).fixed(deal.signature, 64).uint(len(deal.seed_hashes), 4)
     for seed_hash in deal.seed_hashes:
         writer.fixed(seed_hash, 32)
-    return writer.fixed(deal.seed, 32).fixed(deal.salt, 32).blob(deal.corrections).bytes()
+    writer.fixed(deal.seed, 32).fixed(deal.salt, 32).uint(len(deal.chunk_hashes), 4)
+    for chunk_hash in deal.chunk_hashes:
+        writer.fixed(chunk_hash, 32)
+    return writer.blob(deal.corrections).bytes()
 
 
 def decode_deal(data: bytes) -> Deal:
@@ -139,10 +147,33 @@ def decode_deal(data: bytes) -> Deal:
         seed_hashes=reader.items(COMMITTEE_MAX, lambda: reader.fixed(32)),
         seed=reader.fixed(32),
         salt=reader.fixed(32),
+        chunk_hashes=reader.items(CHUNKS_MAX, lambda: reader.fixed(32)),
         corrections=reader.blob(BULK_BYTES_MAX),
     )
     reader.end()
     return deal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Corrections:
+    """Corrections of a further chunk, for the last node in rank order."""
+
+    session: bytes
+    chunk: int
+    data: bytes = field(repr=False)
+
+
+def encode_corrections(corrections: Corrections) -> bytes:
+    """Encode a chunk's corrections."""
+    return Writer().fixed(corrections.session, 32).uint(corrections.chunk, 4).blob(corrections.data).bytes()
+
+
+def decode_corrections(data: bytes) -> Corrections:
+    """Decode a chunk's corrections."""
+    reader = Reader(data, "corrections")
+    corrections = Corrections(session=reader.fixed(32), chunk=reader.uint(4), data=reader.blob(BULK_BYTES_MAX))
+    reader.end()
+    return corrections
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,6 +20,9 @@ FLUSH = "mpcnode/flush/1"
 END = "mpcnode/end/1"
 RELEASE = "mpcnode/release/1"
 
+ROUNDS_END = 256
+"""Rounds of a chunk have smaller numbers."""
+
 SHARES_WORDS = 7
 DEAL_WORDS = 6
 ACCEPT_WORDS = 4
@@ -180,6 +183,18 @@ def decode_flush_statement(data: bytes) -> FlushStatement:
         number=read_uint(words[3], 64),
         frames_root=Digest(words[4]),
     )
+
+
+def frame_number(chunk: int, round_number: int) -> int:
+    """Number of a frame in its session: chunk · 256 + round."""
+    if not 1 <= round_number < ROUNDS_END or chunk < 0:
+        raise ValueError(f"frame: expected rounds 1 to {ROUNDS_END - 1}, got chunk {chunk}, round {round_number}")
+    return chunk * ROUNDS_END + round_number
+
+
+def split_frame_number(number: int) -> tuple[int, int]:
+    """Chunk and round of a frame."""
+    return divmod(number, ROUNDS_END)
 
 
 def frame_digest(session: SessionId, number: int, data: bytes) -> Digest:

@@ -1,26 +1,50 @@
 """One audit, without waiting for anything: open the envelopes, evaluate in clear, replay, open the result, judge.
 
-Pure but for its size; the supervisor runs it in a worker thread.
+Pure but for its size and for blobs, which are read where they are; the supervisor runs it in a worker thread. It goes
+chunk by chunk, so what it holds does not grow with the subjects but for a few bytes of output each.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import structlog
 
-from ledger.types import ChainId, InquirerRecord
-from mpcnode.errors import InputError, MalformedMessageError, SealedBoxError
-from mpcnode.mpc import Part, Program, Replay, RowContext, expand_share, join_output, join_replays, rehearse, replay
-from mpcnode.query.audit import AuditedInput, Evidence, Finding, check_copy, check_input, judge, open_envelope
+from ledger.types import ChainId, InquirerRecord, PublicKey
+from mpcnode.errors import InputError, RequestError, SealedBoxError, ShareError
+from mpcnode.mpc import Batch, Part, Replay, join_output, join_replays, rehearse_chunks, replay_chunks
+from mpcnode.query.audit import (
+    AuditedInput,
+    Evidence,
+    Finding,
+    batch_copy,
+    check_copy,
+    check_input,
+    check_pseudonyms,
+    check_rows,
+    judge,
+    open_envelope,
+)
 from mpcnode.query.blame import first_deviation
+from mpcnode.query.contribution import decode_columns
 from mpcnode.query.frames import SignedFrame
+from mpcnode.query.statements import frame_number, split_frame_number
 from mpcnode.query.view import QueryView
 from mpcnode.roles.dealing import Dealt
-from mpcnode.scorecard import Layout, Outcome, decode_output, evaluate, output_size
+from mpcnode.roles.ports import BlobsPort
+from mpcnode.roles.rows import Sent, SharedRows, recut, rows_in_clear, shapes_of, shares
+from mpcnode.scorecard import Attribute, Layout, encode_outcomes, evaluate_many
 from mpcnode.sealing import commitments, envelopes
+from mpcnode.sealing.blobs import REFERENCE_BYTES, BlobReference, decode_reference
 from mpcnode.sealing.commitments import OutputShare
 from mpcnode.sealing.keys import OpeningKey
-from mpcnode.types import NOBODY, AuditStage, EpochKeys, MemberIndex, SessionId, Verdict, members_of
+from mpcnode.sealing.pseudonyms import (
+    IDENTIFIER_BYTES_MAX,
+    SUBJECTS_BLOCK,
+    make_pseudonyms,
+    pseudonyms_root,
+    split_identifiers,
+)
+from mpcnode.types import NOBODY, AuditStage, EpochKeys, MemberIndex, SessionId, Verdict
 
 _log = structlog.get_logger(__name__)
 
@@ -51,37 +75,82 @@ class Recomputed:
 
     session: SessionId
     layout: Layout
-    program: Program
+    batch: Batch
     dealt: Dealt
     inputs: Mapping[MemberIndex, AuditedInput]
     honest: Replay
-    clear: Outcome
-    """The model evaluated in clear."""
+    clear: bytes = field(repr=False)
+    """The output of the model evaluated in clear, of all subjects in turn."""
 
 
 def check_inputs(
-    keys: AuditKeys, view: QueryView, layout: Layout, inquirer: InquirerRecord
+    keys: AuditKeys, view: QueryView, layout: Layout, inquirer: InquirerRecord, *, batch: Batch, blobs: BlobsPort
 ) -> Mapping[MemberIndex, AuditedInput]:
-    """Open and check the supervisor copy and every envelope of an attempt.
+    """Open and check the supervisor copy, every envelope of an attempt, and all rows.
 
     Raises:
         InputsRejectedError: one fails; it names whose.
     """
     try:
-        copy = open_envelope(view.supervisor_copy, keys.epoch, keys.audit)
-        check_copy(copy, view.terms, inquirer.key, keys.subject_key)
+        _check_subjects(keys, view, inquirer.key, blobs)
     except InputError as error:
         raise InputsRejectedError(NOBODY, error) from error
-    rows = dict(zip((seated.member for seated in layout.members), layout.rows, strict=True))
     checked: dict[MemberIndex, AuditedInput] = {}
     for participant, envelope in view.envelopes.items():
-        attributes = [layout.model.attributes[place] for place in rows[participant]]
+        attributes = _attributes(layout, participant)
         try:
             opened = open_envelope(envelope, keys.epoch, keys.audit)
             checked[participant] = check_input(opened.plaintext, view, participant, attributes)
+            if batch.subjects > 1:
+                _check_all_rows(view, layout, batch, checked[participant], blobs)
         except InputError as error:
             raise InputsRejectedError(participant, error) from error
     return checked
+
+
+def _check_subjects(keys: AuditKeys, view: QueryView, inquirer: PublicKey, blobs: BlobsPort) -> None:
+    copy = open_envelope(view.supervisor_copy, keys.epoch, keys.audit)
+    if view.terms.subjects == 1:
+        check_copy(copy, view.terms, inquirer, keys.subject_key)
+        return
+    reference, nonce = batch_copy(copy, view.terms)
+    try:
+        root = pseudonyms_root(_pseudonyms(keys, view, reference, blobs))
+    except (SealedBoxError, RequestError, ShareError) as error:
+        raise InputError(f"identifiers: {error}", AuditStage.SUBJECT) from error
+    check_pseudonyms(root, nonce, view.terms, inquirer)
+
+
+def _pseudonyms(keys: AuditKeys, view: QueryView, reference: BlobReference, blobs: BlobsPort) -> Iterator[bytes]:
+    whole, rest = divmod(view.terms.subjects, SUBJECTS_BLOCK)
+    counts = [SUBJECTS_BLOCK] * whole + [rest] * bool(rest)
+    for padded in recut(blobs.read(reference), (IDENTIFIER_BYTES_MAX * count for count in counts)):
+        yield make_pseudonyms(keys.subject_key, split_identifiers(padded))
+
+
+def _check_all_rows(view: QueryView, layout: Layout, batch: Batch, given: AuditedInput, blobs: BlobsPort) -> None:
+    rows = _shared(view, layout, given.record.participant)
+    attributes = _attributes(layout, given.record.participant)
+    try:
+        for shape, row in zip(shapes_of(batch, rows.seat), rows_in_clear(batch, rows, given.sent, blobs), strict=True):
+            check_rows(row, shape, attributes)
+    except (SealedBoxError, RequestError, ShareError) as error:
+        raise InputError(f"rows: {error}", AuditStage.ENVELOPE) from error
+
+
+def _attributes(layout: Layout, participant: MemberIndex) -> list[Attribute]:
+    rows = dict(zip((seated.member for seated in layout.members), layout.rows, strict=True))
+    return [layout.model.attributes[place] for place in rows[participant]]
+
+
+def _shared(view: QueryView, layout: Layout, participant: MemberIndex) -> SharedRows:
+    return SharedRows(
+        query=view.query,
+        attempt=view.attempt,
+        participant=participant,
+        seat=[seated.member for seated in layout.members].index(participant),
+        committee=view.committee,
+    )
 
 
 def recompute(
@@ -89,38 +158,64 @@ def recompute(
     *,
     session: SessionId,
     layout: Layout,
-    program: Program,
+    batch: Batch,
     dealt: Dealt,
     inputs: Mapping[MemberIndex, AuditedInput],
+    blobs: BlobsPort,
 ) -> Recomputed:
-    """Replay a session as one party and evaluate the model in clear; the nodes' result is not needed."""
-    rows = [inputs[member].record.row if member in inputs else None for member in members_of(view.panel)]
+    """Work out what an honest session leads to: the replay, and the model in clear."""
+    clear: list[bytes] = []
+
+    def rows() -> Iterator[Sequence[bytes | None]]:
+        streams = {
+            member: rows_in_clear(batch, _shared(view, layout, member), given.sent, blobs)
+            for member, given in inputs.items()
+        }
+        for chunk in range(batch.chunks):
+            of_chunk = {member: next(stream) for member, stream in streams.items()}
+            clear.append(_evaluate(layout, batch, chunk, of_chunk))
+            yield [of_chunk.get(seated.member) for seated in layout.members]
+
+    honest = join_replays(session, replay_chunks(batch, session, dealt.seeds, rows()))
     return Recomputed(
         session=session,
         layout=layout,
-        program=program,
+        batch=batch,
         dealt=dealt,
         inputs=inputs,
-        honest=join_replays(session, [replay(program, session, dealt.seeds, rows)]),
-        clear=evaluate(layout, {member: checked.contribution for member, checked in inputs.items()}),
+        honest=honest,
+        clear=b"".join(clear),
     )
 
 
-def audit_result(keys: AuditKeys, view: QueryView, known: Recomputed) -> Finding:
+def _evaluate(layout: Layout, batch: Batch, chunk: int, rows: Mapping[MemberIndex, bytes]) -> bytes:
+    shapes = batch.program(chunk).body.rows
+    columns = {
+        seated.member: decode_columns(rows[seated.member], shape)
+        for seated, shape in zip(layout.members, shapes, strict=True)
+        if seated.member in rows
+    }
+    return encode_outcomes(layout.model, evaluate_many(layout, columns, len(batch.subjects_of(chunk))))
+
+
+def audit_result(keys: AuditKeys, view: QueryView, known: Recomputed, blobs: BlobsPort) -> Finding:
     """Judge a posted result against the replay and the evaluation in clear."""
-    outputs = _open_outputs(keys, view, output_size(known.layout.model))
+    outputs = _open_outputs(keys, view, known.batch)
+    bodies = {member: _body(known.batch, member, output, blobs) for member, output in outputs.items()}
     evidence = Evidence(
         view=view,
         deal_hash=known.dealt.deal_hash,
         transcript_hash=known.honest.transcript,
         outputs=outputs,
+        bodies=bodies,
         clear=known.clear,
-        joint=_joint(known, outputs),
+        joint=_joint(known, bodies),
     )
     finding = judge(evidence)
     if (finding.member, finding.stage) == (NOBODY, AuditStage.OUTPUT):
-        shares = {member: part.output for member, part in rehearsed(view, known).items()}
-        finding = judge(replace(evidence, replayed=shares))
+        parts = list(rehearsed(view, known, blobs))
+        honest = {member: b"".join(of[member].output for of in parts) for member in view.committee}
+        finding = judge(replace(evidence, replayed=honest))
     return finding
 
 
@@ -129,33 +224,54 @@ def rejected(error: InputsRejectedError) -> Finding:
     return Finding(verdict=Verdict.MISMATCH, member=error.participant, stage=error.stage)
 
 
-def rehearsed(view: QueryView, known: Recomputed) -> Mapping[MemberIndex, Part]:
-    """What each node had to send, in rank order: every node's part, with its own share and seed."""
-    shapes = dict(zip(members_of(view.panel), known.program.body.rows, strict=True))
-    last = len(view.committee) - 1
-    rows: list[list[bytes | None]] = [[] for _ in view.committee]
-    for member, shape in shapes.items():
-        checked = known.inputs.get(member)
-        context = RowContext(query=view.query, attempt=view.attempt, participant=member)
-        for rank, node in enumerate(view.committee):
-            sent = None if checked is None else checked.sent[rank]
-            is_last = rank == last
-            rows[rank].append(None if sent is None else expand_share(sent, shape, context, node, is_last=is_last))
-    parts = rehearse(known.program, known.session, known.dealt.seeds, rows)
-    return dict(zip(view.committee, parts, strict=True))
+def rehearsed(view: QueryView, known: Recomputed, blobs: BlobsPort) -> Iterator[Mapping[MemberIndex, Part]]:
+    """Yield what each node had to send in every chunk: every node's part, with its own share and seed."""
+    batch = known.batch
+
+    def of_node(rank: int) -> Iterator[Sequence[bytes | None]]:
+        streams = {
+            member: shares(
+                batch, Sent(rows=_shared(view, known.layout, member), rank=rank, body=given.sent[rank]), blobs
+            )
+            for member, given in known.inputs.items()
+        }
+        for _ in range(batch.chunks):
+            of_chunk = {member: next(stream) for member, stream in streams.items()}
+            yield [of_chunk.get(seated.member) for seated in known.layout.members]
+
+    rows = zip(*(of_node(rank) for rank in range(len(view.committee))), strict=True)
+    for parts in rehearse_chunks(batch, known.session, known.dealt.seeds, rows):
+        yield dict(zip(view.committee, parts, strict=True))
 
 
 def blame(
-    view: QueryView, known: Recomputed, finding: Finding, shown: Mapping[MemberIndex, Sequence[SignedFrame]]
+    view: QueryView,
+    known: Recomputed,
+    finding: Finding,
+    shown: Mapping[MemberIndex, Sequence[SignedFrame]],
+    blobs: BlobsPort,
 ) -> Finding:
     """Name who deviated first from the transcript, as far as the frames that the nodes show prove it."""
-    expected = {member: part.payloads for member, part in rehearsed(view, known).items()}
-    found = first_deviation(expected, shown)
-    return finding if found is None else replace(finding, member=found[0], round=found[1])
+    liars: set[MemberIndex | None] = set()
+    for chunk, parts in enumerate(rehearsed(view, known, blobs)):
+        expected = {member: part.payloads for member, part in parts.items()}
+        found = first_deviation(expected, {member: _of_chunk(frames, chunk) for member, frames in shown.items()})
+        if found is not None and found[1]:
+            return replace(finding, member=found[0], round=frame_number(chunk, found[1]))
+        liars.add(None if found is None else found[0])
+    liar = liars.pop() if len(liars) == 1 else None
+    return finding if liar is None else replace(finding, member=liar, round=0)
 
 
-def _open_outputs(keys: AuditKeys, view: QueryView, size: int) -> Mapping[MemberIndex, OutputShare | None]:
+def _of_chunk(frames: Sequence[SignedFrame], chunk: int) -> list[SignedFrame]:
+    """The frames of one chunk, numbered by their rounds."""
+    placed = ((split_frame_number(frame.round), frame) for frame in frames)
+    return [replace(frame, round=number) for (of, number), frame in placed if of == chunk]
+
+
+def _open_outputs(keys: AuditKeys, view: QueryView, batch: Batch) -> Mapping[MemberIndex, OutputShare | None]:
     boxes = view.result.supervisor_boxes if view.result is not None else ()
+    size = batch.output_bytes if batch.subjects == 1 else REFERENCE_BYTES
     opened: dict[MemberIndex, OutputShare | None] = {}
     for member, box in zip(view.committee, boxes, strict=True):
         try:
@@ -167,12 +283,18 @@ def _open_outputs(keys: AuditKeys, view: QueryView, size: int) -> Mapping[Member
     return opened
 
 
-def _joint(known: Recomputed, outputs: Mapping[MemberIndex, OutputShare | None]) -> Outcome | None:
-    shares = [output.share for output in outputs.values() if output is not None]
-    if len(shares) != len(outputs):
-        return None
+def _body(batch: Batch, member: MemberIndex, output: OutputShare | None, blobs: BlobsPort) -> bytes | None:
+    """The output share of all subjects that a box holds or leads to."""
+    if output is None or batch.subjects == 1:
+        return None if output is None else output.share
     try:
-        return decode_output(known.layout.model, join_output((*shares, known.honest.mask)))
-    except MalformedMessageError as error:
-        _log.warning("audit.output_impossible", reason=str(error))
+        body = b"".join(blobs.read(decode_reference(output.share)))
+    except (SealedBoxError, RequestError) as error:
+        _log.warning("audit.output_unreadable", member=member, reason=str(error))
         return None
+    return body if len(body) == batch.subjects * batch.output_bytes else None
+
+
+def _joint(known: Recomputed, bodies: Mapping[MemberIndex, bytes | None]) -> bytes | None:
+    found = [body for body in bodies.values() if body is not None]
+    return join_output((*found, known.honest.mask)) if len(found) == len(bodies) else None

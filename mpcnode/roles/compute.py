@@ -20,6 +20,7 @@ from mpcnode.query.messages import (
     Kind,
     decode_abort,
     decode_accept,
+    decode_corrections,
     decode_deal,
     decode_end,
     decode_order,
@@ -60,6 +61,7 @@ class Compute:
             Kind.ORDER: self._on_order,
             Kind.SHARES: self._on_shares,
             Kind.DEAL: self._on_deal,
+            Kind.CORRECTIONS: self._on_corrections,
             Kind.ACCEPT: self._on_accept,
             Kind.END: self._on_end,
             Kind.ABORT: self._on_abort,
@@ -166,6 +168,13 @@ class Compute:
         check_signature(self._context.members[sender].identity, deal.statement, deal.signature, "deal")
         stated = decode_deal_statement(deal.statement)
         self._mailbox.deals.put(sender, stated.session, deal)
+
+    async def _on_corrections(self, sender: MemberIndex, payload: bytes) -> None:
+        corrections = decode_corrections(payload)
+        inbox = self._mailbox.corrections.get(SessionId(corrections.session))
+        if inbox is None or sender != self._context.dealer:
+            raise UnavailableError("corrections: expected those of a session that runs here, got others")
+        await inbox.put(corrections)
 
     async def _on_accept(self, sender: MemberIndex, payload: bytes) -> None:
         accept = decode_accept(payload)

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ledger.types import ChainId, Digest
-from mpcnode.mpc import Program, deal
+from mpcnode.mpc import Batch, Dealer
 from mpcnode.query.messages import Deal
 from mpcnode.query.statements import DealStatement, encode_deal_statement
-from mpcnode.sealing.commitments import corrections_hash, seed_hash, seeds_hash, statement_hash
+from mpcnode.sealing.commitments import chunk_hash, corrections_hash, seed_hash, seeds_hash, statement_hash
 from mpcnode.sealing.keys import SigningKey
 from mpcnode.types import MemberIndex, SessionId
 
@@ -29,7 +29,9 @@ class Dealt:
     seed_hashes: tuple[bytes, ...]
     seeds: tuple[bytes, ...] = field(repr=False)
     salts: tuple[bytes, ...] = field(repr=False)
+    chunk_hashes: tuple[bytes, ...] = field(repr=False)
     corrections: bytes = field(repr=False)
+    """Of the first chunk."""
 
     @property
     def deal_hash(self) -> Digest:
@@ -47,6 +49,7 @@ class Dealt:
                 seed_hashes=self.seed_hashes,
                 seed=seed,
                 salt=salt,
+                chunk_hashes=self.chunk_hashes if rank == last else (),
                 corrections=self.corrections if rank == last else b"",
             )
             for rank, (seed, salt) in enumerate(zip(self.seeds, self.salts, strict=True))
@@ -54,20 +57,22 @@ class Dealt:
 
 
 def deal_session(
-    chain: ChainId, master: bytes, session: SessionId, committee: Sequence[MemberIndex], program: Program
+    chain: ChainId, master: bytes, session: SessionId, committee: Sequence[MemberIndex], batch: Batch
 ) -> Dealt:
-    """Deal to a session.
+    """Deal to a session; holds one chunk's corrections at a time, and only the first one's in the end.
 
     Args:
         chain: the consortium's.
         master: the dealer's master key, 32 bytes.
         session: the session.
         committee: in rank order.
-        program: what it will run.
+        batch: what it will run.
     """
     seeds = tuple(_derive(master, session, node, b"seed") for node in committee)
     salts = tuple(_derive(master, session, node, b"salt") for node in committee)
-    corrections = deal(program, session, seeds)
+    dealer = Dealer(batch, session, seeds)
+    first = dealer.corrections(0)
+    chunk_hashes = (chunk_hash(first), *(chunk_hash(dealer.corrections(chunk)) for chunk in range(1, batch.chunks)))
     hashes = tuple(
         seed_hash(session, node, seed, salt) for node, seed, salt in zip(committee, seeds, salts, strict=True)
     )
@@ -75,11 +80,16 @@ def deal_session(
         chain=chain,
         session=session,
         seeds_hash=seeds_hash(hashes),
-        corrections_hash=corrections_hash(corrections),
+        corrections_hash=corrections_hash(chunk_hashes),
         correcting=committee[-1],
     )
     return Dealt(
-        statement=encode_deal_statement(stated), seed_hashes=hashes, seeds=seeds, salts=salts, corrections=corrections
+        statement=encode_deal_statement(stated),
+        seed_hashes=hashes,
+        seeds=seeds,
+        salts=salts,
+        chunk_hashes=chunk_hashes,
+        corrections=first,
     )
 
 

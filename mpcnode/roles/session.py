@@ -8,14 +8,25 @@ and because of whom, where this node knows; the session's randomness is never us
 import asyncio
 import hashlib
 import hmac
+import itertools
 from collections import OrderedDict
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NoReturn, TypeVar
 
 from ledger.types import Digest
-from mpcnode.errors import CallerError, DealError, PeerLostError, SessionError, ShareError, WrongSignatureError
-from mpcnode.mpc import Finished, Payload, Program, RowContext, RowShape, Session, Transcript, expand, expand_share
+from mpcnode.errors import (
+    CallerError,
+    DealError,
+    PeerLostError,
+    RequestError,
+    SealedBoxError,
+    SessionError,
+    ShareError,
+    WrongSignatureError,
+)
+from mpcnode.mpc import SEED_BYTES, Batch, Finished, corrections_size
+from mpcnode.query.blobs import BlobKind, BlobLabel
 from mpcnode.query.frames import SignedFrame
 from mpcnode.query.messages import Abort, Accept, Deal, End, Kind, Shares, encode_abort, encode_accept, encode_end
 from mpcnode.query.statements import (
@@ -29,15 +40,20 @@ from mpcnode.query.statements import (
     encode_shares_statement,
 )
 from mpcnode.query.view import QueryView
-from mpcnode.roles.context import Context, deliver
+from mpcnode.roles.blobs import kept_until
+from mpcnode.roles.computing import CorrectionsInbox, RoundError, Rounds
+from mpcnode.roles.context import Context, Timing, deliver, send_blob
 from mpcnode.roles.inbox import Inbox
 from mpcnode.roles.ports import RoundsChannel
-from mpcnode.roles.programs import program_of, session_of
+from mpcnode.roles.programs import batch_of, session_of
+from mpcnode.roles.rows import Sent, SharedRows, shares
+from mpcnode.sealing.blobs import KEY_BYTES, REFERENCE_BYTES, BlobReference, encode_reference
 from mpcnode.sealing.boxes import EPHEMERAL_BYTES, seal
 from mpcnode.sealing.commitments import (
     SALT_BYTES,
     OutputShare,
     ShareLabel,
+    chunk_hash,
     corrections_hash,
     encode_output,
     opens_share,
@@ -95,6 +111,8 @@ class Mailbox:
     """By node and session."""
     aborts: Inbox[Abort] = field(default_factory=Inbox)
     """By node and session."""
+    corrections: dict[SessionId, CorrectionsInbox] = field(default_factory=dict)
+    """Of sessions that run here, where this node is the last."""
 
     def forget(self, plan: "_Plan") -> None:
         """Drop everything that came for an attempt."""
@@ -114,7 +132,8 @@ class _Plan:
 
     view: QueryView
     session: SessionId
-    program: Program
+    batch: Batch
+    timing: Timing
     rank: Rank
     others: tuple[MemberIndex, ...]
     """The rest of the committee, in rank order."""
@@ -170,7 +189,8 @@ class SessionRunner:
         return _Plan(
             view=view,
             session=session_of(view),
-            program=program_of(context, view),
+            batch=batch_of(context, view),
+            timing=context.timing.of(view.terms.subjects),
             rank=Rank(view.committee.index(context.me.index)),
             others=tuple(member for member in view.committee if member != context.me.index),
         )
@@ -196,12 +216,12 @@ class SessionRunner:
             raise AttemptFailedError(FailReason.ABORT, str(error), (self._context.dealer,)) from error
         except SessionError as error:
             raise AttemptFailedError(FailReason.ABORT, str(error)) from error
-        end = self._seal(plan, deal_hash, finished)
+        end = self._seal(plan, deal_hash, await self._hand_over(plan, finished, by))
         payload = encode_end(end)
         await self._context.journal.put_once(_END, plan.session, payload)
         for member in plan.others:
             sends.create_task(deliver(self._context, plan.view.query, member, Kind.END, payload))
-        return await self._gather_ends(plan, end, by + self._context.timing.notice / 1000)
+        return await self._gather_ends(plan, end, by + plan.timing.notice / 1000)
 
     async def _prepare_and_compute(
         self, plan: _Plan, channel: RoundsChannel, sends: asyncio.TaskGroup
@@ -210,39 +230,66 @@ class SessionRunner:
 
         Each stage may wait longer than the one before, so that a node that waits is heard of before it is blamed.
         """
-        timing = self._context.timing
+        timing = plan.timing
         by, notice = _now() + timing.preparation / 1000, timing.notice / 1000
-        rows = await self._gather_rows(plan, by)
+        sent = await self._gather_shares(plan, by)
         deal, deal_hash = await self._take_deal(plan, by)
-        corrections = deal.corrections if plan.is_last else None
-        material = expand(plan.program, plan.session, plan.rank, deal.seed, corrections)
-        session = Session(plan.program, plan.session, plan.rank, rows, material)
+        rounds = Rounds(
+            batch=plan.batch,
+            session=plan.session,
+            committee=plan.view.committee,
+            rank=plan.rank,
+            rows=self._rows(plan, sent),
+            seed=deal.seed,
+            corrections=CorrectionsInbox(deal.chunk_hashes, deal.corrections) if plan.is_last else None,
+        )
         await self._accept(plan, deal_hash, sends, by + notice)
         if not await self._context.journal.put_once(_STARTED, plan.session, b""):
             raise SessionError(f"session {plan.session.hex()}: was started before this daemon restarted")
         by = max(by + 2 * notice, _now() + timing.computation / 1000)
-        return deal_hash, await self._compute(plan, session, channel, by), by
+        return deal_hash, await self._compute(plan, rounds, channel, by), by
 
-    async def _gather_rows(self, plan: _Plan, by: float) -> list[bytes | None]:
-        """Wait for every contributor's share, check that it opens its commitment, and expand it."""
-        view, me = plan.view, self._context.me.index
+    async def _gather_shares(self, plan: _Plan, by: float) -> Mapping[MemberIndex, bytes]:
+        """Wait for every contributor's share, and check that it opens its commitment; the last node has their blobs."""
+        view = plan.view
         name = share_name(view.query, view.attempt)
         waits = {member: self._mailbox.shares.take(member, name) for member in view.commitments}
         arrived = await self._collect("shares", waits, by)
-        shapes = dict(zip(members_of(view.panel), plan.program.body.rows, strict=True))
-        rows: list[bytes | None] = []
-        for member, shape in shapes.items():
-            shares = arrived.get(member)
+        for member, share in arrived.items():
             try:
-                rows.append(None if shares is None else self._open_share(plan, member, shares, shape, me))
+                self._check_share(plan, member, share)
             except (ShareError, WrongSignatureError) as error:
                 raise AttemptFailedError(FailReason.BAD_SHARE, str(error), (member,)) from error
-        return rows
+        if plan.is_last and plan.batch.subjects > 1:
+            blobs = {member: self._context.blobs.whole(_label(view, BlobKind.ROWS, member)) for member in arrived}
+            for member, manifest in (await self._collect("rows", blobs, by)).items():
+                if not arrived[member].sent.startswith(manifest.blob):
+                    why = f"member {member}: sent another blob of rows than it committed to"
+                    raise AttemptFailedError(FailReason.BAD_SHARE, why, (member,))
+        return {member: share.sent for member, share in arrived.items()}
 
-    def _open_share(
-        self, plan: _Plan, participant: MemberIndex, shares: Shares, shape: RowShape, me: MemberIndex
-    ) -> bytes:
-        view, chain = plan.view, self._context.chain
+    def _rows(self, plan: _Plan, sent: Mapping[MemberIndex, bytes]) -> Iterator[Sequence[bytes | None]]:
+        """This node's share of every chunk's rows, in panel order."""
+        view, batch = plan.view, plan.batch
+        streams: list[Iterator[bytes | None]] = []
+        for seat, member in enumerate(members_of(view.panel)):
+            if member not in sent:
+                streams.append(itertools.repeat(None, batch.chunks))
+                continue
+            rows = SharedRows(
+                query=view.query, attempt=view.attempt, participant=member, seat=seat, committee=view.committee
+            )
+            given = Sent(rows=rows, rank=plan.rank, body=sent[member])
+            streams.append(_blaming(member, shares(batch, given, self._context.blobs)))
+        return zip(*streams, strict=True)
+
+    def _check_share(self, plan: _Plan, participant: MemberIndex, share: Shares) -> None:
+        """Check that what a participant sent is signed by it, opens its commitment, and has its length.
+
+        Raises:
+            WrongSignatureError, ShareError: it does not.
+        """
+        view, chain, me = plan.view, self._context.chain, self._context.me.index
         commitment = view.commitments[participant][plan.rank]
         stated = encode_shares_statement(
             SharesStatement(
@@ -255,12 +302,16 @@ class SessionRunner:
             )
         )
         identity = self._context.members[participant].identity
-        check_signature(identity, stated, shares.signature, f"shares of member {participant}")
+        check_signature(identity, stated, share.signature, f"shares of member {participant}")
         label = ShareLabel(chain=chain, query=view.query, attempt=view.attempt, participant=participant, node=me)
-        if not opens_share(label, shares.sent, shares.salt, commitment):
+        if not opens_share(label, share.sent, share.salt, commitment):
             raise ShareError(f"member {participant}: its share does not open its commitment on the ledger")
-        context = RowContext(query=view.query, attempt=view.attempt, participant=participant)
-        return expand_share(shares.sent, shape, context, me, is_last=plan.is_last)
+        size = SEED_BYTES
+        if plan.is_last:
+            seat = tuple(members_of(view.panel)).index(participant)
+            size = REFERENCE_BYTES if plan.batch.subjects > 1 else plan.batch.program(0).body.rows[seat].size
+        if len(share.sent) != size:
+            raise ShareError(f"member {participant}: expected {size} bytes as its share, got {len(share.sent)}")
 
     async def _take_deal(self, plan: _Plan, by: float) -> tuple[Deal, Digest]:
         """Wait for the deal and check it against its record."""
@@ -274,9 +325,9 @@ class SessionRunner:
             raise DealError("deal: expected the own seed's hash at the own rank, got another one")
         if stated.seeds_hash != seeds_hash(deal.seed_hashes) or stated.correcting != plan.view.committee[-1]:
             raise DealError("deal: expected the record of these seed hashes and of the last node, got another one")
-        if plan.is_last and stated.corrections_hash != corrections_hash(deal.corrections):
-            raise DealError("deal: expected the corrections of the record, got others")
-        if not plan.is_last and deal.corrections:
+        if plan.is_last:
+            _check_corrections(plan, deal, stated.corrections_hash)
+        elif deal.corrections or deal.chunk_hashes:
             raise DealError("deal: expected corrections for the last node only, got some")
         return deal, statement_hash(deal.statement)
 
@@ -297,27 +348,38 @@ class SessionRunner:
                 why = f"member {member}: accepted another deal than member {context.dealer} dealt here"
                 raise AttemptFailedError(FailReason.ABORT, why, (member, context.dealer))
 
-    async def _compute(self, plan: _Plan, session: Session, channel: RoundsChannel, by: float) -> Finished:
+    async def _compute(self, plan: _Plan, rounds: Rounds, channel: RoundsChannel, by: float) -> Finished:
         """Run the rounds."""
-        latest = dict.fromkeys(plan.others, 0)
-        steps: tuple[Payload | Finished, ...] = (session.start(),)
+        if rounds.corrections is not None:
+            self._mailbox.corrections[plan.session] = rounds.corrections
         try:
             async with asyncio.timeout_at(by):
-                while True:
-                    for step in steps:
-                        if isinstance(step, Finished):
-                            return _whole(plan.session, step)
-                        channel.broadcast(step.round, step.data)
-                    member, number, data = await channel.receive()
-                    latest[member] = number
-                    try:
-                        steps = session.receive(Rank(plan.view.committee.index(member)), number, data)
-                    except SessionError as error:
-                        raise AttemptFailedError(FailReason.ABORT, f"member {member}: {error}", (member,)) from error
+                return await rounds.run(channel)
+        except RoundError as error:
+            raise AttemptFailedError(FailReason.ABORT, str(error), (error.member,)) from error
         except TimeoutError as error:
-            behind = [member for member, number in latest.items() if number == min(latest.values())]
-            why = f"rounds: no word from members {behind} after round {min(latest.values())}"
+            last = min(rounds.latest.values())
+            behind = [member for member, number in rounds.latest.items() if number == last]
+            why = f"rounds: no word from members {behind} after frame {last}"
             raise AttemptFailedError(FailReason.TIMEOUT, why, behind) from error
+        finally:
+            self._mailbox.corrections.pop(plan.session, None)
+
+    async def _hand_over(self, plan: _Plan, finished: Finished, by: float) -> Finished:
+        """Put the output share of many subjects where it is fetched; what is sealed instead is its reference."""
+        context, view = self._context, plan.view
+        if plan.batch.subjects == 1:
+            return finished
+        label, key = _label(view, BlobKind.OUTPUT, context.me.index), context.random(KEY_BYTES)
+        until = kept_until(label.kind, view.deadline)
+        manifest = await context.blobs.create(label, key, (finished.output,), until)
+        try:
+            async with asyncio.timeout_at(by), asyncio.TaskGroup() as group:
+                for holder in (context.dealer, context.operator):
+                    group.create_task(send_blob(context, view.query, holder, manifest.blob))
+        except TimeoutError as error:
+            raise AttemptFailedError(FailReason.TIMEOUT, "output: expected it to be held in time") from error
+        return replace(finished, output=encode_reference(BlobReference(blob=manifest.blob, key=key)))
 
     def _seal(self, plan: _Plan, deal_hash: Digest, finished: Finished) -> End:
         """Seal the own output share to inquirer and supervisor, and sign the end."""
@@ -387,11 +449,29 @@ class SessionRunner:
         return found
 
 
-def _whole(session: SessionId, chunk: Finished) -> Finished:
-    """The end of a session of one chunk."""
-    transcript = Transcript(session)
-    transcript.add(chunk.transcript)
-    return replace(chunk, transcript=transcript.hash)
+def _label(view: QueryView, kind: BlobKind, author: MemberIndex) -> BlobLabel:
+    return BlobLabel(query=view.query, attempt=view.attempt, kind=kind, author=author)
+
+
+def _blaming(participant: MemberIndex, rows: Iterator[bytes]) -> Iterator[bytes]:
+    """Rows whose faults are their participant's."""
+    try:
+        yield from rows
+    except (ShareError, SealedBoxError, RequestError) as error:
+        raise AttemptFailedError(FailReason.BAD_SHARE, f"member {participant}: {error}", (participant,)) from error
+
+
+def _check_corrections(plan: _Plan, deal: Deal, expected: Digest) -> None:
+    """Check what the last node is dealt besides its seed.
+
+    Raises:
+        DealError: it is not what the record says.
+    """
+    if len(deal.chunk_hashes) != plan.batch.chunks or corrections_hash(deal.chunk_hashes) != expected:
+        raise DealError(f"deal: expected the hashes of {plan.batch.chunks} chunks' corrections, got others")
+    size = corrections_size(plan.batch.program(0))
+    if len(deal.corrections) != size or chunk_hash(deal.corrections) != deal.chunk_hashes[0]:
+        raise DealError(f"deal: expected the {size} bytes of corrections of the record, got others")
 
 
 def _session_of(end: EndStatement) -> tuple[object, ...]:

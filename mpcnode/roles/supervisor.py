@@ -6,14 +6,17 @@ rejected, and the next attempt goes on without it.
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 
 import structlog
 
-from mpcnode.errors import ErrorCode, LocalError, UnavailableError
+from mpcnode.errors import ErrorCode, InputError, LocalError, UnavailableError
+from mpcnode.mpc import Dealer
 from mpcnode.query.audit import AuditedInput, Finding
+from mpcnode.query.blobs import INQUIRER, BlobKind, BlobLabel
 from mpcnode.query.committee import pool_order
-from mpcnode.query.messages import Kind, decode_accept, encode_deal
+from mpcnode.query.messages import Corrections, Kind, decode_accept, encode_corrections, encode_deal
 from mpcnode.query.release import RELEASE_SECRET_BYTES, Release, seal_release
 from mpcnode.query.statements import ReleaseStatement, decode_accept_statement, encode_release_statement
 from mpcnode.query.view import QueryView
@@ -27,11 +30,13 @@ from mpcnode.roles.auditing import (
     recompute,
     rejected,
 )
-from mpcnode.roles.context import Context, QueryTasks, deliver, settle, while_current
+from mpcnode.roles.blobs import kept_until
+from mpcnode.roles.context import Context, QueryTasks, deliver, send_blob, settle, while_current
 from mpcnode.roles.dealing import Dealt, deal_session
 from mpcnode.roles.ports import Call, Handler
-from mpcnode.roles.programs import layout_of, program_of, session_of
+from mpcnode.roles.programs import batch_of, layout_of, session_of
 from mpcnode.roles.tracing import Tracer
+from mpcnode.sealing.blobs import KEY_BYTES, BlobReference, encode_reference
 from mpcnode.sealing.commitments import SALT_BYTES, masked_hash
 from mpcnode.sealing.keys import check_signature
 from mpcnode.types import (
@@ -63,6 +68,10 @@ _MOVED_ON = {ErrorCode.WRONG_STATE, ErrorCode.WRONG_ATTEMPT, ErrorCode.ALREADY_A
 
 def _needs_work(view: QueryView) -> bool:
     return view.is_over or view.state in (QueryState.COMPUTING, QueryState.ANSWERED)
+
+
+def _mask_label(context: Context, view: QueryView) -> BlobLabel:
+    return BlobLabel(query=view.query, attempt=view.attempt, kind=BlobKind.MASK, author=context.me.index)
 
 
 def _waits_for_audit(view: QueryView) -> bool:
@@ -130,6 +139,7 @@ class Supervisor:
     async def _deal(self, view: QueryView, sends: asyncio.TaskGroup) -> None:
         """Check an attempt's inputs, deal to it, and work out what it must lead to while the nodes compute."""
         try:
+            await self._gather_blobs(view)
             inputs, dealt = await asyncio.to_thread(self._check_and_deal, view)
         except InputsRejectedError as error:
             _log.warning("input.rejected", member=error.participant, stage=error.stage.name, reason=str(error))
@@ -137,15 +147,46 @@ class Supervisor:
             return
         for member, message in zip(view.committee, dealt.messages(self._context.identity), strict=True):
             sends.create_task(deliver(self._context, view.query, member, Kind.DEAL, encode_deal(message)))
+        sends.create_task(self._deal_further_chunks(view, dealt))
         if view.mode is not AuditMode.OFF:
             self._known[view.query] = await asyncio.to_thread(self._recompute, view, inputs, dealt)
+
+    async def _gather_blobs(self, view: QueryView) -> None:
+        """Wait for what many subjects' identifiers and rows are in.
+
+        Raises:
+            InputsRejectedError: it does not arrive in time; it names whose.
+        """
+        if view.terms.subjects == 1:
+            return
+        waits = {NOBODY: BlobLabel(query=view.query, attempt=0, kind=BlobKind.IDENTIFIERS, author=INQUIRER)}
+        for member in view.commitments:
+            waits[member] = BlobLabel(query=view.query, attempt=view.attempt, kind=BlobKind.ROWS, author=member)
+        by = asyncio.get_running_loop().time() + self._context.timing.of(view.terms.subjects).preparation / 2000
+        for author, label in waits.items():
+            try:
+                async with asyncio.timeout_at(by):
+                    await self._context.blobs.whole(label)
+            except TimeoutError as error:
+                missing = InputError(f"{label.kind.name}: expected a whole blob in time", AuditStage.ENVELOPE)
+                raise InputsRejectedError(author, missing) from error
+
+    async def _deal_further_chunks(self, view: QueryView, dealt: Dealt) -> None:
+        """Deal the corrections of all chunks but the first, as fast as the last node takes them."""
+        batch, session = batch_of(self._context, view), session_of(view)
+        dealer = Dealer(batch, session, dealt.seeds)
+        for chunk in range(1, batch.chunks):
+            data = await asyncio.to_thread(dealer.corrections, chunk)
+            payload = encode_corrections(Corrections(session=session, chunk=chunk, data=data))
+            await deliver(self._context, view.query, view.committee[-1], Kind.CORRECTIONS, payload)
 
     def _check_and_deal(self, view: QueryView) -> tuple[Mapping[MemberIndex, AuditedInput], Dealt]:
         """Check an attempt's inputs and make its deal, the same ones whenever it is done."""
         context = self._context
-        inputs = check_inputs(self._keys, view, layout_of(context, view), context.inquirers[view.inquirer])
-        program = program_of(context, view)
-        dealt = deal_session(context.chain, self._master, session_of(view), view.committee, program)
+        batch = batch_of(context, view)
+        inquirer = context.inquirers[view.inquirer]
+        inputs = check_inputs(self._keys, view, layout_of(context, view), inquirer, batch=batch, blobs=context.blobs)
+        dealt = deal_session(context.chain, self._master, session_of(view), view.committee, batch)
         return inputs, dealt
 
     def _recompute(self, view: QueryView, inputs: Mapping[MemberIndex, AuditedInput], dealt: Dealt) -> Recomputed:
@@ -153,9 +194,10 @@ class Supervisor:
             view,
             session=session_of(view),
             layout=layout_of(self._context, view),
-            program=program_of(self._context, view),
+            batch=batch_of(self._context, view),
             dealt=dealt,
             inputs=inputs,
+            blobs=self._context.blobs,
         )
 
     async def _reject(self, view: QueryView, error: InputsRejectedError) -> None:
@@ -182,6 +224,7 @@ class Supervisor:
         """Attest a result. Where a mask is released, what was once made for the ledger is all that is ever sent."""
         release = await self._kept_release(view)
         if release is not None:
+            await self._give_mask(view)
             await self._attest(view, _MATCH, release)
             return
         known = self._known.get(view.query)
@@ -191,10 +234,10 @@ class Supervisor:
             except InputsRejectedError as error:
                 await self._attest(view, rejected(error))
                 return
-        finding = await asyncio.to_thread(audit_result, self._keys, view, known)
+        finding = await asyncio.to_thread(audit_result, self._keys, view, known, self._context.blobs)
         if (finding.verdict, finding.member, finding.stage) == (Verdict.MISMATCH, NOBODY, AuditStage.TRANSCRIPT):
             shown = await self._tracer.gather(view, known.session)
-            finding = await asyncio.to_thread(blame, view, known, finding, shown)
+            finding = await asyncio.to_thread(blame, view, known, finding, shown, self._context.blobs)
         is_released = finding.verdict is Verdict.MATCH and view.mode is AuditMode.BEFORE_RELEASE
         await self._attest(view, finding, await self._release(view, known) if is_released else b"")
 
@@ -226,15 +269,27 @@ class Supervisor:
     async def _release(self, view: QueryView, known: Recomputed) -> bytes:
         """Make the release of a query, once and durably, before anybody sees it."""
         context = self._context
+        mask = known.honest.mask
+        if view.terms.subjects > 1:
+            label, key = _mask_label(context, view), context.random(KEY_BYTES)
+            manifest = await context.blobs.create(label, key, (mask,), kept_until(label.kind, view.deadline))
+            mask = encode_reference(BlobReference(blob=manifest.blob, key=key))
         sealed = seal_release(
-            self._signed_release(view, known),
+            replace(self._signed_release(view, known), mask=mask),
             view.terms.result_key,
             context.epoch,
             context.random(RELEASE_SECRET_BYTES),
         )
         if not await context.journal.put_once(_RELEASE, view.query, known.session + sealed):
             raise LocalError(f"query {view.query.hex()}: expected no second release of a mask, got one at once")
+        await self._give_mask(view)
         return sealed
+
+    async def _give_mask(self, view: QueryView) -> None:
+        """Let the desk hold the mask of many subjects' outputs before it is released."""
+        if view.terms.subjects > 1:
+            manifest = await self._context.blobs.whole(_mask_label(self._context, view))
+            await send_blob(self._context, view.query, self._context.operator, manifest.blob)
 
     def _signed_release(self, view: QueryView, known: Recomputed) -> Release:
         salt = self._context.random(SALT_BYTES)

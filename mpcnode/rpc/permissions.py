@@ -21,6 +21,7 @@ PERMISSIONS: Mapping[Kind, Permission] = MappingProxyType(
         Kind.ORDER: Permission(Role.OPERATOR, Role.MPC | Role.PARTICIPANT),
         Kind.SHARES: Permission(Role.PARTICIPANT, Role.MPC),
         Kind.DEAL: Permission(Role.SUPERVISOR, Role.MPC),
+        Kind.CORRECTIONS: Permission(Role.SUPERVISOR, Role.MPC),
         Kind.ACCEPT: Permission(Role.MPC, Role.MPC | Role.SUPERVISOR),
         Kind.END: Permission(Role.MPC, Role.MPC),
         Kind.ABORT: Permission(Role.MPC, Role.MPC),

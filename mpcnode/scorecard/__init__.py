@@ -5,7 +5,7 @@ from mpcnode.scorecard.clear import INSUFFICIENT, Columns, Outcome, Outcomes, ev
 from mpcnode.scorecard.compile import ScorecardBody, compile_batch, compile_model
 from mpcnode.scorecard.document import parse
 from mpcnode.scorecard.model import Attribute, Bin, Grade, Model
-from mpcnode.scorecard.output import decode_output, encode_output, output_size
+from mpcnode.scorecard.output import decode_output, decode_outputs, encode_outcomes, encode_output, output_size
 from mpcnode.scorecard.panel import Contribution, Layout, PanelMember, Source, lay_out
 from mpcnode.scorecard.ranges import Ranges, analyse
 
@@ -28,7 +28,9 @@ __all__ = [
     "compile_batch",
     "compile_model",
     "decode_output",
+    "decode_outputs",
     "encode_model",
+    "encode_outcomes",
     "encode_output",
     "evaluate",
     "evaluate_many",

@@ -104,9 +104,14 @@ def seeds_hash(hashes: Sequence[bytes]) -> Digest:
     return digest("mpcnode/seeds/1", *hashes)
 
 
-def corrections_hash(corrections: bytes) -> Digest:
-    """SHA-256 of the corrections' bytes."""
+def chunk_hash(corrections: bytes) -> Digest:
+    """SHA-256 of one chunk's corrections."""
     return Digest(hashlib.sha256(corrections).digest())
+
+
+def corrections_hash(chunks: Sequence[bytes]) -> Digest:
+    """What the dealer's record says of the corrections: the Merkle root over the hashes of all chunks'."""
+    return merkle.root(chunks)
 
 
 def statement_hash(stated: bytes) -> Digest:

@@ -15,11 +15,12 @@ import structlog
 from ledger.replica import Replica
 from ledger.types import Millis
 from mpcnode.adapters.ledger_link import LedgerLink
-from mpcnode.client.asking import Prepared, Question, prepare
+from mpcnode.client.asking import Prepared, Question, about_one, prepare
 from mpcnode.client.opening import open_outcome, view_of_receipt
 from mpcnode.query.committee import pool_order
 from mpcnode.query.messages import Kind
 from mpcnode.query.view import QueryView
+from mpcnode.roles.blobs import QueryBlobs
 from mpcnode.roles.operator import Operator
 from mpcnode.roles.ports import Call, Handler
 from mpcnode.roles.timekeeper import Timekeeper
@@ -42,10 +43,11 @@ from tests.support.consortium import (
     layout,
     stream,
 )
+from tests.support.fake_blobs import MemoryBlobs
 from tests.support.fake_ledger import FakeChain, FakeReplica, LoopClock
-from tests.support.fake_peers import ROUNDS, Fault, MemoryJournal, Network, Sent
+from tests.support.fake_peers import BLOB, ROUNDS, Fault, MemoryJournal, Network, Sent
 
-__all__ = ["ROUNDS", "Daemon", "Fault", "Flow", "MemoryJournal", "Network", "Sent"]
+__all__ = ["BLOB", "ROUNDS", "Daemon", "Fault", "Flow", "MemoryJournal", "Network", "Sent"]
 
 
 class Daemon:
@@ -69,8 +71,10 @@ class Daemon:
             ledger=self.link,
             peers=flow.network.port(index),
             journal=flow.journals.setdefault(index, MemoryJournal()),
+            blobs=flow.blobs.setdefault(index, MemoryBlobs()),
             clock=self.clock,
         )
+        self.keeper = QueryBlobs(self.context)
         self.role: AnyRole = build_role(self.context, flow.records.get(MemberIndex(index)))
         self.task = asyncio.get_running_loop().create_task(self._run(flow), name=f"daemon {index}")
 
@@ -92,8 +96,9 @@ class Flow:
         self.clock = LoopClock()
         self.clocks: dict[int, LoopClock] = {}
         self.chain = FakeChain(self.setting, self.clock)
-        self.network = Network(self.consortium.chain, self.consortium.members, self._handlers)
+        self.network = Network(self.consortium.chain, self.consortium.members, self._handlers, self._shelf)
         self.journals: dict[int, MemoryJournal] = {}
+        self.blobs: dict[int, MemoryBlobs] = {}
         self.records = {who: FakeRecords(who) for who in PANEL}
         self.daemons: dict[int, Daemon] = {}
         self.logs: list[Mapping[str, Any]] = []
@@ -103,6 +108,10 @@ class Flow:
     def _handlers(self, index: int) -> Mapping[Kind, Handler] | None:
         daemon = self.daemons.get(index)
         return None if daemon is None else daemon.role.handlers
+
+    def _shelf(self, index: int) -> tuple[MemoryBlobs, QueryBlobs] | None:
+        daemon = self.daemons.get(index)
+        return None if daemon is None else (self.blobs[index], daemon.keeper)
 
     async def __aenter__(self) -> "Flow":
         self._capture = structlog.testing.capture_logs()
@@ -166,13 +175,12 @@ class Flow:
         now = self.clock.now_ms()
         question = Question(
             model=self.consortium.models[0],
-            subject=subject,
             purpose=PURPOSE,
             consent=b"consent",
             contribute_by=Millis(now + window_ms),
             deadline=Millis(now + life_ms),
         )
-        return prepare(self.consortium, key, SUBJECT_KEY, question, self._random)
+        return prepare(self.consortium, key, about_one(subject, SUBJECT_KEY, self._random), question, self._random)
 
     @property
     def desk(self) -> Operator:

@@ -248,7 +248,7 @@ def deal():
         digest("mpcnode/seed/1", session(), bytes([node]), seed(f"deal seed {node}"), seed(f"deal salt {node}"))
         for node in COMMITTEE
     ]
-    corrections = sha(seed("corrections", 100))
+    corrections = tree([sha(seed("corrections", 100))])
     return stated("mpcnode/deal/1", session(), digest("mpcnode/seeds/1", *hashes), corrections, COMMITTEE[-1])
 
 

@@ -173,7 +173,7 @@ def with_cheat(monkeypatch, rank: int, number: int) -> None:
                 self._mine = (replace(first, share=share), *self._mine[1:])
             return super()._payload()
 
-    monkeypatch.setattr("mpcnode.roles.session.Session", Cheat)
+    monkeypatch.setattr("mpcnode.mpc.chunked.Session", Cheat)
 
 
 async def mismatched(flow: Flow) -> QueryView:

@@ -46,7 +46,15 @@ class Stub:
 
 
 def peers(stub: Stub) -> Peers:
-    return Peers(chain=CHAIN, me=ME, key=identity(ME), stubs={PEER: cast("Any", stub)}, rounds=None)
+    return Peers(
+        chain=CHAIN,
+        me=ME,
+        key=identity(ME),
+        stubs={PEER: cast("Any", stub)},
+        rounds=None,
+        blobs=cast("Any", None),
+        links={},
+    )
 
 
 def test_a_message_is_signed_for_its_receiver():

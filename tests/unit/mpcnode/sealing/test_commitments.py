@@ -13,6 +13,7 @@ from mpcnode.errors import SealedBoxError
 from mpcnode.sealing.commitments import (
     OutputShare,
     ShareLabel,
+    chunk_hash,
     commitments_root,
     consent_hash,
     corrections_hash,
@@ -100,7 +101,8 @@ def test_seed_hashes_name_their_node_and_keep_their_order():
 
 
 def test_plain_hashes():
-    assert corrections_hash(b"bytes") == statement_hash(b"bytes") == hashlib.sha256(b"bytes").digest()
+    assert chunk_hash(b"bytes") == statement_hash(b"bytes") == hashlib.sha256(b"bytes").digest()
+    assert corrections_hash([chunk_hash(b"bytes")]) == merkle.leaf_hash(chunk_hash(b"bytes"))
     assert consent_hash(SALT, b"ref") != consent_hash(b"\x16" * 32, b"ref")
 
 
