@@ -41,6 +41,7 @@ ALLOWED = {
     ("operator", "order", "participant"),
     ("participant", "shares", "mpc"),
     ("supervisor", "deal", "mpc"),
+    ("supervisor", "corrections", "mpc"),
     ("mpc", "accept", "mpc"),
     ("mpc", "accept", "supervisor"),
     ("mpc", "end", "mpc"),
