@@ -9,6 +9,7 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 WORKERS ?= 2
 FUZZER := build/fuzz/fuzz.lock
+NUMBA := build/fast/fast.lock
 
 .PHONY: help
 help: #? list the targets
@@ -45,7 +46,7 @@ test-system: setup #? tests that need another tool: skipped where it is missing,
 	$(PYTEST) -m system $(ARGS) || { code=$$?; test $$code -eq 5 && echo "no system test was selected"; }
 
 .PHONY: system-deps
-system-deps: $(FUZZER) #? install the tools of test-system with apt and npm
+system-deps: $(FUZZER) $(NUMBA) #? install the tools of test-system with apt and npm
 	@bash scripts/system_deps.sh
 
 .PHONY: sim
@@ -64,6 +65,11 @@ $(FUZZER): configs/fuzz.lock | setup
 	rm -rf build/fuzz
 	$(BIN)/python -m pip install --quiet --require-hashes --only-binary :all: --target build/fuzz -r configs/fuzz.lock
 	cp configs/fuzz.lock $@
+
+$(NUMBA): configs/fast.lock | setup
+	rm -rf build/fast
+	$(BIN)/python -m pip install --quiet --require-hashes --only-binary :all: --target build/fast -r configs/fast.lock
+	cp configs/fast.lock $@
 
 .PHONY: bench
 bench: setup #? run the benchmarks into build/bench (ONLY=name runs one)

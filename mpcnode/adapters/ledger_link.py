@@ -16,11 +16,12 @@ from ledger.ports import Place
 from ledger.replica import CommittedBlock, Replica, TxOutcome
 from ledger.types import ChainId, Height, Millis, PublicKey, Receipt, Signature, Transaction
 from mpcnode.errors import ErrorCode, RequestError, RevertedError, UnavailableError, code_of, code_of_revert
+from mpcnode.mpc.pools import PoolId
 from mpcnode.query.events import Event, event_of
 from mpcnode.query.view import LedgerView, QueryView
 from mpcnode.roles.ports import Call, Clock, RandomBytes
 from mpcnode.sealing.keys import SigningKey
-from mpcnode.types import AuditMode, Bitmap, ModelHash, QueryId
+from mpcnode.types import AuditMode, Bitmap, MemberIndex, ModelHash, QueryId
 
 _QUERIES = "queries"
 """The contract whose events the view folds."""
@@ -173,6 +174,11 @@ class LedgerLink:
         """Return the participants that a model asks at the own head; none for an unknown model."""
         (found,) = await self._replica.view("registries.panel", model)
         return Bitmap(cast("int", found))
+
+    async def mark(self, member: MemberIndex, pool: PoolId) -> int:
+        """Return what a member has used up of a pool of correlations, by its mark at the own head; 0 for none."""
+        (found,) = await self._replica.view("records.marked", member, pool)
+        return cast("int", found)
 
     async def receipt(self, query: QueryId) -> bytes:
         """Build the receipt file of a query's transactions so far.

@@ -21,6 +21,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "status": ("mpcnode.cli.node", "Tell how a running daemon is."),
         "health": ("mpcnode.cli.node", "Tell whether a running daemon does its work."),
         "query": ("mpcnode.cli.query", "Ask, and show answers."),
+        "model": ("mpcnode.cli.model", "What a model costs and says."),
         "receipt": ("mpcnode.cli.receipt", "Check a receipt offline."),
         "keys": ("mpcnode.cli.keys", "Make a member's keys."),
         "ledger": ("mpcnode.cli.ledger", "A replica's files, and what the companies decide."),

@@ -10,7 +10,13 @@ import click
 @click.command()
 @click.option("--config", "path", type=click.Path(path_type=Path), required=True, help="The daemon's node.toml.")
 @click.option("--passphrase-fd", type=click.IntRange(min=0), help="Read the keys' passphrase from this descriptor.")
-def run(path: Path, passphrase_fd: int | None) -> int:
+@click.option(
+    "--kernels",
+    type=click.Choice(("auto", "numpy", "numba")),
+    default="auto",
+    help="What runs the loops of computations: auto takes numba if it is installed.",
+)
+def run(path: Path, passphrase_fd: int | None, kernels: str) -> int:
     """Run this machine's daemon until SIGTERM or SIGINT.
 
     Under systemd the passphrase of the keys is the credential `passphrase`, and READY and STOPPING are notified.
@@ -28,8 +34,9 @@ def run(path: Path, passphrase_fd: int | None) -> int:
 
     # only now: it loads the contract's machine, and mistakes above should not wait for that
     from mpcnode import daemon  # noqa: PLC0415
+    from mpcnode.mpc.kernels import Choice  # noqa: PLC0415
 
-    return daemon.run(config, keys)
+    return daemon.run(config, keys, Choice(kernels))
 
 
 def read_passphrase(descriptor: int | None) -> bytes | None:

@@ -104,6 +104,11 @@ class NodeConfig:
         """The roles' journal."""
         return self.data_dir / "journal.sqlite"
 
+    @property
+    def kernels_dir(self) -> Path:
+        """Compiled loops; made again if they are not there."""
+        return self.data_dir / "kernels"
+
 
 class NodeTable(Shape):
     """[node]."""

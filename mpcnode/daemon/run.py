@@ -40,6 +40,7 @@ from mpcnode.daemon.voice import MemberVoice
 from mpcnode.errors import Exit
 from mpcnode.governance.roster import Roster
 from mpcnode.governance.standing import Names
+from mpcnode.mpc.kernels import Choice, choose
 from mpcnode.query.view import QueryView
 from mpcnode.roles.blobs import QueryBlobs
 from mpcnode.roles.operator import Operator
@@ -75,14 +76,29 @@ _CLOSE_S = 2.0
 """For calls under way when the listeners close."""
 
 
-def run(config: NodeConfig, keys: Keystore) -> int:
+def run(config: NodeConfig, keys: Keystore, kernels: Choice = Choice.AUTO) -> int:
     """Run a daemon until SIGTERM or SIGINT; return its exit code.
+
+    Args:
+        config: whose.
+        keys: its member's.
+        kernels: what runs the loops of computations, for roles that compute.
 
     Raises:
         NodeError, LedgerError: what ended it; the caller turns it into a line and an exit code.
     """
+    if config.member.roles & (Role.MPC | Role.SUPERVISOR):
+        _load_kernels(kernels, config)  # before the loop runs: compiling takes seconds
     uvloop.run(_run(config, keys))
     return int(Exit.OK)
+
+
+def _load_kernels(choice: Choice, config: NodeConfig) -> None:
+    loaded = choose(choice, str(config.kernels_dir))
+    if loaded.refused:
+        _log.warning("daemon.kernels", kernels=loaded.kernels.name, numba=loaded.refused)
+    else:
+        _log.info("daemon.kernels", kernels=loaded.kernels.name)
 
 
 class _StoppedError(Exception):

@@ -18,7 +18,7 @@ from mpcnode.mpc.prg import SEED_BYTES, Streams, keystream
 from mpcnode.mpc.program import Body, Party, Program, compile_body
 from mpcnode.mpc.ranking import TopSet
 from mpcnode.mpc.ratio import MeanComparison, RatioComparison
-from mpcnode.mpc.rehearsal import Part, rehearse, rehearse_chunks
+from mpcnode.mpc.rehearsal import Part, Received, follow, rehearse, rehearse_chunks
 from mpcnode.mpc.replay import Replay, join_replays, replay, replay_chunks
 from mpcnode.mpc.ring import RINGS, Bits, Lanes, Words
 from mpcnode.mpc.session import Finished, Payload, Session
@@ -65,6 +65,7 @@ __all__ = [
     "Program",
     "Protocol",
     "RatioComparison",
+    "Received",
     "Replay",
     "Row",
     "RowContext",
@@ -84,6 +85,7 @@ __all__ = [
     "deal",
     "expand",
     "expand_share",
+    "follow",
     "interval_bits",
     "join_output",
     "join_replays",

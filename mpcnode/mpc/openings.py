@@ -55,16 +55,16 @@ class Width:
         return flat.view(np.uint8).reshape(-1, 8)[:, : self.element_bytes].tobytes()
 
     def decode(self, data: memoryview) -> Words:
-        """Decode `size` bytes; bits beyond the ring are cut."""
+        """Decode `size` bytes; they may have bits beyond the ring."""
         if self.element_bytes in _TYPES:
-            return self.reduce(np.frombuffer(data, _TYPES[self.element_bytes]).astype(np.uint64, copy=False))
+            return np.frombuffer(data, _TYPES[self.element_bytes]).astype(np.uint64, copy=False)
         padded = np.zeros((self.count, 8), np.uint8)
         padded[:, : self.element_bytes] = np.frombuffer(data, np.uint8).reshape(self.count, -1)
-        return self.reduce(padded.view(np.uint64).reshape(-1))
+        return padded.view(np.uint64).reshape(-1)
 
-    def combine(self, total: Words, share: Words) -> Words:
-        """Add a share to a total."""
-        return self.reduce(total + share) if self.bits else total ^ share
+    def join(self, shares: Iterable[Words]) -> Words:
+        """Return the value that shares make, reduced; they need not be."""
+        return self.reduce(reduce(np.add if self.bits else np.bitwise_xor, shares))
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +102,8 @@ def open_all(openings: tuple[Opening, ...], payloads: Iterable[bytes]) -> tuple[
     at = 0
     for opening in openings:
         width = opening.width
-        shares = (width.decode(view[at : at + width.size]) for view in views)
-        opened.append(reduce(width.combine, shares, opening.reduced()))
+        others = (width.decode(view[at : at + width.size]) for view in views)
+        opened.append(width.join((opening.share.reshape(-1), *others)))
         at += width.size
     return tuple(opened)
 

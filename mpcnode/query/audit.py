@@ -57,6 +57,8 @@ class Evidence:
     view: QueryView
     deal_hash: bytes | None
     """Of the dealer's record for the session."""
+    dealer: int = NOBODY
+    """Who dealt to the session."""
     transcript_hash: bytes | None
     """Of the replay."""
     outputs: Mapping[MemberIndex, OutputShare | None]
@@ -219,10 +221,11 @@ def _judge_session(ends: Mapping[MemberIndex, EndStatement], session: SessionId,
     for member, end in ends.items():
         if end.session != session:
             return Finding(verdict=Verdict.MISMATCH, member=member, stage=AuditStage.SESSION)
-        if evidence.deal_hash is not None and not hmac.compare_digest(end.deal_hash, evidence.deal_hash):
-            return Finding(verdict=Verdict.MISMATCH, member=member, stage=AuditStage.SESSION)
     if evidence.deal_hash is None:
         return Finding(verdict=Verdict.INCOMPLETE, stage=AuditStage.SESSION)
+    if any(not hmac.compare_digest(end.deal_hash, evidence.deal_hash) for end in ends.values()):
+        # the contract takes ends of one deal only, and an honest node among them signs none that was not dealt
+        return Finding(verdict=Verdict.MISMATCH, member=evidence.dealer, stage=AuditStage.SESSION)
     return _MATCH
 
 

@@ -4,6 +4,10 @@ A node's message follows from its share, its seed and what it received before. S
 wrong only if the sender received what it had to: in round 1, or if its own evidence shows so. A misled node is not
 blamed for what followed, and nobody is blamed on another's bare word. Who signed two messages for one round is wrong
 whatever it received: a node sends all others the same. What it sent twice, right and wrong, informed nobody.
+
+All nodes sign one transcript of what was opened. If what a single node received leads an honest node to it, all signers
+admit what this node opened. So all knew what they had to until the first wrong frame, and its sender is wrong although
+it shows nothing.
 """
 
 from collections import defaultdict
@@ -11,6 +15,41 @@ from collections.abc import Mapping, Sequence
 
 from mpcnode.query.frames import SignedFrame
 from mpcnode.types import MemberIndex
+
+
+def first_admitted(
+    expected: Mapping[MemberIndex, Sequence[bytes]], received: Mapping[MemberIndex, Sequence[SignedFrame]]
+) -> tuple[MemberIndex, int] | None:
+    """Return who deviated first, and in which round, by what all have signed.
+
+    Args:
+        expected: payloads of every node in each round, in rank order.
+        received: by receiver, all that it received, one frame of each other node in each round; of those nodes whose
+            frames lead to the transcript that all signed.
+
+    Returns:
+        None if all these frames are right.
+    """
+    ranks = {member: rank for rank, member in enumerate(expected)}
+    wrong = [
+        (frame.round, ranks[frame.sender], frame.sender)
+        for frames in received.values()
+        for frame in frames
+        if frame.data != expected[frame.sender][frame.round - 1]
+    ]
+    if not wrong:
+        return None
+    number, _, sender = min(wrong)
+    return sender, number
+
+
+def received_by(
+    member: MemberIndex, committee: Sequence[MemberIndex], rounds: int, frames: Sequence[SignedFrame]
+) -> dict[tuple[MemberIndex, int], bytes] | None:
+    """Return what a node received, by sender and round; None unless it is one frame of each other in each round."""
+    places = {(sender, number) for sender in committee if sender != member for number in range(1, rounds + 1)}
+    found = {(frame.sender, frame.round): frame.data for frame in frames}
+    return found if set(found) == places and len(frames) == len(places) else None
 
 
 def first_deviation(

@@ -9,9 +9,20 @@ from dataclasses import dataclass, field, replace
 
 import structlog
 
-from ledger.types import ChainId, InquirerRecord, PublicKey
+from ledger.types import ChainId, Digest, InquirerRecord, PublicKey
 from mpcnode.errors import InputError, RequestError, SealedBoxError, ShareError
-from mpcnode.mpc import Batch, Part, Replay, join_output, join_replays, rehearse_chunks, replay_chunks
+from mpcnode.mpc import (
+    Batch,
+    Part,
+    Received,
+    Replay,
+    Transcript,
+    follow,
+    join_output,
+    join_replays,
+    rehearse_chunks,
+    replay_chunks,
+)
 from mpcnode.query.audit import (
     AuditedInput,
     Evidence,
@@ -24,7 +35,7 @@ from mpcnode.query.audit import (
     judge,
     open_envelope,
 )
-from mpcnode.query.blame import first_deviation
+from mpcnode.query.blame import first_admitted, first_deviation, received_by
 from mpcnode.query.contribution import decode_columns
 from mpcnode.query.frames import SignedFrame
 from mpcnode.query.statements import frame_number, split_frame_number
@@ -44,7 +55,7 @@ from mpcnode.sealing.pseudonyms import (
     pseudonyms_root,
     split_identifiers,
 )
-from mpcnode.types import NOBODY, AuditStage, EpochKeys, MemberIndex, SessionId, Verdict
+from mpcnode.types import NOBODY, AuditStage, EpochKeys, MemberIndex, Rank, SessionId, Verdict
 
 _log = structlog.get_logger(__name__)
 
@@ -198,13 +209,14 @@ def _evaluate(layout: Layout, batch: Batch, chunk: int, rows: Mapping[MemberInde
     return encode_outcomes(layout.model, evaluate_many(layout, columns, len(batch.subjects_of(chunk))))
 
 
-def audit_result(keys: AuditKeys, view: QueryView, known: Recomputed, blobs: BlobsPort) -> Finding:
+def audit_result(keys: AuditKeys, view: QueryView, known: Recomputed, dealer: MemberIndex, blobs: BlobsPort) -> Finding:
     """Judge a posted result against the replay and the evaluation in clear."""
     outputs = _open_outputs(keys, view, known.batch)
     bodies = {member: _body(known.batch, member, output, blobs) for member, output in outputs.items()}
     evidence = Evidence(
         view=view,
         deal_hash=known.dealt.deal_hash,
+        dealer=dealer,
         transcript_hash=known.honest.transcript,
         outputs=outputs,
         bodies=bodies,
@@ -226,6 +238,12 @@ def rejected(error: InputsRejectedError) -> Finding:
 
 def rehearsed(view: QueryView, known: Recomputed, blobs: BlobsPort) -> Iterator[Mapping[MemberIndex, Part]]:
     """Yield what each node had to send in every chunk: every node's part, with its own share and seed."""
+    for parts in rehearse_chunks(known.batch, known.session, known.dealt.seeds, _shares(view, known, blobs)):
+        yield dict(zip(view.committee, parts, strict=True))
+
+
+def _shares(view: QueryView, known: Recomputed, blobs: BlobsPort) -> Iterator[Sequence[Sequence[bytes | None]]]:
+    """The shares of every chunk: of each node in rank order, each in panel order."""
     batch = known.batch
 
     def of_node(rank: int) -> Iterator[Sequence[bytes | None]]:
@@ -239,9 +257,7 @@ def rehearsed(view: QueryView, known: Recomputed, blobs: BlobsPort) -> Iterator[
             of_chunk = {member: next(stream) for member, stream in streams.items()}
             yield [of_chunk.get(seated.member) for seated in known.layout.members]
 
-    rows = zip(*(of_node(rank) for rank in range(len(view.committee))), strict=True)
-    for parts in rehearse_chunks(batch, known.session, known.dealt.seeds, rows):
-        yield dict(zip(view.committee, parts, strict=True))
+    return zip(*(of_node(rank) for rank in range(len(view.committee))), strict=True)
 
 
 def blame(
@@ -252,10 +268,13 @@ def blame(
     blobs: BlobsPort,
 ) -> Finding:
     """Name who deviated first from the transcript, as far as the frames that the nodes show prove it."""
+    admitted = {member: frames for member, frames in shown.items() if _leads_to_end(view, known, member, frames, blobs)}
     liars: set[MemberIndex | None] = set()
     for chunk, parts in enumerate(rehearsed(view, known, blobs)):
         expected = {member: part.payloads for member, part in parts.items()}
-        found = first_deviation(expected, {member: _of_chunk(frames, chunk) for member, frames in shown.items()})
+        found = first_admitted(expected, _of_chunk(admitted, chunk)) or first_deviation(
+            expected, _of_chunk(shown, chunk)
+        )
         if found is not None and found[1]:
             return replace(finding, member=found[0], round=frame_number(chunk, found[1]))
         liars.add(None if found is None else found[0])
@@ -263,10 +282,53 @@ def blame(
     return finding if liar is None else replace(finding, member=liar, round=0)
 
 
-def _of_chunk(frames: Sequence[SignedFrame], chunk: int) -> list[SignedFrame]:
+def _of_chunk(
+    shown: Mapping[MemberIndex, Sequence[SignedFrame]], chunk: int
+) -> Mapping[MemberIndex, Sequence[SignedFrame]]:
     """The frames of one chunk, numbered by their rounds."""
+    return {member: _chunk_frames(frames, chunk) for member, frames in shown.items()}
+
+
+def _chunk_frames(frames: Sequence[SignedFrame], chunk: int) -> list[SignedFrame]:
     placed = ((split_frame_number(frame.round), frame) for frame in frames)
     return [replace(frame, round=number) for (of, number), frame in placed if of == chunk]
+
+
+def _leads_to_end(
+    view: QueryView, known: Recomputed, member: MemberIndex, frames: Sequence[SignedFrame], blobs: BlobsPort
+) -> bool:
+    """Whether an honest node that received these frames comes to the transcript that the whole committee signed."""
+    if view.result is None:
+        return False
+    transcript = Transcript(known.session)
+    for chunk, rows in enumerate(_shares(view, known, blobs)):
+        reached = _end_of_chunk(view, known, rows, _From(member, chunk, _chunk_frames(frames, chunk)))
+        if reached is None:
+            return False
+        transcript.add(reached)
+    return all(end.transcript_hash == transcript.hash for end in view.result.ends)
+
+
+@dataclass(frozen=True, slots=True)
+class _From:
+    """What a node received of a chunk."""
+
+    member: MemberIndex
+    chunk: int
+    frames: Sequence[SignedFrame]
+
+
+def _end_of_chunk(
+    view: QueryView, known: Recomputed, rows: Sequence[Sequence[bytes | None]], given: _From
+) -> Digest | None:
+    program = known.batch.program(given.chunk)
+    received = received_by(given.member, view.committee, len(program.round_bytes), given.frames)
+    if received is None:
+        return None
+    ranks = {node: Rank(rank) for rank, node in enumerate(view.committee)}
+    by_rank = {(ranks[sender], number): data for (sender, number), data in received.items()}
+    taken = Received(ranks[given.member], by_rank, chunk=given.chunk)
+    return follow(program, known.session, known.dealt.seeds, rows, taken)
 
 
 def _open_outputs(keys: AuditKeys, view: QueryView, batch: Batch) -> Mapping[MemberIndex, OutputShare | None]:

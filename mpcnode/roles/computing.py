@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from mpcnode.errors import DealError, SessionError, UnavailableError
-from mpcnode.mpc import Batch, ChunkedSession, ChunkOutput, Ended, Expander, Finished, Payload, Step
-from mpcnode.query.messages import Corrections
+from mpcnode.mpc import Batch, ChunkedSession, ChunkOutput, Ended, Expander, Finished, Payload, Step, corrections_size
+from mpcnode.query.messages import Corrections, Deal
 from mpcnode.query.statements import frame_number, split_frame_number
 from mpcnode.roles.ports import RoundsChannel
-from mpcnode.sealing.commitments import chunk_hash
+from mpcnode.sealing.commitments import chunk_hash, corrections_hash
 from mpcnode.types import MemberIndex, Rank, SessionId
 
 AHEAD_MAX = 6
@@ -35,6 +35,19 @@ class RoundError(Exception):
     def __init__(self, member: MemberIndex, error: SessionError) -> None:
         super().__init__(f"member {member}: {error}")
         self.member = member
+
+
+def check_corrections(batch: Batch, deal: Deal, expected: bytes) -> None:
+    """Check what the last node is dealt besides its seed.
+
+    Raises:
+        DealError: it is not what the record says.
+    """
+    if len(deal.chunk_hashes) != batch.chunks or corrections_hash(deal.chunk_hashes) != expected:
+        raise DealError(f"deal: expected the hashes of {batch.chunks} chunks' corrections, got others")
+    size = corrections_size(batch.program(0))
+    if len(deal.corrections) != size or chunk_hash(deal.corrections) != deal.chunk_hashes[0]:
+        raise DealError(f"deal: expected the {size} bytes of corrections of the record, got others")
 
 
 class CorrectionsInbox:

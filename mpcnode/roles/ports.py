@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 from ledger.types import Cosignature, Height, Millis, PublicKey
+from mpcnode.mpc.pools import PoolId
 from mpcnode.query.blobs import BlobLabel, BlobOffer
 from mpcnode.query.frames import SignedFrame
 from mpcnode.query.view import LedgerView, QueryView
@@ -53,6 +54,9 @@ class LedgerPort(Protocol):
 
     async def panel(self, model: ModelHash) -> Bitmap:
         """Return the participants that a model asks at the own head; none for an unknown model."""
+
+    async def mark(self, member: MemberIndex, pool: PoolId) -> int:
+        """Return what a member has used up of a pool of correlations, by its mark at the own head; 0 for none."""
 
     async def receipt(self, query: QueryId) -> bytes:
         """Build the receipt file of a query's transactions so far."""

@@ -25,7 +25,7 @@ from mpcnode.errors import (
     ShareError,
     WrongSignatureError,
 )
-from mpcnode.mpc import SEED_BYTES, Batch, Finished, corrections_size
+from mpcnode.mpc import SEED_BYTES, Batch, Finished
 from mpcnode.query.blobs import BlobKind, BlobLabel
 from mpcnode.query.frames import SignedFrame
 from mpcnode.query.messages import Abort, Accept, Deal, End, Kind, Shares, encode_abort, encode_accept, encode_end
@@ -41,7 +41,7 @@ from mpcnode.query.statements import (
 )
 from mpcnode.query.view import QueryView
 from mpcnode.roles.blobs import kept_until
-from mpcnode.roles.computing import CorrectionsInbox, RoundError, Rounds
+from mpcnode.roles.computing import CorrectionsInbox, RoundError, Rounds, check_corrections
 from mpcnode.roles.context import Context, Timing, deliver, send_blob
 from mpcnode.roles.inbox import Inbox
 from mpcnode.roles.ports import RoundsChannel
@@ -53,8 +53,6 @@ from mpcnode.sealing.commitments import (
     SALT_BYTES,
     OutputShare,
     ShareLabel,
-    chunk_hash,
-    corrections_hash,
     encode_output,
     opens_share,
     output_commitment,
@@ -75,6 +73,9 @@ _END = "end"
 
 _DEALS_KEPT_MAX = 128
 """A deal is the widest message: up to 4 MiB for the last node."""
+
+_ENDS_KEPT_MAX = 256
+"""An end holds two boxes, up to 24 KiB in all: so a peer that sends ends of nothing takes 6 MiB at most."""
 
 _CHANNELS_KEPT_MAX = 256
 """Sessions whose frames an audit can still ask for; of longer ago, and from before a restart, there is no evidence."""
@@ -107,7 +108,7 @@ class Mailbox:
     """By dealer and session."""
     accepts: Inbox[bytes] = field(default_factory=Inbox)
     """Deal hashes by node and session."""
-    ends: Inbox[End] = field(default_factory=Inbox)
+    ends: Inbox[End] = field(default_factory=lambda: Inbox(_ENDS_KEPT_MAX))
     """By node and session."""
     aborts: Inbox[Abort] = field(default_factory=Inbox)
     """By node and session."""
@@ -326,7 +327,7 @@ class SessionRunner:
         if stated.seeds_hash != seeds_hash(deal.seed_hashes) or stated.correcting != plan.view.committee[-1]:
             raise DealError("deal: expected the record of these seed hashes and of the last node, got another one")
         if plan.is_last:
-            _check_corrections(plan, deal, stated.corrections_hash)
+            check_corrections(plan.batch, deal, stated.corrections_hash)
         elif deal.corrections or deal.chunk_hashes:
             raise DealError("deal: expected corrections for the last node only, got some")
         return deal, statement_hash(deal.statement)
@@ -360,6 +361,9 @@ class SessionRunner:
         except TimeoutError as error:
             last = min(rounds.latest.values())
             behind = [member for member, number in rounds.latest.items() if number == last]
+            if len(behind) == len(rounds.latest):
+                # all of them may be waiting for this node, whose frames got lost: then they say so now
+                await asyncio.sleep(self._context.timing.notice / 1000)
             why = f"rounds: no word from members {behind} after frame {last}"
             raise AttemptFailedError(FailReason.TIMEOUT, why, behind) from error
         finally:
@@ -459,19 +463,6 @@ def _blaming(participant: MemberIndex, rows: Iterator[bytes]) -> Iterator[bytes]
         yield from rows
     except (ShareError, SealedBoxError, RequestError) as error:
         raise AttemptFailedError(FailReason.BAD_SHARE, f"member {participant}: {error}", (participant,)) from error
-
-
-def _check_corrections(plan: _Plan, deal: Deal, expected: Digest) -> None:
-    """Check what the last node is dealt besides its seed.
-
-    Raises:
-        DealError: it is not what the record says.
-    """
-    if len(deal.chunk_hashes) != plan.batch.chunks or corrections_hash(deal.chunk_hashes) != expected:
-        raise DealError(f"deal: expected the hashes of {plan.batch.chunks} chunks' corrections, got others")
-    size = corrections_size(plan.batch.program(0))
-    if len(deal.corrections) != size or chunk_hash(deal.corrections) != deal.chunk_hashes[0]:
-        raise DealError(f"deal: expected the {size} bytes of corrections of the record, got others")
 
 
 def _session_of(end: EndStatement) -> tuple[object, ...]:

@@ -11,7 +11,7 @@ from functools import partial
 
 import structlog
 
-from mpcnode.errors import ErrorCode, InputError, LocalError, UnavailableError
+from mpcnode.errors import ConfigError, ErrorCode, InputError, LocalError, UnavailableError
 from mpcnode.mpc import Dealer
 from mpcnode.query.audit import AuditedInput, Finding
 from mpcnode.query.blobs import INQUIRER, BlobKind, BlobLabel
@@ -84,7 +84,15 @@ class Supervisor:
     """Dealer and auditor."""
 
     def __init__(self, context: Context, keys: AuditKeys, dealer_master: bytes) -> None:
-        """Take the role's context, the audit key and the dealer's master key."""
+        """Take the role's context, the audit key and the dealer's master key.
+
+        Raises:
+            ConfigError: another member deals: whoever audits without the seeds would find every honest session wrong.
+        """
+        if context.me.index != context.dealer:
+            raise ConfigError(
+                f"member {context.me.name}: expected the supervisor that deals, which is member {context.dealer}"
+            )
         self._context = context
         self._keys = keys
         self._master = dealer_master
@@ -234,7 +242,8 @@ class Supervisor:
             except InputsRejectedError as error:
                 await self._attest(view, rejected(error))
                 return
-        finding = await asyncio.to_thread(audit_result, self._keys, view, known, self._context.blobs)
+        dealer, blobs = self._context.dealer, self._context.blobs
+        finding = await asyncio.to_thread(audit_result, self._keys, view, known, dealer, blobs)
         if (finding.verdict, finding.member, finding.stage) == (Verdict.MISMATCH, NOBODY, AuditStage.TRANSCRIPT):
             shown = await self._tracer.gather(view, known.session)
             finding = await asyncio.to_thread(blame, view, known, finding, shown, self._context.blobs)

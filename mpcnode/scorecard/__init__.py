@@ -4,6 +4,7 @@ from mpcnode.scorecard.canonical import encode_model, model_hash
 from mpcnode.scorecard.clear import INSUFFICIENT, Columns, Outcome, Outcomes, evaluate, evaluate_many
 from mpcnode.scorecard.compile import ScorecardBody, compile_batch, compile_model
 from mpcnode.scorecard.document import parse
+from mpcnode.scorecard.explanation import Contributed, Correlated, Explanation, explain_model
 from mpcnode.scorecard.model import Attribute, Bin, Grade, Model
 from mpcnode.scorecard.output import decode_output, decode_outputs, encode_outcomes, encode_output, output_size
 from mpcnode.scorecard.panel import Contribution, Layout, PanelMember, Source, lay_out
@@ -14,7 +15,10 @@ __all__ = [
     "Attribute",
     "Bin",
     "Columns",
+    "Contributed",
     "Contribution",
+    "Correlated",
+    "Explanation",
     "Grade",
     "Layout",
     "Model",
@@ -34,6 +38,7 @@ __all__ = [
     "encode_output",
     "evaluate",
     "evaluate_many",
+    "explain_model",
     "lay_out",
     "model_hash",
     "output_size",

@@ -16,13 +16,16 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
+from mpcnode.adapters.clock import SystemClock
 from mpcnode.client import Answer, Inquirer
 from mpcnode.config.node import load_node
 from mpcnode.config.profile import load_profile
 from mpcnode.devnet import processes
 from mpcnode.devnet.control import DaemonReport, bring_up, open_layout, report, take_down
-from mpcnode.devnet.plan import MEMBERS, Layout
+from mpcnode.devnet.creation import create, demo_files
+from mpcnode.devnet.plan import COMPANIES, MEMBERS, Layout, PlannedMember
 from mpcnode.rpc.inquiry import Progress
 from mpcnode.types import Role
 from scripts.demo.expectation import Truth
@@ -30,6 +33,8 @@ from scripts.demo.expectation import Truth
 MODEL = "credit-rating"
 PURPOSE = "credit-application"
 NAMES = tuple(member.name for member in MEMBERS)
+SPARE = PlannedMember(name="spare-mpc", company="spare", role=Role.MPC, validator=False)
+"""A fourth node for the pool of committees."""
 MPC = tuple(member.name for member in MEMBERS if member.role is Role.MPC)
 PARTICIPANTS = tuple(member.name for member in MEMBERS if member.role is Role.PARTICIPANT)
 
@@ -39,10 +44,18 @@ WAIT_S = 60.0
 class Devnet:
     """A network in a directory, and everything that tests do to it."""
 
-    def __init__(self, root: Path) -> None:
-        """Make the network's files; nothing runs yet."""
-        cli("devnet", "new", str(root))
+    def __init__(self, root: Path, *, spare: bool = False) -> None:
+        """Make the network's files, with a fourth MPC node if `spare`; nothing runs yet."""
+        if spare:
+            wider: dict[str, Any] = {"MEMBERS": (*MEMBERS, SPARE), "COMPANIES": (*COMPANIES, SPARE.company)}
+            with mock.patch.multiple("mpcnode.devnet.creation", **wider):
+                create(root, demo_files(), SystemClock().now_ms())
+        else:
+            cli("devnet", "new", str(root))
         self.layout: Layout = open_layout(root)
+        self.names = self.layout.daemons()
+        self.deviating: dict[str, Path] = {}
+        """Daemons that do what a file says, by name (tests/support/deviating_daemon.py)."""
         self.children: dict[str, processes.Child] = {}
         self._guard = subprocess.Popen(
             [sys.executable, "-m", "tests.support.devnet", str(root)], stdin=subprocess.PIPE, start_new_session=True
@@ -50,7 +63,7 @@ class Devnet:
 
     def close(self) -> None:
         """Kill what still runs, and end the guard."""
-        for name in NAMES:
+        for name in self.names:
             self.kill(name)
         assert self._guard.stdin is not None
         self._guard.stdin.close()
@@ -58,7 +71,7 @@ class Devnet:
 
     def limit(self, **limits: int) -> None:
         """Set limits of every daemon, before it starts."""
-        for name in NAMES:
+        for name in self.names:
             config = self.layout.node(name).config
             text = config.read_text()
             for key, value in limits.items():
@@ -76,7 +89,7 @@ class Devnet:
 
     def up(self) -> None:
         """Start every daemon that does not run, and wait until all are ready."""
-        missing = [name for name in NAMES if processes.running(self.layout.node(name)) is None]
+        missing = [name for name in self.names if processes.running(self.layout.node(name)) is None]
         for name in missing:
             self.start(name)
         asyncio.run(bring_up(self.layout, lambda _: None))
@@ -87,7 +100,13 @@ class Devnet:
 
     def start(self, name: str) -> None:
         """Start a daemon, and do not wait for it."""
-        self.children[name] = processes.spawn(self.layout.node(name))
+        orders = self.deviating.get(name)
+        if orders is None:
+            self.children[name] = processes.spawn(self.layout.node(name))
+            return
+        module = ("-m", "tests.support.deviating_daemon", str(orders))
+        with mock.patch.object(processes, "daemon_command", lambda path: [sys.executable, *module, str(path)]):
+            self.children[name] = processes.spawn(self.layout.node(name))
 
     def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> int | None:
         """Send a signal to a daemon that this process started, and wait for its end; return its exit code."""
@@ -116,7 +135,7 @@ class Devnet:
 
     def wait_ready(self, *names: str) -> None:
         """Wait until these daemons (all if none is named) are ready."""
-        wanted = set(names or NAMES)
+        wanted = set(names or self.names)
 
         def ready() -> bool:
             return wanted <= {daemon.name for daemon in asyncio.run(report(self.layout)) if daemon.ready}
@@ -191,7 +210,7 @@ class Devnet:
 
     def last_lines(self) -> Mapping[str, str]:
         """Return the end of every daemon's log."""
-        return {name: "\n".join(processes.last_log_lines(self.layout.node(name), 25)) for name in NAMES}
+        return {name: "\n".join(processes.last_log_lines(self.layout.node(name), 25)) for name in self.names}
 
 
 def cli(*arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:

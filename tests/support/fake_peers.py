@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 from ledger import merkle
 from ledger.types import ChainId
-from mpcnode.errors import CATALOGUE, ErrorCode, PeerLostError, PeerRefusedError, code_of
+from mpcnode.errors import CATALOGUE, CallerError, ErrorCode, PeerLostError, PeerRefusedError, code_of
 from mpcnode.query.frames import Flush, SignedFrame
 from mpcnode.query.messages import Kind
 from mpcnode.query.statements import FlushStatement, encode_flush_statement, frame_digest
 from mpcnode.roles.ports import BlobKeeper, BlobsPort, Handler
 from mpcnode.rpc.permissions import PERMISSIONS, check_permission
+from mpcnode.sealing.messages import SignedMessage, check_message
 from mpcnode.types import BlobId, Member, MemberIndex, SessionId
 from tests.support.consortium import identity
 
@@ -171,6 +172,22 @@ class Network:
                 raise PeerRefusedError(f"{sent.kind} to member {sent.receiver}: {error}", code) from error
             return False
         return True
+
+    async def post(self, sender: int, to: int, message: SignedMessage) -> None:
+        """Hand over a message as somebody signed it; it is checked as a listener checks it."""
+        await asyncio.sleep(0.001)
+        handlers, peer = self._handlers(to), self._members[sender]
+        kind, payload = Kind(message.kind), message.payload
+        if handlers is None:
+            return
+        sent = Sent(kind, sender, to, payload)
+        try:
+            check_permission(PERMISSIONS[kind], peer, self._members[to], kind)
+            check_message(message, self._chain, peer=peer.index, peer_key=peer.identity, me=MemberIndex(to))
+        except CallerError as error:
+            self.refused.append(sent)
+            raise PeerRefusedError(f"{kind} to member {to}: {error}", error.code) from error
+        await self._hand(sent, handlers)
 
     def port(self, me: int) -> "Port":
         return Port(self, me)

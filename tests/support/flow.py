@@ -25,6 +25,7 @@ from mpcnode.roles.operator import Operator
 from mpcnode.roles.ports import Call, Handler
 from mpcnode.roles.timekeeper import Timekeeper
 from mpcnode.scorecard import Outcome, evaluate
+from mpcnode.sealing.messages import SignedMessage
 from mpcnode.types import FailReason, MemberIndex, QueryId
 from tests.support.consortium import (
     LENDER,
@@ -43,11 +44,25 @@ from tests.support.consortium import (
     layout,
     stream,
 )
+from tests.support.deviation import Deviation, Frame, Outfit
 from tests.support.fake_blobs import MemoryBlobs
 from tests.support.fake_ledger import FakeChain, FakeReplica, LoopClock
 from tests.support.fake_peers import BLOB, ROUNDS, Fault, MemoryJournal, Network, Sent
 
 __all__ = ["BLOB", "ROUNDS", "Daemon", "Fault", "Flow", "MemoryJournal", "Network", "Sent"]
+
+
+class FlowWire:
+    """`deviation.Wire` in one process."""
+
+    def __init__(self, network: Network, me: int) -> None:
+        self._network, self._me = network, me
+
+    def frame(self, to: MemberIndex, frame: Frame) -> None:
+        self._network.frame(self._me, to, frame.session, frame.round, frame.data)
+
+    async def post(self, to: MemberIndex, message: SignedMessage) -> None:
+        await self._network.post(self._me, to, message)
 
 
 class Daemon:
@@ -74,6 +89,8 @@ class Daemon:
             blobs=flow.blobs.setdefault(index, MemoryBlobs()),
             clock=self.clock,
         )
+        if index in flow.outfits:
+            self.context = flow.outfits[index].context(self.context)
         self.keeper = QueryBlobs(self.context)
         self.role: AnyRole = build_role(self.context, flow.records.get(MemberIndex(index)))
         self.task = asyncio.get_running_loop().create_task(self._run(flow), name=f"daemon {index}")
@@ -101,13 +118,22 @@ class Flow:
         self.blobs: dict[int, MemoryBlobs] = {}
         self.records = {who: FakeRecords(who) for who in PANEL}
         self.daemons: dict[int, Daemon] = {}
+        self.outfits: dict[int, Outfit] = {}
+        """Daemons that deviate."""
         self.logs: list[Mapping[str, Any]] = []
         self._silent = silent
         self._random = stream("inquirer")
 
     def _handlers(self, index: int) -> Mapping[Kind, Handler] | None:
         daemon = self.daemons.get(index)
-        return None if daemon is None else daemon.role.handlers
+        if daemon is None:
+            return None
+        outfit, handlers = self.outfits.get(index), daemon.role.handlers
+        return handlers if outfit is None else outfit.handlers(handlers)
+
+    def outfit(self, index: int, deviation: Deviation) -> None:
+        """Let a daemon deviate from its next start on."""
+        self.outfits[index] = Outfit(deviation, lambda _: FlowWire(self.network, index))
 
     def _shelf(self, index: int) -> tuple[MemoryBlobs, QueryBlobs] | None:
         daemon = self.daemons.get(index)

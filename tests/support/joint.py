@@ -153,10 +153,7 @@ def run_protocols(protocols: Sequence[Protocol[T]]) -> tuple[list[T], list[tuple
     asked = [next(side) for side in protocols]
     rounds: list[tuple[Words, ...]] = []
     while True:
-        opened = tuple(
-            reduce(shares[0].width.combine, (share.reduced() for share in shares[1:]), shares[0].reduced())
-            for shares in zip(*asked, strict=True)
-        )
+        opened = tuple(shares[0].width.join(share.reduced() for share in shares) for shares in zip(*asked, strict=True))
         rounds.append(opened)
         results: list[T] = []
         asked = []

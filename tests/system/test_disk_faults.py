@@ -52,3 +52,29 @@ def test_whenever_the_power_is_cut_nothing_acknowledged_is_lost(shim, root):
     tried = run(shim, root, "power")
     assert tried.keys() == CUTS.keys()
     assert min(tried.values()) > 150
+
+
+def reserve(shim, root, *how):
+    """Reserve batches of correlations in the journal of a daemon whose power is cut."""
+    return subprocess.run(
+        [sys.executable, "-m", "tests.support.reservation_faults", str(root), *how],
+        env=os.environ | {"LD_PRELOAD": str(shim), "FAULTY_DIR": str(root)},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_whenever_the_power_is_cut_no_batch_is_reserved_twice(shim, root):
+    ran = reserve(shim, root)
+    assert ran.returncode == 0, ran.stderr
+    tried = json.loads(ran.stdout)
+    assert sum(tried.values()) > 500
+    assert min(tried.values()) > 200
+
+
+def test_a_journal_that_does_not_flush_is_found(shim, root):
+    ran = reserve(shim, root, "careless")
+    assert ran.returncode == 1
+    assert "AssertionError: ({'batch':" in ran.stderr

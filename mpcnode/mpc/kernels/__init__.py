@@ -3,6 +3,7 @@
 A process chooses once, at its start; until then numpy runs. `chosen()` is what runs now.
 """
 
+from dataclasses import dataclass
 from enum import StrEnum
 from importlib.util import find_spec
 
@@ -31,7 +32,7 @@ class Choice(StrEnum):
     """What may be asked for."""
 
     AUTO = "auto"
-    """numba if it is installed."""
+    """numba if it is installed and can compile here."""
     NUMPY = "numpy"
     NUMBA = "numba"
 
@@ -48,13 +49,22 @@ def chosen() -> Kernels:
 
 
 def would_choose(choice: Choice) -> Choice:
-    """Say which kernels a choice leads to, without loading them."""
+    """Say which kernels a choice leads to, without loading them; numba may yet turn out not to work here."""
     if choice is Choice.AUTO:
         return Choice.NUMPY if find_spec("numba") is None else Choice.NUMBA
     return choice
 
 
-def choose(choice: Choice, cache: str) -> Kernels:
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What a choice led to."""
+
+    kernels: Kernels
+    refused: str = ""
+    """Why numba does not run although it is installed and was not ruled out."""
+
+
+def choose(choice: Choice, cache: str) -> Chosen:
     """Load kernels and use them from now on, in the whole process.
 
     Args:
@@ -62,21 +72,25 @@ def choose(choice: Choice, cache: str) -> Kernels:
         cache: where compiled ones are kept: a directory that nobody else may write to.
 
     Raises:
-        ConfigError: numba was asked for and is not there, or what it compiled is wrong.
+        ConfigError: numba was asked for and cannot be used, or what it compiled is wrong.
     """
-    _Process.kernels = _load(would_choose(choice), cache)
-    return _Process.kernels
+    found = Chosen(Reference())
+    if would_choose(choice) is Choice.NUMBA:
+        try:
+            found = Chosen(_compiled(cache))
+        except (ImportError, OSError) as error:  # not there, or not allowed to make memory executable
+            if choice is not Choice.AUTO:
+                raise ConfigError(
+                    f"kernels: expected numba to be installed and able to compile, got {error}; install mpcnode[fast], "
+                    "or choose numpy"
+                ) from error
+            found = Chosen(Reference(), refused=str(error))
+    _Process.kernels = found.kernels
+    return found
 
 
-def _load(choice: Choice, cache: str) -> Kernels:
-    if choice is Choice.NUMPY:
-        return Reference()
-    try:
-        kernels = Compiled(compile_loops(cache))
-    except ImportError as error:
-        raise ConfigError(
-            f"kernels: expected numba to be installed, got {error}; install mpcnode[fast], or choose numpy"
-        ) from error
+def _compiled(cache: str) -> Kernels:
+    kernels = Compiled(compile_loops(cache))
     wrong = differing(kernels, Reference())
     if wrong:
         raise ConfigError(

@@ -58,13 +58,6 @@ class Compiled(Reference):
         loop(_laid_out(opened), _laid_out(greater_mask), _laid_out(table), _laid_out(products), *wanted)
         return wanted[0], wanted[-1]
 
-    def flip(self, opened: Words, stride: int, integers: Integers, *, is_first: bool) -> Integers:
-        """Change the sign of the shares where e is 1, and add it."""
-        shares = np.empty_like(integers, order="C")
-        added = np.array([2 if is_first else 1], integers.dtype)
-        self._functions[f"flip_{integers.dtype.name}"](_laid_out(opened), stride, _laid_out(integers), added, shares)
-        return shares
-
     def weigh(self, weights: Integers, shares: Integers) -> Integers:
         """Sum up weights times shares."""
         total = np.empty(shares.shape[1], shares.dtype)
@@ -80,6 +73,7 @@ def compile_loops(cache: str) -> Functions:
 
     Raises:
         ImportError: numba is not installed, or does not go with what is.
+        OSError: this process may not make memory executable, or `cache` cannot be written.
     """
     numba = import_module("numba")
     numba.config.CACHE_DIR = cache

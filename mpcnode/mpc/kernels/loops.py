@@ -12,7 +12,6 @@ import numpy as np
 from mpcnode.mpc.kernels.interface import FULL, ZERO, Integers, Places, Words
 
 _ONE = np.uint64(1)
-_WORD_BITS = 64
 
 Kind = tuple[str, int]
 """Type of an argument: that of an array's elements, and its dimensions; none is a single number."""
@@ -152,21 +151,6 @@ def combine_last_two_loop(opened: Words, a: Words, table: Words, products: Words
             greater[b, w] = (g & table[b, 0, w]) ^ a[b, 1, w] ^ f1 ^ (p & f0)
 
 
-def flip_loop(opened: Words, stride: int, integers: Integers, added: Integers, shares: Integers) -> None:
-    """Fill [items, subjects]: not d and a number where e is 1, else d; `added` has one element, 1 or 2."""
-    items, subjects = integers.shape
-    for item in range(items):
-        subject = 0
-        while subject < subjects:
-            place = item * stride + subject
-            shift = place % _WORD_BITS
-            word = opened[place // _WORD_BITS] >> np.uint64(shift)
-            for i in range(min(_WORD_BITS - shift, subjects - subject)):
-                share = integers[item, subject + i]
-                shares[item, subject + i] = (~share + added[0]) if word >> np.uint64(i) & _ONE else share
-            subject += _WORD_BITS - shift
-
-
 def weigh_loop(weights: Integers, shares: Integers, total: Integers) -> None:
     """Fill [subjects] with the sum of weights [items] times shares [items, subjects]."""
     items, subjects = shares.shape
@@ -195,10 +179,6 @@ LOOPS = (
     Loop("combine_4", combine_four_loop, _WIRES, (("uint64", 2), ("uint64", 2))),
     Loop("combine_last_4", combine_last_four_loop, _WIRES, (("uint64", 2),)),
     Loop("combine_last_2", combine_last_two_loop, _WIRES, (("uint64", 2),)),
-    *(
-        Loop(f"flip_{ring}", flip_loop, (("uint64", 1), ("int64", 0), (ring, 2), (ring, 1)), ((ring, 2),))
-        for ring in ("uint16", "uint32", "uint64")
-    ),
     *(
         Loop(f"weigh_{ring}", weigh_loop, ((ring, 1), (ring, 2)), ((ring, 1),))
         for ring in ("uint16", "uint32", "uint64")

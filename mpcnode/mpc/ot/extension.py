@@ -16,7 +16,8 @@ Orsini and Scholl (CRYPTO 2015), which sums rows, has a gap. (Extension: Ishai, 
 
 One message of the receiver: 16 bytes for each transfer, and up to 3,120 for every 65,536. The sender sends nothing, so
 it cannot deviate. Tweaks count on over the whole life of a set; a receiver says where it is, and a sender that is
-elsewhere refuses: so a node restored from an old state is found before rows repeat.
+elsewhere refuses: so a node restored from an old state is found before rows repeat, if the other follows the protocol.
+A receiver that does not plays along with a restored sender, whose rows then repeat.
 """
 
 import hashlib

@@ -11,6 +11,8 @@ from mpcnode.mpc.paillier.keys import DecryptionKey, EncryptionKey
 from mpcnode.mpc.paillier.multiplier import PaillierMultiplier
 from mpcnode.types import Rank
 
+CONTEXT_BYTES = 32
+
 Check = Callable[[bytes, bytes], EncryptionKey]
 """(announcement, context) -> the key of another node, if it is one."""
 
@@ -30,7 +32,10 @@ def introduce(
 
     Raises:
         InvalidKeyError: another node's announcement is not what it should be; names the node and what is wrong.
+        ValueError: a context of another length.
     """
+    if len(context) != CONTEXT_BYTES:
+        raise ValueError(f"context: expected {CONTEXT_BYTES} bytes, got {len(context)}")
     peers = others(rank, parties)
     received = yield dict.fromkeys(peers, announce(key, _context(context, rank), source))
     keys: dict[Rank, EncryptionKey] = {}

@@ -25,6 +25,7 @@ from mpcnode.query.frames import Flush, SignedFrame, decode_frames, encode_frame
 from mpcnode.query.messages import (
     Abort,
     Accept,
+    Corrections,
     Deal,
     End,
     Kind,
@@ -32,6 +33,7 @@ from mpcnode.query.messages import (
     Shares,
     decode_abort,
     decode_accept,
+    decode_corrections,
     decode_deal,
     decode_end,
     decode_order,
@@ -39,6 +41,7 @@ from mpcnode.query.messages import (
     decode_shares,
     encode_abort,
     encode_accept,
+    encode_corrections,
     encode_deal,
     encode_end,
     encode_order,
@@ -62,6 +65,7 @@ _CODECS: Mapping[str, Callable[[bytes], None]] = {
     Kind.ORDER: codec(decode_order, encode_order, REFUSED),
     Kind.SHARES: codec(decode_shares, encode_shares, REFUSED),
     Kind.DEAL: codec(decode_deal, encode_deal, REFUSED),
+    Kind.CORRECTIONS: codec(decode_corrections, encode_corrections, REFUSED),
     Kind.ACCEPT: codec(decode_accept, encode_accept, REFUSED),
     Kind.END: codec(decode_end, encode_end, REFUSED),
     Kind.ABORT: codec(decode_abort, encode_abort, REFUSED),
@@ -111,6 +115,7 @@ def _payloads() -> Mapping[str, bytes]:
         seed_hashes=tuple(map(bytes.fromhex, session["seed_hashes"])),
         seed=bytes(32),
         salt=bytes(32),
+        chunk_hashes=(bytes(32),) * 2,
         corrections=b"corrections",
     )
     end = End(
@@ -133,6 +138,7 @@ def _payloads() -> Mapping[str, bytes]:
         Kind.ORDER: encode_order(order),
         Kind.SHARES: encode_shares(shares),
         Kind.DEAL: encode_deal(deal),
+        Kind.CORRECTIONS: encode_corrections(Corrections(session=bytes(32), chunk=1, data=b"more")),
         Kind.ACCEPT: encode_accept(accept),
         Kind.END: encode_end(end),
         Kind.ABORT: encode_abort(Abort(session=_real("session", "session"), reason=3)),

@@ -8,10 +8,11 @@ from ledger.types import Millis
 from mpcnode.adapters.ledger_link import LedgerLink
 from mpcnode.client.opening import view_of_receipt
 from mpcnode.errors import ErrorCode, RequestError, RevertedError, UnavailableError
+from mpcnode.mpc.pools import PoolId
 from mpcnode.query.view import LedgerView
 from mpcnode.roles.ports import Call
-from mpcnode.types import QueryId, QueryState
-from tests.support.consortium import ALICE, BANK, OPERATOR
+from mpcnode.types import MemberIndex, QueryId, QueryState
+from tests.support.consortium import ALICE, BANK, BANK_MPC, OPERATOR
 from tests.support.flow import Flow
 from tests.support.virtual_time import run
 
@@ -190,5 +191,27 @@ def test_a_restarted_daemon_folds_the_whole_chain_again():
             view = await flow.settled(asked)
             await flow.restart(BANK)
             assert link_of(flow, BANK).view.get(asked.request.query) == view
+
+    run(scenario())
+
+
+def test_a_mark_shows_what_a_member_has_used_up_and_only_moves_on():
+    async def scenario():
+        async with Flow() as flow:
+            pool = PoolId(bytes(range(32)))
+
+            def mark(upto: int) -> Call:
+                return Call(method="records.mark", values=(pool, upto), expiry_ms=Millis(flow.clock.now_ms() + 5_000))
+
+            node, other = link_of(flow, BANK_MPC), link_of(flow)
+            assert await node.mark(MemberIndex(BANK_MPC), pool) == 0
+            await node.submit(mark(7))
+            assert await node.mark(MemberIndex(BANK_MPC), pool) == 7
+            assert await other.mark(MemberIndex(BANK_MPC), pool) == 7
+            assert await other.mark(MemberIndex(OPERATOR), pool) == 0
+            for upto in (7, 6):
+                with pytest.raises(RevertedError) as refused:
+                    await node.submit(mark(upto))
+                assert refused.value.code is ErrorCode.MARK_NOT_AHEAD
 
     run(scenario())

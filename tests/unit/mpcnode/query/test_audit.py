@@ -207,6 +207,12 @@ def test_a_deviation_is_a_mismatch(changes, stage, round_number):
     assert (finding.verdict, finding.stage, finding.round) == (Verdict.MISMATCH, stage, round_number)
 
 
+def test_a_deal_that_all_signed_and_this_dealer_did_not_make_is_the_dealers():
+    """The nodes cannot forge a deal record, and one of them at least is honest."""
+    finding = judge(evidence(deal_hash=bytes(32), dealer=9))
+    assert finding == Finding(verdict=Verdict.MISMATCH, member=9, stage=AuditStage.SESSION)
+
+
 @pytest.mark.parametrize("node", NODES)
 def test_a_member_that_sealed_something_else_is_named(node):
     outputs = dict(evidence().outputs)

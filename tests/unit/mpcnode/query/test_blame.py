@@ -8,7 +8,7 @@ import pytest
 from ledger.errors import DecodeError
 from ledger.types import Digest
 from mpcnode.errors import WrongSignatureError
-from mpcnode.query.blame import first_deviation
+from mpcnode.query.blame import first_admitted, first_deviation, received_by
 from mpcnode.query.frames import Flush, SignedFrame, check_frame, decode_frames, encode_frames
 from mpcnode.query.statements import FlushStatement, encode_flush_statement, frame_digest, frames_root
 from mpcnode.types import MemberIndex, SessionId
@@ -137,3 +137,31 @@ def test_who_signed_two_frames_for_one_round_is_named_though_it_shows_nothing():
     changes = {(A, B, 3): WRONG}
     assert first_deviation(EXPECTED, shown(changes, silent=(A,))) == (A, 3)
     assert first_deviation(EXPECTED, shown(changes, silent=(A, C))) is None  # one frame alone: A may have been misled
+
+
+def test_by_what_all_signed_the_first_wrong_frame_names_its_sender_that_shows_nothing():
+    later = {(one, B, 4): b"\xee\xee" for one in (A, C)}
+    for sender, number in itertools.product((A, C), (1, 2, 3)):
+        received = {B: shown({(sender, B, number): WRONG, **later})[B]}
+        assert first_admitted(EXPECTED, received) == (sender, number)
+    assert first_admitted(EXPECTED, {B: shown(later)[B]}) == (A, 4)  # in rank order
+    both = {B: shown({(C, B, 3): WRONG})[B], C: shown({(A, C, 2): WRONG})[C]}
+    assert first_admitted(EXPECTED, both) == (A, 2)
+    assert first_admitted(EXPECTED, {B: shown({})[B]}) is None
+    assert first_admitted(EXPECTED, {}) is None
+
+
+def test_what_a_node_received_is_one_frame_of_each_other_in_each_round():
+    frames = shown({})[B]
+    found = received_by(B, NODES, ROUNDS, frames)
+    assert found == {(sender, number): EXPECTED[sender][number - 1] for sender in (A, C) for number in (1, 2, 3, 4)}
+    for changed in (
+        frames[:-1],
+        [*frames, frames[0]],
+        [*frames, frame(A, B, 1, WRONG)],
+        [*frames[:-1], frame(A, B, 1, WRONG)],
+        [*frames, frame(A, B, ROUNDS + 1, WRONG)],
+        [*frames, frame(B, B, 1, WRONG)],
+        [],
+    ):
+        assert received_by(B, NODES, ROUNDS, changed) is None

@@ -7,7 +7,7 @@ import pytest
 
 from mpcnode.query.messages import decode_deal, decode_shares
 from mpcnode.query.view import QueryView
-from mpcnode.types import EndReason, FailReason, QueryState, Verdict, members_of
+from mpcnode.types import AuditMode, EndReason, FailReason, QueryState, Verdict, members_of
 from tests.support.consortium import ALICE, BANK, NODES, REGULATOR, SPARE_MPC, Setting
 from tests.support.flow import ROUNDS, Fault, Flow
 from tests.support.virtual_time import run
@@ -68,16 +68,26 @@ def test_a_node_that_hangs_in_a_round_is_named(node):
 
 
 @pytest.mark.parametrize("rank", [0, 1, 2])
-def test_a_node_that_dies_before_its_end_is_named_and_left_out(rank):
+@pytest.mark.parametrize(
+    ("kept", "reason"), [(None, FailReason.TIMEOUT), ("started", FailReason.ABORT), ("end", FailReason.TIMEOUT)]
+)
+def test_a_node_of_a_pool_of_four_that_dies_is_named_and_the_next_attempt_answers(kept, reason, rank):
+    """It dies before it accepts anything, when its session became durable, or with its end on its lips."""
+
     async def scenario():
-        async with Flow(Setting(spares=1)) as flow:
+        async with Flow(Setting(audit=AuditMode.BEFORE_RELEASE, spares=1)) as flow:
             asked = await flow.ask(ALICE)
             dying = flow.view(asked).committee[rank]
-            flow.kill_after(dying, "end")
+            if kept is None:
+                await flow.until(asked, lambda view: view.state is QueryState.COMPUTING)
+                flow.kill(dying)
+            else:
+                flow.kill_after(dying, kept)
             view = await flow.settled(asked)
-            assert [(event.reason, event.waited) for event in view.failures] == [(FailReason.TIMEOUT, 1 << dying)]
-            assert (view.attempt, view.verdict) == (2, Verdict.MATCH)
+            assert [(event.reason, event.waited) for event in view.failures] == [(reason, 1 << dying)]
+            assert (view.attempt, view.state, view.verdict) == (2, QueryState.RELEASED, Verdict.MATCH)
             assert dying not in view.committee
+            assert await flow.opened(asked) == flow.clear(ALICE)
 
     run(scenario())
 

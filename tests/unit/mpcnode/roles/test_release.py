@@ -236,16 +236,31 @@ class SilentRank(Fault):
         return any(view.committee[self.rank] == sender for view in views) and super().hits(kind, sender, receiver)
 
 
-@pytest.mark.parametrize(("number", "names"), [(1, True), (3, False)])
-def test_a_cheat_that_shows_no_evidence_is_named_where_it_needs_none(number, names, monkeypatch):
+@pytest.mark.parametrize("number", range(1, ROUNDS_OF_THE_MODEL + 1))
+@pytest.mark.parametrize("shows", [0, 2])
+def test_a_cheat_is_named_by_what_one_honest_node_received(number, shows, monkeypatch):
+    """The cheat shows nothing, nor does the third node, which may be its friend."""
     with_cheat(monkeypatch, 1, number)
 
     async def scenario():
         async with Flow(BEFORE) as flow:
-            flow.network.faults.append(SilentRank(flow, 1))
+            flow.network.faults += [SilentRank(flow, rank) for rank in range(3) if rank != shows]
             view = await mismatched(flow)
-            expected = (view.committee[1], AuditStage.TRANSCRIPT, number) if names else (NOBODY, 6, 0)
-            assert named(view) == expected
+            assert named(view) == (view.committee[1], AuditStage.TRANSCRIPT, number)
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("number", range(1, ROUNDS_OF_THE_MODEL + 1))
+def test_where_only_the_cheat_shows_anything_it_accuses_nobody_else(number, monkeypatch):
+    with_cheat(monkeypatch, 1, number)
+
+    async def scenario():
+        async with Flow(BEFORE) as flow:
+            flow.network.faults += [SilentRank(flow, rank) for rank in (0, 2)]
+            view = await mismatched(flow)
+            # nobody, or itself: if what it opened changed nothing for others, it received an honest session
+            assert named(view) in {(NOBODY, 6, 0), (view.committee[1], 6, 0)}
 
     run(scenario())
 

@@ -9,6 +9,7 @@ import pytest
 
 from ledger.types import Digest
 from mpcnode.client.asking import Prepared
+from mpcnode.errors import ConfigError
 from mpcnode.mpc import Finished
 from mpcnode.query.contribution import AuditRecord, decode_audit_record, encode_audit_record
 from mpcnode.query.request import encode_request
@@ -29,7 +30,20 @@ from mpcnode.types import (
     Verdict,
     bitmap,
 )
-from tests.support.consortium import ALICE, BANK, BOB, INSURER, LENDER, NODES, REGULATOR, SAVINGS, Setting, seed, stream
+from tests.support.consortium import (
+    ALICE,
+    BANK,
+    BOB,
+    INSURER,
+    LENDER,
+    NODES,
+    REGULATOR,
+    SAVINGS,
+    Setting,
+    build_role,
+    seed,
+    stream,
+)
 from tests.support.flow import Flow
 from tests.support.virtual_time import run
 
@@ -201,5 +215,15 @@ def test_an_accept_is_kept_for_running_sessions_only():
                 await handler(NODES[0], late.payload)
             assert flow.journals[REGULATOR].count("accept") == 0
             await asyncio.sleep(0)
+
+    run(scenario())
+
+
+def test_a_second_auditor_does_not_start():
+    async def scenario():
+        async with Flow() as flow:
+            context = replace(flow.daemons[REGULATOR].context, dealer=NODES[0])
+            with pytest.raises(ConfigError, match=f"expected the supervisor that deals, which is member {NODES[0]}"):
+                build_role(context, None)
 
     run(scenario())

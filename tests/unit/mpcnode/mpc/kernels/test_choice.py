@@ -27,7 +27,7 @@ def test_auto_takes_numba_where_it_is_installed(monkeypatch, installed):
     monkeypatch.setattr(kernels, "differing", lambda *_: ())
     expected = "numba" if installed else "numpy"
     assert would_choose(Choice.AUTO) == expected
-    assert choose(Choice.AUTO, "unused").name == expected
+    assert choose(Choice.AUTO, "unused").kernels.name == expected
     assert chosen().name == expected
 
 
@@ -39,9 +39,24 @@ def test_forced_choice_does_not_look_for_numba(monkeypatch, choice):
 
 def test_numba_that_is_not_there_is_an_error_that_says_what_to_do(monkeypatch):
     monkeypatch.setitem(sys.modules, "numba", None)
-    with pytest.raises(ConfigError, match=r"expected numba to be installed, got .*; install mpcnode\[fast\], or"):
+    with pytest.raises(
+        ConfigError, match=r"expected numba to be installed and able to compile, got .*; install mpcnode\[fast\], or"
+    ):
         choose(Choice.NUMBA, "unused")
     assert chosen().name == "numpy"
+
+
+@pytest.mark.parametrize("error", [ImportError("numba needs an older numpy"), PermissionError("no executable memory")])
+def test_auto_does_without_a_numba_that_does_not_work_and_says_why(monkeypatch, error):
+    def fail(_):
+        raise error
+
+    monkeypatch.setattr(kernels, "find_spec", lambda _: object())
+    monkeypatch.setattr(kernels, "compile_loops", fail)
+    found = choose(Choice.AUTO, "unused")
+    assert (found.kernels.name, found.refused) == ("numpy", str(error))
+    with pytest.raises(ConfigError, match=str(error)):
+        choose(Choice.NUMBA, "unused")
 
 
 def test_kernels_that_are_wrong_are_refused(monkeypatch):

@@ -1,6 +1,9 @@
 import hashlib
+from contextlib import suppress
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from nacl import bindings as sodium
 
 from mpcnode.errors import SessionError
@@ -85,6 +88,13 @@ def test_points_outside_the_group_are_refused(bad: bytes) -> None:
             maker().keys(replace(chooser().message, place, bad))
     with pytest.raises(SessionError, match="node 2: expected a point of ed25519's prime-order group"):
         agree(Rank(2), CONTEXT, half(source("a", 64))[0], bad)
+
+
+@given(st.binary(min_size=1, max_size=99))
+def test_any_bytes_at_all_are_points_or_an_error_of_ours(data: bytes) -> None:
+    for side, size in ((maker(count=1), 64), (chooser(choices=b"\1"), 32)):
+        with suppress(SessionError):
+            assert len(side.keys((data * size)[:size])) == 1
 
 
 def test_points_that_cancel_are_refused() -> None:

@@ -5,12 +5,14 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from mpcnode.errors import CorrelationReuseError, SessionError
 from mpcnode.mpc import Words, keystream
 from mpcnode.mpc.ot import extension
-from mpcnode.mpc.ot.columns import transpose
+from mpcnode.mpc.ot.columns import Columns, transpose
 from mpcnode.mpc.ot.extension import Receiver, Sender, message_bytes
 from mpcnode.mpc.ot.hashing import ColumnHash
 from mpcnode.types import Rank
@@ -221,6 +223,17 @@ def test_messages_of_another_length_are_refused() -> None:
         sender().accept(message, 3)
 
 
+@settings(max_examples=30)
+@given(st.binary(min_size=1, max_size=99))
+def test_any_bytes_at_all_are_refused_with_an_error_of_ours(data: bytes) -> None:
+    for framed in (b"", bytes(8)):
+        message = (framed + data * message_bytes(2))[: message_bytes(2)]
+        with pytest.raises(SessionError, match="node 1: "):
+            sender().accept(message, 2)
+    with pytest.raises(SessionError, match="node 1: expected 4152 bytes of transfers"):
+        sender().accept(data, 2)
+
+
 def chi_square(data: bytes) -> float:
     counts = np.bincount(np.frombuffer(data, np.uint8), minlength=256)
     mean = len(data) / 256
@@ -242,7 +255,43 @@ def test_a_sender_sees_uniform_bytes_whatever_was_chosen(word: int) -> None:
     assert chi_square((sent ^ own)[np.array(BITS) == 0].tobytes()) < LIMIT
 
 
+@pytest.mark.parametrize("word", [0, 0xFFFF_FFFF_FFFF_FFFF, 0x5555_5555_5555_5555])
+def test_what_a_receiver_says_of_its_choices_is_uniform(word: int) -> None:
+    one, chosen = receiver(), np.full(2, word, np.uint64)
+    assert chi_square(b"".join(one.choose(chosen)[0][-48:-32] for _ in range(2000))) < LIMIT
+
+
+def test_without_random_choices_at_the_end_a_sender_could_try_guesses() -> None:
+    size = extension.column_bytes(2)
+    guess = np.concatenate([choices(2).view(np.uint8), np.zeros(size - 16, np.uint8)])[None]
+
+    def is_found(one: Receiver) -> bool:
+        message, _ = one.choose(choices(2))
+        sent = np.frombuffer(message[8:][: 128 * size], np.uint8).reshape(128, size)
+        return ColumnHash(extension._challenge(CONTEXT, 0, sent), size)(guess).tobytes() == message[-48:-32]
+
+    class Unpadded(Columns):
+        def draw(self, size: int) -> NDArray[np.uint8]:
+            return np.zeros((1, size), np.uint8)
+
+    assert not is_found(receiver())
+    leaking = receiver()
+    leaking._padding = Unpadded([])
+    assert is_found(leaking)
+
+
 def test_a_receiver_whose_streams_are_equal_is_found_to_leak() -> None:
     leaking = Receiver(Rank(2), CONTEXT, [(zero, zero) for zero, _ in PAIRS], b"p" * 32)
     message, _ = leaking.choose(np.full(512, 0x5555_5555_5555_5555, np.uint64))
     assert chi_square(message[8 : 8 + 128 * 4096]) > LIMIT
+
+
+def test_a_sender_that_is_run_again_tells_who_plays_along_what_differs() -> None:
+    """What no counter finds: the receiver sends the old message again, to a copy of the sender's old state."""
+    message, _ = receiver().choose(choices(2))
+    values = keystream(b"v" * 32, 2 * 16 * 128).view(np.uint64).reshape(2, 128, 2)
+    sent = []
+    for value in values:
+        zeros, ones = sender().accept(message, 2)
+        sent.append(zeros ^ ones ^ value)
+    assert (sent[0] ^ sent[1] == values[0] ^ values[1]).all()
