@@ -26,7 +26,7 @@ from mpcnode.adapters.durable import (
 from mpcnode.errors import ErrorCode, MalformedMessageError, RequestError, StorageError, UnavailableError
 from mpcnode.query.blobs import OFFER_BYTES_MAX, BlobLabel, BlobOffer, decode_offer, encode_offer
 from mpcnode.sealing.blobs import SEALED_CHUNK_BYTES, BlobSealer, Manifest
-from mpcnode.types import BlobId
+from mpcnode.types import BlobId, QueryId
 
 FREE_BYTES_MIN = 512 * 1024 * 1024
 """Room on the disk that blobs leave to the ledger and the journal."""
@@ -244,6 +244,17 @@ class BlobFiles:
         if over:
             flush_directory(self._directory)
         return len(over)
+
+    def sweep_query(self, query: QueryId) -> None:
+        """Remove all blobs of one query, now.
+
+        Raises:
+            StorageError: the disk failed.
+        """
+        with self._lock:
+            for blob in [blob for blob, kept in self._blobs.items() if kept.offer.label.query == query]:
+                self._forget(blob)
+        flush_directory(self._directory)
 
     # ------------------------------------------------------------------------------------------ inside
 
