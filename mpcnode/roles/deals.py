@@ -10,7 +10,7 @@ from mpcnode.errors import NotAllowedError
 from mpcnode.roles.context import Context
 from mpcnode.roles.dealing import Dealt
 from mpcnode.roles.ports import DealtCorrections
-from mpcnode.types import MemberIndex, SessionId
+from mpcnode.types import SUBJECTS_MAX, MemberIndex, SessionId
 
 ASKED_MAX = 8
 """How often the last node may ask for a chunk: once, and again after each stream that broke."""
@@ -67,7 +67,7 @@ class Deals:
         waiters = self._waiting.setdefault(session, set())
         waiters.add(waiter)
         try:
-            async with asyncio.timeout(self._context.timing.preparation / 1000):
+            async with asyncio.timeout(self._context.timing.of(SUBJECTS_MAX).preparation / 1000):
                 await waiter
         except TimeoutError:
             return None

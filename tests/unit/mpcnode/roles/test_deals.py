@@ -6,7 +6,7 @@ import pytest
 
 from mpcnode.errors import NotAllowedError
 from mpcnode.roles.deals import ASKED_MAX
-from mpcnode.types import SessionId
+from mpcnode.types import SUBJECTS_MAX, SessionId
 from tests.support.batch_run import SESSION, BatchWorld
 from tests.support.consortium import NODES, REGULATOR, identity
 from tests.support.virtual_time import run
@@ -68,7 +68,8 @@ def test_who_asks_for_what_is_not_dealt_gets_nothing_and_leaves_nothing(session)
         with of.deals.running(of.dealt):
             pass  # it is over
         assert await of.deals.corrections(LAST, session, 0) is None
-        assert asyncio.get_running_loop().time() == pytest.approx(5)  # as long as nodes wait
+        patience = of.contexts[REGULATOR].timing.of(SUBJECTS_MAX).preparation / 1000
+        assert asyncio.get_running_loop().time() == pytest.approx(patience)  # as long as nodes may wait
         given_up = asyncio.ensure_future(of.deals.corrections(LAST, session, 0))
         await asyncio.sleep(0.1)
         given_up.cancel()

@@ -46,7 +46,16 @@ class Stub:
 
 
 def peers(stub: Stub) -> Peers:
-    return Peers(chain=CHAIN, me=ME, key=identity(ME), stubs={PEER: cast("Any", stub)}, rounds=None, pullers={})
+    return Peers(
+        chain=CHAIN,
+        me=ME,
+        key=identity(ME),
+        stubs={PEER: cast("Any", stub)},
+        rounds=None,
+        pullers={},
+        blobs=cast("Any", None),
+        links={},
+    )
 
 
 def test_a_message_is_signed_for_its_receiver():
