@@ -6,6 +6,7 @@ is never resumed.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -29,6 +30,12 @@ FRAMES_WAITING_MAX = 4096
 
 FLUSH_BYTES_MAX = 1024 * 1024
 """A flush takes no further frame beyond this: what many sessions send at once must not outgrow one gRPC message."""
+
+EVIDENCE_BYTES_MAX = 3 * 1024 * 1024
+"""Frames of one session that are kept to be shown: what fits one message. A larger session leaves no evidence."""
+
+EVIDENCE_BYTES_TOTAL = 48 * 1024 * 1024
+"""Of all sessions together."""
 
 _REDIAL_S = 0.2
 
@@ -54,6 +61,40 @@ class _Session:
     arrived: asyncio.Queue[_Arrival | PeerLostError] = field(default_factory=lambda: asyncio.Queue(FRAMES_WAITING_MAX))
     taken: list[_Arrival] = field(default_factory=list)
     """What the session went on with: frames that its end left waiting are no part of it, whoever sent them."""
+    taken_bytes: int = 0
+    """Of all frames that were taken, also where they are not kept any more."""
+    is_shown: bool = True
+    """Whether all that was taken is still kept."""
+
+    def forget(self) -> int:
+        """Keep no evidence any more; return how many bytes that frees."""
+        freed = self.taken_bytes if self.is_shown else 0
+        self.is_shown = False
+        self.taken.clear()
+        return freed
+
+
+class _Evidence:
+    """The frames that sessions leave to be shown, the oldest sessions' forgotten first: they take so much, no more."""
+
+    def __init__(self) -> None:
+        self._sessions: deque[_Session] = deque()
+        self._bytes = 0
+
+    def keep(self, session: _Session, arrival: _Arrival) -> None:
+        """Keep a frame that a session takes; of a session that is too large nothing is kept."""
+        if not session.taken_bytes:
+            self._sessions.append(session)
+        size = len(arrival.data)
+        session.taken_bytes += size
+        if not session.is_shown:
+            return
+        session.taken.append(arrival)
+        self._bytes += size
+        if session.taken_bytes > EVIDENCE_BYTES_MAX:
+            self._bytes -= session.forget()
+        while self._bytes > EVIDENCE_BYTES_TOTAL:
+            self._bytes -= self._sessions.popleft().forget()
 
 
 @dataclass(slots=True)
@@ -102,6 +143,7 @@ class Rounds:
         self._verify = verify
         self._links = {peer: _Link() for peer in identities if peer != me}
         self._sessions: dict[SessionId, _Session] = {}
+        self._evidence = _Evidence()
 
     async def dial(self, stubs: Mapping[MemberIndex, "peer_pb2_grpc.PeerServiceAsyncStub"]) -> None:
         """Keep a stream to every peer with a higher index; runs until cancelled."""
@@ -228,7 +270,7 @@ class Rounds:
             raise SessionError(f"session {session.hex()} is open already")
         state = self._sessions[session] = _Session(frozenset(others))
         try:
-            yield SessionRounds(session, state, [self._links[peer] for peer in others])
+            yield SessionRounds(session, state, [self._links[peer] for peer in others], self._evidence)
         finally:
             del self._sessions[session]
 
@@ -246,8 +288,9 @@ async def _superseded(link: _Link) -> None:
 class SessionRounds:
     """One session's view of the streams."""
 
-    def __init__(self, session: SessionId, state: _Session, links: Sequence[_Link]) -> None:
-        """Take the session and its peers' links."""
+    def __init__(self, session: SessionId, state: _Session, links: Sequence[_Link], evidence: _Evidence) -> None:
+        """Take the session, its peers' links, and what keeps evidence of it."""
+        self._evidence = evidence
         self._session = session
         self._state = state
         self._links = list(links)
@@ -274,7 +317,7 @@ class SessionRounds:
         arrived = await self._state.arrived.get()
         if isinstance(arrived, PeerLostError):
             raise arrived
-        self._state.taken.append(arrived)
+        self._evidence.keep(self._state, arrived)
         return arrived.sender, arrived.round, arrived.data
 
     def evidence(self) -> Sequence[SignedFrame]:

@@ -6,9 +6,10 @@ from typing import Any, cast
 
 import pytest
 
-from ledger.types import ChainId
+from ledger.types import ChainId, Digest, Signature
 from mpcnode.errors import MalformedMessageError, SessionError, WrongSignatureError
-from mpcnode.query.frames import check_frame
+from mpcnode.query.frames import Flush, check_frame
+from mpcnode.rpc import rounds
 from mpcnode.rpc.rounds import FRAMES_WAITING_MAX, Rounds
 from mpcnode.sealing.keys import verify
 from mpcnode.types import MemberIndex, SessionId
@@ -278,3 +279,23 @@ def test_a_flush_that_is_not_the_next_of_its_signer_breaks_the_stream(change):
                 await high.receive()
 
     scenario(body)
+
+
+def test_evidence_is_kept_of_sessions_that_fit_and_of_the_newest_only(monkeypatch):
+    monkeypatch.setattr(rounds, "EVIDENCE_BYTES_MAX", 10)
+    monkeypatch.setattr(rounds, "EVIDENCE_BYTES_TOTAL", 25)
+    evidence, flush = rounds._Evidence(), Flush(1, (Digest(bytes(32)),), Signature(bytes(64)))
+    sessions = [rounds._Session(frozenset()) for _ in range(5)]
+
+    def take(session, *sizes):
+        for size in sizes:
+            evidence.keep(session, rounds._Arrival(flush, 0, MemberIndex(1), 1, bytes(size)))
+
+    take(sessions[0], 4, 5)
+    take(sessions[1], 6, 5, 1)
+    take(sessions[2], 10)
+    assert [len(session.taken) for session in sessions] == [2, 0, 1, 0, 0]
+    take(sessions[3], 6)
+    assert [len(session.taken) for session in sessions] == [2, 0, 1, 1, 0]
+    take(sessions[4], 10)
+    assert [len(session.taken) for session in sessions] == [0, 0, 0, 1, 1]
