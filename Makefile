@@ -75,6 +75,10 @@ $(NUMBA): configs/fast.lock | setup
 bench: setup #? run the benchmarks into build/bench (ONLY=name runs one)
 	$(BIN)/python -m scripts.bench $(ONLY)
 
+.PHONY: bench-peers
+bench-peers: setup #? run MPyC and SPU on the work of ONLY=score, in environments of their own (1 GB), for its ratios
+	$(BIN)/python -m scripts.bench.peers
+
 .PHONY: test-bench
 test-bench: setup #? run the benchmarks in small: every figure comes out
 	$(PYTEST) -m bench $(ARGS)

@@ -2,8 +2,9 @@
 
 Writes configs/requirements.lock, whose names come from setup.cfg (what it needs to run, and its `dev` extra),
 configs/fast.lock, its `fast` extra, configs/vyper.lock, the compiler of the contracts, configs/web3.lock, an Ethereum
-client for tests, and configs/fuzz.lock, the fuzzer. The resolver is uv, because pip's own cannot resolve for several
-Python versions at once; only wheels are admitted, so installing needs no compiler.
+client for tests, configs/fuzz.lock, the fuzzer, and configs/peers/*.lock, systems to compare with. The resolver is uv,
+because pip's own cannot resolve for several Python versions at once; only wheels are admitted, so installing needs no
+compiler.
 """
 
 import argparse
@@ -20,6 +21,7 @@ WEB3_VERSION = "8.0.0"
 FAST_LOCK = ROOT / "configs" / "fast.lock"
 FUZZ_LOCK = ROOT / "configs" / "fuzz.lock"
 ATHERIS_VERSION = "3.0.0"
+PEER_LOCKS = ROOT / "configs" / "peers"
 HEADER = """\
 # {what}, pinned with its hashes, for Python 3.11 to 3.13 (`make lock` writes this file).
 # pip installs it with --require-hashes: anything else is refused.
@@ -64,6 +66,8 @@ def main() -> None:
         (COMPILER_LOCK, "The compiler of the contracts and what it needs", f"vyper=={VYPER_VERSION}\n"),
         (CLIENT_LOCK, "An Ethereum client for `make test-system` and what it needs", f"web3=={WEB3_VERSION}\n"),
         (FUZZ_LOCK, "The fuzzer of `make fuzz`", f"atheris=={ATHERIS_VERSION}\n"),
+        (PEER_LOCKS / "mpyc.lock", "MPyC for `make bench-peers`", "mpyc==0.11\ngmpy2\nnumpy\nuvloop\n"),
+        (PEER_LOCKS / "spu.lock", "SPU for `make bench-peers`, on Python 3.11 only", "spu==0.9.5\n"),
     ):
         pinned = resolve(args.uv, requirements, lock, upgrade=args.upgrade)
         lock.write_text(HEADER.format(what=what) + "".join(f"{line}\n" for line in pinned))

@@ -5,14 +5,11 @@ import json
 import sys
 import time
 from dataclasses import asdict
-from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from scripts.bench.registry import Measurement, load
-
-OUT = Path(__file__).resolve().parents[2] / "build" / "bench"
+from scripts.bench.registry import OUT, Measurement, load
 
 
 def main() -> int:

@@ -6,6 +6,10 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+
+OUT = Path(__file__).resolve().parents[2] / "build" / "bench"
+"""Where figures are written, NAME.json for each benchmark."""
 
 Parameter = str | int | float | bool
 
