@@ -155,9 +155,14 @@ class Peers:
         request = peer_pb2.DeliverRequest(
             kind=kind, sender=self._me, receiver=to, payload=payload, signature=signed.signature
         )
+
+        async def once() -> None:
+            # a stub's method returns a call to be awaited and is no coroutine function: tenacity would not await it
+            await self._stubs[to].Deliver(request, wait_for_ready=True, timeout=DELIVERY_S)
+
         tries = AsyncRetrying(retry=retry_if_exception(_may_pass), wait=_PATIENCE, reraise=True)
         try:
-            await tries(self._stubs[to].Deliver, request, wait_for_ready=True, timeout=DELIVERY_S)
+            await tries(once)
         except grpc.aio.AioRpcError as failure:
             raise PeerRefusedError(f"{kind} to member {to}: {error_of(failure)}", error_of(failure).code) from failure
 
