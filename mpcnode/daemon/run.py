@@ -150,21 +150,14 @@ class _Daemon:
         self._rounds = self._make_rounds(keys) if self._me.roles & Role.MPC else None
         self._pullers = self._make_pullers() if self._me.roles & Role.MPC else {}
         self._blobs = BlobStore(BlobFiles(config.blobs_dir, config.limits.blobs_bytes))
-        peers = Peers(
-            chain=consortium.chain,
-            me=self._me.index,
-            key=keys.identity,
-            stubs=self._stubs,
-            rounds=self._rounds,
-            pullers=self._pullers,
-            blobs=self._blobs,
-            links={
-                member: BlobLink(blob_stub(channel), consortium.chain, consortium.members[member].identity)
-                for member, channel in self.channels.items()
-            },
-        )
         self._context = build_context(
-            config, keys, members=roster, ledger=self._link, peers=peers, journal=journal, blobs=self._blobs
+            config,
+            keys,
+            members=roster,
+            ledger=self._link,
+            peers=self._make_peers(keys),
+            journal=journal,
+            blobs=self._blobs,
         )
         self._keeper_of_blobs = QueryBlobs(self._context)
         self._role = build_role(config, keys, self._context)
@@ -180,6 +173,22 @@ class _Daemon:
             identities={node.index: node.identity for node in nodes},
             sign=keys.identity.sign,
             verify=verify,
+        )
+
+    def _make_peers(self, keys: Keystore) -> Peers:
+        consortium = self._config.consortium
+        return Peers(
+            chain=consortium.chain,
+            me=self._me.index,
+            key=keys.identity,
+            stubs=self._stubs,
+            rounds=self._rounds,
+            pullers=self._pullers,
+            blobs=self._blobs,
+            links={
+                member: BlobLink(blob_stub(channel), consortium.chain, consortium.members[member].identity)
+                for member, channel in self.channels.items()
+            },
         )
 
     def _make_pullers(self) -> Pullers:
