@@ -59,6 +59,7 @@ class CorrectionsInbox:
         self._kept = {0: first}
         self._next = 0
         """The chunk that is taken next."""
+        self._wrong: DealError | None = None
         self._changed = asyncio.Condition()
 
     async def put(self, corrections: Corrections) -> None:
@@ -70,7 +71,11 @@ class CorrectionsInbox:
         """
         chunk = corrections.chunk
         if chunk >= len(self._hashes) or chunk_hash(corrections.data) != self._hashes[chunk]:
-            raise DealError(f"corrections of chunk {chunk}: expected those of the record, got others")
+            wrong = DealError(f"corrections of chunk {chunk}: expected those of the record, got others")
+            async with self._changed:
+                self._wrong = wrong
+                self._changed.notify_all()
+            raise wrong
         async with self._changed:
             try:
                 async with asyncio.timeout(_PATIENCE_S):
@@ -82,9 +87,15 @@ class CorrectionsInbox:
                 self._changed.notify_all()
 
     async def take(self, chunk: int) -> bytes:
-        """Wait for a chunk's corrections; chunks are taken in order, each once."""
+        """Wait for a chunk's corrections; chunks are taken in order, each once.
+
+        Raises:
+            DealError: the dealer sent others than it recorded.
+        """
         async with self._changed:
-            await self._changed.wait_for(lambda: chunk in self._kept)
+            await self._changed.wait_for(lambda: chunk in self._kept or self._wrong is not None)
+            if self._wrong is not None:
+                raise DealError(str(self._wrong))
             self._next = chunk + 1
             self._changed.notify_all()
             return self._kept.pop(chunk)
