@@ -30,7 +30,7 @@ class DeliverRequest(_message.Message):
     PAYLOAD_FIELD_NUMBER: _builtins.int
     SIGNATURE_FIELD_NUMBER: _builtins.int
     kind: _builtins.str
-    """What the payload is: order, shares, deal, accept, end, abort, recall, frames."""
+    """What the payload is: order, shares, deal, corrections, accept, end, abort, recall, frames."""
     sender: _builtins.int
     """Member index of the sender; must be the one that the channel's certificate names."""
     receiver: _builtins.int
@@ -81,6 +81,7 @@ class Frame(_message.Message):
     session: _builtins.bytes
     """32 bytes."""
     round: _builtins.int
+    """Chunk times 256 plus round of the chunk."""
     data: _builtins.bytes
     def __init__(
         self,
