@@ -127,7 +127,7 @@ def test_a_node_whose_output_is_another_than_it_computed_is_named():
                     body = bytes((body[0] ^ 1, *body[1:]))
                 return await create(label, key, (body,), until)
 
-            flow.blobs[NODES[1]].create = changed
+            flow.blobs[NODES[1]].create = changed  # type: ignore[method-assign]
             asked = await ask_many(flow, THOUSANDS)
             view = await flow.settled(asked)
             assert (view.state, view.verdict) == (QueryState.ABORTED, Verdict.MISMATCH)
