@@ -18,9 +18,9 @@ from ledger.errors import DecodeError
 from ledger.types import Millis
 from mpcnode.adapters.durable import (
     PRIVATE_FILE,
-    create_file,
     flush_directory,
     make_private_directory,
+    replace_file,
     storage_error,
 )
 from mpcnode.errors import ErrorCode, MalformedMessageError, RequestError, StorageError, UnavailableError
@@ -91,7 +91,7 @@ class BlobFiles:
             kept = self._blobs.get(blob)
             if kept is None:
                 self._check_room(offer.manifest.sealed_bytes)
-                create_file(self._path(blob, _ABOUT), _encode_about(offer, until))
+                replace_file(self._path(blob, _ABOUT), _encode_about(offer, until))
                 kept = self._keep(_Kept(offer, until, 0))
             elif kept.offer != offer:
                 raise MalformedMessageError("blob: expected the label that it was offered under before, got another")
