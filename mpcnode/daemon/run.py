@@ -23,6 +23,8 @@ from ledger.replica import Replica, registered_key
 from ledger.rpc import Backoff, PeerNetwork
 from ledger.store import SqliteStore
 from ledger.types import ReplicaId
+from mpcnode.adapters.blob_files import BlobFiles
+from mpcnode.adapters.blob_store import BlobStore
 from mpcnode.adapters.clock import SystemClock
 from mpcnode.adapters.journal import Journal
 from mpcnode.adapters.keystore import Keystore
@@ -40,9 +42,19 @@ from mpcnode.governance.roster import Roster
 from mpcnode.governance.standing import Names
 from mpcnode.mpc.kernels import Choice, choose
 from mpcnode.query.view import QueryView
+from mpcnode.roles.blobs import QueryBlobs
 from mpcnode.roles.operator import Operator
 from mpcnode.roles.supervisor import Supervisor
 from mpcnode.roles.timekeeper import Timekeeper
+from mpcnode.rpc.blobs import (
+    Authenticate,
+    BlobLink,
+    BlobServicer,
+    add_blob_service,
+    blob_stub,
+    of_certificate,
+    of_signed_call,
+)
 from mpcnode.rpc.calls import CallGate
 from mpcnode.rpc.control import NodeState, serve_control
 from mpcnode.rpc.corrections import CorrectionsPuller, Pullers
@@ -137,15 +149,17 @@ class _Daemon:
         self._stubs = make_stubs(self.channels)
         self._rounds = self._make_rounds(keys) if self._me.roles & Role.MPC else None
         self._pullers = self._make_pullers() if self._me.roles & Role.MPC else {}
-        peers = Peers(
-            chain=consortium.chain,
-            me=self._me.index,
-            key=keys.identity,
-            stubs=self._stubs,
-            rounds=self._rounds,
-            pullers=self._pullers,
+        self._blobs = BlobStore(BlobFiles(config.blobs_dir, config.limits.blobs_bytes))
+        self._context = build_context(
+            config,
+            keys,
+            members=roster,
+            ledger=self._link,
+            peers=self._make_peers(keys),
+            journal=journal,
+            blobs=self._blobs,
         )
-        self._context = build_context(config, keys, members=roster, ledger=self._link, peers=peers, journal=journal)
+        self._keeper_of_blobs = QueryBlobs(self._context)
         self._role = build_role(config, keys, self._context)
         self._listeners = make_listeners(config, keys)
         self._inquiry: InquiryServicer | None = None
@@ -159,6 +173,22 @@ class _Daemon:
             identities={node.index: node.identity for node in nodes},
             sign=keys.identity.sign,
             verify=verify,
+        )
+
+    def _make_peers(self, keys: Keystore) -> Peers:
+        consortium = self._config.consortium
+        return Peers(
+            chain=consortium.chain,
+            me=self._me.index,
+            key=keys.identity,
+            stubs=self._stubs,
+            rounds=self._rounds,
+            pullers=self._pullers,
+            blobs=self._blobs,
+            links={
+                member: BlobLink(blob_stub(channel), consortium.chain, consortium.members[member].identity)
+                for member, channel in self.channels.items()
+            },
         )
 
     def _make_pullers(self) -> Pullers:
@@ -179,10 +209,21 @@ class _Daemon:
             dealer=role.deals if isinstance(role, Supervisor) else None,
         )
         add_peer_service(self._listeners.peers, servicer)
+        add_blob_service(self._listeners.peers, self._blob_servicer(of_certificate(directory)))
         if self._listeners.inquiry is not None and isinstance(role, Operator):
             calls = CallGate(consortium.chain, SystemClock(), role.check_inquirer)
             self._inquiry = InquiryServicer(role, calls)
             add_inquiry_service(self._listeners.inquiry, self._inquiry)
+            add_blob_service(self._listeners.inquiry, self._blob_servicer(of_signed_call(calls)))
+
+    def _blob_servicer(self, authenticate: Authenticate) -> BlobServicer:
+        return BlobServicer(
+            chain=self._config.consortium.chain,
+            blobs=self._blobs,
+            keeper=self._keeper_of_blobs,
+            authenticate=authenticate,
+            sign=self._context.sign,
+        )
 
     def compact(self) -> AsyncGenerator[Compaction, None]:
         """Remove old state while the daemon runs."""
@@ -195,6 +236,7 @@ class _Daemon:
                 tasks.create_task(self._end(stop), name="end")
                 tasks.create_task(self._replica.run(), name="replica")
                 tasks.create_task(self._journal.watch(), name="journal")
+                tasks.create_task(self._blobs.run(), name="blobs")
                 tasks.create_task(_beside_replica(self._link.run()), name="ledger link")
                 tasks.create_task(_beside_replica(self._watch()), name="watch")
                 await self._listeners.peers.start()

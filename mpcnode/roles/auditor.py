@@ -10,8 +10,9 @@ from mpcnode.query.frames import SHOWN_CHUNKS, Shown
 from mpcnode.query.view import QueryView
 from mpcnode.roles.auditing import (
     AuditedRows,
+    Auditing,
     AuditKeys,
-    EnvelopeRows,
+    ContributedRows,
     Recomputed,
     audit_result,
     expected_chunk,
@@ -37,9 +38,8 @@ class Auditor:
 
     async def recompute(self, view: QueryView, inputs: Mapping[MemberIndex, AuditedInput], dealt: Dealt) -> Recomputed:
         """Work out what an attempt must lead to."""
-        layout = layout_of(self._context, view)
-        shapes = dealt.batch.program(0).body.rows
-        return await self.recompute_rows(dealt, EnvelopeRows(view=view, layout=layout, shapes=shapes, inputs=inputs))
+        layout, blobs = layout_of(self._context, view), self._context.blobs
+        return await self.recompute_rows(dealt, ContributedRows(view, layout, dealt.batch, inputs, blobs))
 
     async def recompute_rows(self, dealt: Dealt, rows: AuditedRows) -> Recomputed:
         """Work out what a session on these rows must lead to."""
@@ -50,7 +50,7 @@ class Auditor:
     async def audit(self, view: QueryView, known: Recomputed) -> Finding:
         """Judge a posted result; where it is wrong, say who deviated, as far as anything shows it."""
         context = self._context
-        judged = partial(audit_result, self._keys, view, known, context.dealer)
+        judged = partial(audit_result, self._keys, view, known, Auditing(context.dealer, context.blobs))
         finding = await context.worker.run(judged)
         if (finding.verdict, finding.member) != (Verdict.MISMATCH, NOBODY):
             return finding

@@ -10,7 +10,7 @@ from mpcnode.errors import NotAllowedError
 from mpcnode.roles.context import Context
 from mpcnode.roles.dealing import Dealt
 from mpcnode.roles.ports import DealtCorrections
-from mpcnode.types import MemberIndex, SessionId
+from mpcnode.types import SUBJECTS_MAX, MemberIndex, SessionId
 
 ASKED_MAX = 8
 """How often the last node may ask for a chunk: once, and again after each stream that broke."""
@@ -50,13 +50,15 @@ class Deals:
         dealt = self._dealt.get(session) or await self._wait(session)
         if dealt is None:
             return None
+        where = f"corrections of session {session.hex()}, chunk {chunk}"
+        if node != dealt.committee[-1]:
+            raise NotAllowedError(f"{where}: expected its last node, member {dealt.committee[-1]}, got member {node}")
+        if chunk >= dealt.batch.chunks:
+            raise NotAllowedError(f"{where}: expected one of {dealt.batch.chunks} chunks, got another")
         asked = self._asked[session]
         asked[chunk] += 1
-        if node != dealt.committee[-1] or chunk >= dealt.batch.chunks or asked[chunk] > ASKED_MAX:
-            raise NotAllowedError(
-                f"corrections of session {session.hex()}, chunk {chunk}: expected its last node, member "
-                f"{dealt.committee[-1]}, {dealt.batch.chunks} chunks, {ASKED_MAX} times each, got member {node} again"
-            )
+        if asked[chunk] > ASKED_MAX:
+            raise NotAllowedError(f"{where}: expected to be asked {ASKED_MAX} times at most, got one more")
         return await self._context.worker.run(partial(dealt.corrections, chunk, self._context.identity))
 
     async def _wait(self, session: SessionId) -> Dealt | None:
@@ -65,7 +67,7 @@ class Deals:
         waiters = self._waiting.setdefault(session, set())
         waiters.add(waiter)
         try:
-            async with asyncio.timeout(self._context.timing.preparation / 1000):
+            async with asyncio.timeout(self._context.timing.of(SUBJECTS_MAX).preparation / 1000):
                 await waiter
         except TimeoutError:
             return None

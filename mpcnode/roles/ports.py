@@ -1,7 +1,7 @@
 """What roles need of the world. Each port is small, and the tests' fakes are its second implementation."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
@@ -11,6 +11,7 @@ from mpcnode.mpc.pools import PoolId
 from mpcnode.query.blobs import BlobLabel, BlobOffer
 from mpcnode.query.frames import ArrivedFrame
 from mpcnode.query.view import LedgerView, QueryView
+from mpcnode.scorecard import Columns
 from mpcnode.sealing.blobs import BlobReference, Manifest
 from mpcnode.types import Bitmap, BlobId, MemberIndex, ModelHash, QueryId, SessionId
 
@@ -119,6 +120,14 @@ class PeersPort(Protocol):
             PeerRefusedError: the receiver will never take it.
         """
 
+    async def send_blob(self, to: MemberIndex, blob: BlobId) -> None:
+        """Send a blob that is held here until its receiver has signed that it holds it whole; cancel to give up.
+
+        Raises:
+            PeerRefusedError: the receiver will never take it.
+            WrongSignatureError: its word is not signed by it.
+        """
+
     def rounds(self, session: SessionId, others: Sequence[MemberIndex]) -> AbstractAsyncContextManager[RoundsChannel]:
         """Open the frames of a session with the other nodes."""
 
@@ -175,6 +184,9 @@ class BlobsPort(Protocol):
             RequestError: nothing was.
         """
 
+    async def is_whole(self, blob: BlobId) -> bool:
+        """Whether all chunks of a blob are held."""
+
     async def whole(self, label: BlobLabel) -> Manifest:
         """Wait until the blob of a label is held whole."""
 
@@ -182,7 +194,7 @@ class BlobsPort(Protocol):
         """Seal a body into a blob of one's own; it is held whole when this returns.
 
         Raises:
-            MalformedMessageError: the body is empty or too long, or the label has another blob.
+            MalformedMessageError: the body is empty or too long.
             UnavailableError: BUSY; there is no room for it.
         """
 
@@ -221,8 +233,8 @@ class BlobKeeper(Protocol):
 class RecordsPort(Protocol):
     """A participant's own records."""
 
-    def lookup(self, pseudonym: bytes) -> Mapping[str, int | None] | None:
-        """The attributes of a subject by name (None: missing); None if the subject is unknown."""
+    def lookup(self, pseudonyms: bytes, attributes: Sequence[str]) -> Columns:
+        """The attributes of subjects, whose pseudonyms are joined; a column that the records lack is missing."""
 
 
 class Clock(Protocol):

@@ -56,8 +56,8 @@ def supplied_classes(context: Context, member: Member) -> tuple[str, ...]:
 
 
 def batch_of(context: Context, view: QueryView) -> Batch:
-    """What a query's current attempt runs: one subject, so one chunk."""
-    return _compiled(layout_of(context, view), len(view.committee), 1)
+    """What runs in a query's current attempt: one chunk for one subject, as many as it takes for more."""
+    return _compiled(layout_of(context, view), len(view.committee), view.terms.subjects)
 
 
 @lru_cache(maxsize=_PROGRAMS_KEPT)

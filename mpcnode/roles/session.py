@@ -8,13 +8,23 @@ and because of whom, where this node knows; the session's randomness is never us
 import asyncio
 import hashlib
 import hmac
-from collections.abc import Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field
+import itertools
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import NoReturn, TypeVar
 
 from ledger.types import Digest
-from mpcnode.errors import DealError, PeerLostError, SessionError, ShareError, WrongSignatureError
-from mpcnode.mpc import Batch, RowContext, RowShape, expand_share
+from mpcnode.errors import (
+    DealError,
+    PeerLostError,
+    RequestError,
+    SealedBoxError,
+    SessionError,
+    ShareError,
+    WrongSignatureError,
+)
+from mpcnode.mpc import SEED_BYTES, Batch
+from mpcnode.query.blobs import BlobKind, BlobLabel
 from mpcnode.query.frames import Shown
 from mpcnode.query.messages import Abort, Accept, Deal, End, Kind, Shares, encode_abort, encode_accept, encode_end
 from mpcnode.query.statements import (
@@ -28,13 +38,16 @@ from mpcnode.query.statements import (
     encode_shares_statement,
 )
 from mpcnode.query.view import QueryView
+from mpcnode.roles.blobs import kept_until
 from mpcnode.roles.chunks import ChunkedRun, OutputInMemory, Part
-from mpcnode.roles.context import Context, deliver
+from mpcnode.roles.context import Context, Timing, deliver, send_blob
 from mpcnode.roles.corrections import Corrections
 from mpcnode.roles.evidence import Evidence, EvidenceShelf
 from mpcnode.roles.failures import AttemptFailedError
 from mpcnode.roles.inbox import Inbox
 from mpcnode.roles.programs import batch_of, session_of
+from mpcnode.roles.rows import Sent, SharedRows, shares
+from mpcnode.sealing.blobs import KEY_BYTES, REFERENCE_BYTES, BlobReference, encode_reference
 from mpcnode.sealing.boxes import EPHEMERAL_BYTES, seal
 from mpcnode.sealing.commitments import (
     SALT_BYTES,
@@ -98,6 +111,7 @@ class _Plan:
     view: QueryView
     session: SessionId
     batch: Batch
+    timing: Timing
     rank: Rank
     others: tuple[MemberIndex, ...]
     """The rest of the committee, in rank order."""
@@ -108,17 +122,16 @@ class _Plan:
         return self.rank == len(self.others)
 
 
-@dataclass(frozen=True, slots=True)
-class ShareInMemory:
-    """This node's shares of the rows of one chunk."""
+class RowStream:
+    """This node's shares of the rows, as they come from seeds and blobs."""
 
-    shares: Sequence[bytes | None] = field(repr=False)
+    def __init__(self, rows: Iterator[Sequence[bytes | None]]) -> None:
+        """Take the shares of every chunk in order."""
+        self._rows = rows
 
-    def rows(self, chunk: int) -> Sequence[bytes | None]:
-        """Return its share of each row."""
-        if chunk:
-            raise ShareError(f"chunk {chunk}: expected rows of one chunk")
-        return self.shares
+    def rows(self, _chunk: int) -> Sequence[bytes | None]:
+        """Return its share of each row of the next chunk."""
+        return next(self._rows)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,6 +184,7 @@ class SessionRunner:
             view=view,
             session=session_of(view),
             batch=batch_of(context, view),
+            timing=context.timing.of(view.terms.subjects),
             rank=Rank(view.committee.index(context.me.index)),
             others=tuple(member for member in view.committee if member != context.me.index),
         )
@@ -202,12 +216,14 @@ class SessionRunner:
             raise AttemptFailedError(FailReason.ABORT, str(error), (self._context.dealer,)) from error
         except SessionError as error:
             raise AttemptFailedError(FailReason.ABORT, str(error)) from error
-        end = self._seal(plan, computed)
+        if plan.batch.subjects > 1:
+            by = _now() + plan.timing.computation / 1000
+        end = self._seal(plan, await self._hand_over(plan, computed, by))
         payload = encode_end(end)
         await self._context.journal.put_once(_END, plan.session, payload)
         for member in plan.others:
             sends.create_task(deliver(self._context, plan.view.query, member, Kind.END, payload))
-        return await self._gather_ends(plan, end, by + self._context.timing.notice / 1000)
+        return await self._gather_ends(plan, end, by + plan.timing.notice / 1000)
 
     async def _prepare_and_compute(
         self, plan: _Plan, evidence: Evidence, sends: asyncio.TaskGroup
@@ -216,11 +232,11 @@ class SessionRunner:
 
         Each stage may wait longer than the one before, so that a node that waits is heard of before it is blamed.
         """
-        timing, corrections = self._context.timing, evidence.corrections
+        timing, corrections = plan.timing, evidence.corrections
         by, notice = _now() + timing.preparation / 1000, timing.notice / 1000
         if plan.is_last:
             corrections.ask(0)
-        rows = await self._gather_rows(plan, by)
+        sent = await self._gather_shares(plan, by)
         deal, deal_hash = await self._take_deal(plan, by)
         if plan.is_last:
             await self._await_corrections(corrections, by)
@@ -234,34 +250,55 @@ class SessionRunner:
             others={member: Rank(plan.view.committee.index(member)) for member in plan.others},
             dealer=self._context.dealer,
             seed=deal.seed,
-            rows=ShareInMemory(rows),
+            rows=RowStream(self._rows(plan, sent)),
             corrections=corrections if plan.is_last else None,
         )
         output = OutputInMemory()
-        by = max(by + 2 * notice, _now() + timing.computation / 1000)
+        by = max(by + 2 * notice, _now() + self._context.timing.computation / 1000)
         transcript, by = await ChunkedRun(part, evidence, output, self._context, by).run()
         return Computed(deal_hash=deal_hash, transcript=transcript, share=output.share), by
 
-    async def _gather_rows(self, plan: _Plan, by: float) -> list[bytes | None]:
-        """Wait for every contributor's share, check that it opens its commitment, and expand it."""
-        view, me = plan.view, self._context.me.index
+    async def _gather_shares(self, plan: _Plan, by: float) -> Mapping[MemberIndex, bytes]:
+        """Wait for every contributor's share, and check that it opens its commitment; the last node has their blobs."""
+        view = plan.view
         name = share_name(view.query, view.attempt)
         waits = {member: self._mailbox.shares.take(member, name) for member in view.commitments}
         arrived = await self._collect("shares", waits, by)
-        shapes = dict(zip(members_of(view.panel), plan.batch.program(0).body.rows, strict=True))
-        rows: list[bytes | None] = []
-        for member, shape in shapes.items():
-            shares = arrived.get(member)
+        for member, share in arrived.items():
             try:
-                rows.append(None if shares is None else self._open_share(plan, member, shares, shape, me))
+                self._check_share(plan, member, share)
             except (ShareError, WrongSignatureError) as error:
                 raise AttemptFailedError(FailReason.BAD_SHARE, str(error), (member,)) from error
-        return rows
+        if plan.is_last and plan.batch.subjects > 1:
+            blobs = {member: self._context.blobs.whole(_label(view, BlobKind.ROWS, member)) for member in arrived}
+            for member, manifest in (await self._collect("rows", blobs, by)).items():
+                if not arrived[member].sent.startswith(manifest.blob):
+                    why = f"member {member}: sent another blob of rows than it committed to"
+                    raise AttemptFailedError(FailReason.BAD_SHARE, why, (member,))
+        return {member: share.sent for member, share in arrived.items()}
 
-    def _open_share(
-        self, plan: _Plan, participant: MemberIndex, shares: Shares, shape: RowShape, me: MemberIndex
-    ) -> bytes:
-        view, chain = plan.view, self._context.chain
+    def _rows(self, plan: _Plan, sent: Mapping[MemberIndex, bytes]) -> Iterator[Sequence[bytes | None]]:
+        """This node's share of every chunk's rows, in panel order."""
+        view, batch = plan.view, plan.batch
+        streams: list[Iterator[bytes | None]] = []
+        for seat, member in enumerate(members_of(view.panel)):
+            if member not in sent:
+                streams.append(itertools.repeat(None, batch.chunks))
+                continue
+            rows = SharedRows(
+                query=view.query, attempt=view.attempt, participant=member, seat=seat, committee=view.committee
+            )
+            given = Sent(rows=rows, rank=plan.rank, body=sent[member])
+            streams.append(_blaming(member, shares(batch, given, self._context.blobs)))
+        return zip(*streams, strict=True)
+
+    def _check_share(self, plan: _Plan, participant: MemberIndex, share: Shares) -> None:
+        """Check that what a participant sent is signed by it, opens its commitment, and has its length.
+
+        Raises:
+            WrongSignatureError, ShareError: it does not.
+        """
+        view, chain, me = plan.view, self._context.chain, self._context.me.index
         commitment = view.commitments[participant][plan.rank]
         stated = encode_shares_statement(
             SharesStatement(
@@ -274,12 +311,16 @@ class SessionRunner:
             )
         )
         identity = self._context.members[participant].identity
-        check_signature(identity, stated, shares.signature, f"shares of member {participant}")
+        check_signature(identity, stated, share.signature, f"shares of member {participant}")
         label = ShareLabel(chain=chain, query=view.query, attempt=view.attempt, participant=participant, node=me)
-        if not opens_share(label, shares.sent, shares.salt, commitment):
+        if not opens_share(label, share.sent, share.salt, commitment):
             raise ShareError(f"member {participant}: its share does not open its commitment on the ledger")
-        context = RowContext(query=view.query, attempt=view.attempt, participant=participant)
-        return expand_share(shares.sent, shape, context, me, is_last=plan.is_last)
+        size = SEED_BYTES
+        if plan.is_last:
+            seat = tuple(members_of(view.panel)).index(participant)
+            size = REFERENCE_BYTES if plan.batch.subjects > 1 else plan.batch.program(0).body.rows[seat].size
+        if len(share.sent) != size:
+            raise ShareError(f"member {participant}: expected {size} bytes as its share, got {len(share.sent)}")
 
     async def _take_deal(self, plan: _Plan, by: float) -> tuple[Deal, Digest]:
         """Wait for the deal and check it against its record."""
@@ -323,6 +364,22 @@ class SessionRunner:
                 # one of the two lies: who dealt two deals, or who accepts one that was not dealt
                 why = f"member {member}: accepted another deal than member {context.dealer} dealt here"
                 raise AttemptFailedError(FailReason.ABORT, why, (member, context.dealer))
+
+    async def _hand_over(self, plan: _Plan, computed: Computed, by: float) -> Computed:
+        """Put the output share of many subjects where it is fetched; what is sealed instead is its reference."""
+        context, view = self._context, plan.view
+        if plan.batch.subjects == 1:
+            return computed
+        label, key = _label(view, BlobKind.OUTPUT, context.me.index), context.random(KEY_BYTES)
+        until = kept_until(label.kind, view.deadline)
+        manifest = await context.blobs.create(label, key, (computed.share,), until)
+        try:
+            async with asyncio.timeout_at(by), asyncio.TaskGroup() as group:
+                for holder in (context.dealer, context.operator):
+                    group.create_task(send_blob(context, view.query, holder, manifest.blob))
+        except TimeoutError as error:
+            raise AttemptFailedError(FailReason.TIMEOUT, "output: expected it to be held in time") from error
+        return replace(computed, share=encode_reference(BlobReference(blob=manifest.blob, key=key)))
 
     def _seal(self, plan: _Plan, computed: Computed) -> End:
         """Seal the own output share to inquirer and supervisor, and sign the end."""
@@ -390,6 +447,18 @@ class SessionRunner:
             why = f"{what}: no word from members {missing} in time"
             raise AttemptFailedError(FailReason.TIMEOUT, why, missing) from error
         return found
+
+
+def _label(view: QueryView, kind: BlobKind, author: MemberIndex) -> BlobLabel:
+    return BlobLabel(query=view.query, attempt=view.attempt, kind=kind, author=author)
+
+
+def _blaming(participant: MemberIndex, rows: Iterator[bytes]) -> Iterator[bytes]:
+    """Rows whose faults are their participant's."""
+    try:
+        yield from rows
+    except (ShareError, SealedBoxError, RequestError) as error:
+        raise AttemptFailedError(FailReason.BAD_SHARE, f"member {participant}: {error}", (participant,)) from error
 
 
 def _session_of(end: EndStatement) -> tuple[object, ...]:

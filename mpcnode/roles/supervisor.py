@@ -6,12 +6,14 @@ rejected, and the next attempt goes on without it.
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 
 import structlog
 
-from mpcnode.errors import ConfigError, ErrorCode, LocalError, UnavailableError
+from mpcnode.errors import ConfigError, ErrorCode, InputError, LocalError, UnavailableError
 from mpcnode.query.audit import AuditedInput, Finding
+from mpcnode.query.blobs import INQUIRER, BlobKind, BlobLabel
 from mpcnode.query.committee import pool_order
 from mpcnode.query.messages import Kind, decode_accept, encode_deal
 from mpcnode.query.release import RELEASE_SECRET_BYTES, Release, seal_release
@@ -19,18 +21,21 @@ from mpcnode.query.statements import ReleaseStatement, decode_accept_statement, 
 from mpcnode.query.view import QueryView
 from mpcnode.roles.auditing import AuditKeys, InputsRejectedError, Recomputed, check_inputs, rejected
 from mpcnode.roles.auditor import Auditor
-from mpcnode.roles.context import Context, QueryTasks, deliver, settle, while_current
+from mpcnode.roles.blobs import kept_until
+from mpcnode.roles.context import Context, QueryTasks, deliver, send_blob, settle, while_current
 from mpcnode.roles.dealing import Dealt, deal_session
 from mpcnode.roles.deals import Deals
 from mpcnode.roles.ports import Call, Handler
 from mpcnode.roles.programs import batch_of, layout_of, session_of
 from mpcnode.roles.tracing import Tracer
+from mpcnode.sealing.blobs import KEY_BYTES, BlobReference, encode_reference
 from mpcnode.sealing.commitments import SALT_BYTES, masked_hash
 from mpcnode.sealing.keys import check_signature
 from mpcnode.types import (
     NO_MEMBERS,
     NOBODY,
     AuditMode,
+    AuditStage,
     FailReason,
     MemberIndex,
     QueryId,
@@ -55,6 +60,10 @@ _MOVED_ON = {ErrorCode.WRONG_STATE, ErrorCode.WRONG_ATTEMPT, ErrorCode.ALREADY_A
 
 def _needs_work(view: QueryView) -> bool:
     return view.is_over or view.state in (QueryState.COMPUTING, QueryState.ANSWERED)
+
+
+def _mask_label(context: Context, view: QueryView) -> BlobLabel:
+    return BlobLabel(query=view.query, attempt=view.attempt, kind=BlobKind.MASK, author=context.me.index)
 
 
 def _has_left(attempt: int, view: QueryView) -> bool:
@@ -138,7 +147,8 @@ class Supervisor:
     async def _deal(self, view: QueryView, sends: asyncio.TaskGroup) -> None:
         """Check an attempt's inputs, deal to it, and work out what it must lead to while the nodes compute."""
         try:
-            inputs, dealt = await self._context.worker.run(partial(self._check_and_deal, view))
+            await self._gather_blobs(view)
+            inputs, dealt = await asyncio.to_thread(self._check_and_deal, view)
         except InputsRejectedError as error:
             _log.warning("input.rejected", member=error.participant, stage=error.stage.name, reason=str(error))
             await self._reject(view, error)
@@ -150,11 +160,32 @@ class Supervisor:
                 self._known[view.query] = await self._auditor.recompute(view, inputs, dealt)
             await self._context.ledger.until(view.query, partial(_has_left, view.attempt))
 
+    async def _gather_blobs(self, view: QueryView) -> None:
+        """Wait for what many subjects' identifiers and rows are in.
+
+        Raises:
+            InputsRejectedError: it does not arrive in time; it names whose.
+        """
+        if view.terms.subjects == 1:
+            return
+        waits = {NOBODY: BlobLabel(query=view.query, attempt=0, kind=BlobKind.IDENTIFIERS, author=INQUIRER)}
+        for member in view.commitments:
+            waits[member] = BlobLabel(query=view.query, attempt=view.attempt, kind=BlobKind.ROWS, author=member)
+        by = asyncio.get_running_loop().time() + self._context.timing.of(view.terms.subjects).preparation / 2000
+        for author, label in waits.items():
+            try:
+                async with asyncio.timeout_at(by):
+                    await self._context.blobs.whole(label)
+            except TimeoutError as error:
+                missing = InputError(f"{label.kind.name}: expected a whole blob in time", AuditStage.ENVELOPE)
+                raise InputsRejectedError(author, missing) from error
+
     def _check_and_deal(self, view: QueryView) -> tuple[Mapping[MemberIndex, AuditedInput], Dealt]:
         """Check an attempt's inputs and make its deal, the same ones whenever it is done."""
         context = self._context
-        inputs = check_inputs(self._keys, view, layout_of(context, view), context.inquirers[view.inquirer])
         batch = batch_of(context, view)
+        inquirer = context.inquirers[view.inquirer]
+        inputs = check_inputs(self._keys, view, layout_of(context, view), inquirer, batch=batch, blobs=context.blobs)
         dealt = deal_session(context.chain, self._master, session_of(view), view.committee, batch)
         return inputs, dealt
 
@@ -182,12 +213,13 @@ class Supervisor:
         """Attest a result. Where a mask is released, what was once made for the ledger is all that is ever sent."""
         release = await self._kept_release(view)
         if release is not None:
+            await self._give_mask(view)
             await self._attest(view, _MATCH, release)
             return
         known = self._known.get(view.query)
         if known is None or known.session != view.session:  # after a restart, or if the nodes were faster
             try:
-                inputs, dealt = await self._context.worker.run(partial(self._check_and_deal, view))
+                inputs, dealt = await asyncio.to_thread(self._check_and_deal, view)
             except InputsRejectedError as error:
                 await self._attest(view, rejected(error))
                 return
@@ -226,15 +258,27 @@ class Supervisor:
     async def _release(self, view: QueryView, known: Recomputed) -> bytes:
         """Make the release of a query, once and durably, before anybody sees it."""
         context = self._context
+        mask = known.honest.mask
+        if view.terms.subjects > 1:
+            label, key = _mask_label(context, view), context.random(KEY_BYTES)
+            manifest = await context.blobs.create(label, key, (mask,), kept_until(label.kind, view.deadline))
+            mask = encode_reference(BlobReference(blob=manifest.blob, key=key))
         sealed = seal_release(
-            self._signed_release(view, known),
+            replace(self._signed_release(view, known), mask=mask),
             view.terms.result_key,
             context.epoch,
             context.random(RELEASE_SECRET_BYTES),
         )
         if not await context.journal.put_once(_RELEASE, view.query, known.session + sealed):
             raise LocalError(f"query {view.query.hex()}: expected no second release of a mask, got one at once")
+        await self._give_mask(view)
         return sealed
+
+    async def _give_mask(self, view: QueryView) -> None:
+        """Let the desk hold the mask of many subjects' outputs before it is released."""
+        if view.terms.subjects > 1:
+            manifest = await self._context.blobs.whole(_mask_label(self._context, view))
+            await send_blob(self._context, view.query, self._context.operator, manifest.blob)
 
     def _signed_release(self, view: QueryView, known: Recomputed) -> Release:
         salt = self._context.random(SALT_BYTES)

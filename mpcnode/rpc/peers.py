@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Any, TypeAlias
 
 import grpc
@@ -11,7 +12,8 @@ from tenacity import AsyncRetrying, retry_if_exception, wait_exponential, wait_r
 from ledger.types import ChainId, Signature
 from mpcnode.errors import NotAllowedError, PeerRefusedError
 from mpcnode.query.messages import Kind
-from mpcnode.roles.ports import CorrectionsDealer, DealtCorrections, Handler
+from mpcnode.roles.ports import BlobsPort, CorrectionsDealer, DealtCorrections, Handler
+from mpcnode.rpc.blobs import BlobLink
 from mpcnode.rpc.corrections import Pullers, serve_corrections
 from mpcnode.rpc.permissions import CORRECTIONS, PERMISSIONS, ROUNDS, check_permission
 from mpcnode.rpc.rounds import Rounds, SessionRounds
@@ -19,7 +21,7 @@ from mpcnode.rpc.statuses import error_of, is_passing, translated
 from mpcnode.rpc.tls import PeerDirectory
 from mpcnode.sealing.keys import SigningKey
 from mpcnode.sealing.messages import SignedMessage, check_message, sign_message
-from mpcnode.types import Member, MemberIndex, SessionId
+from mpcnode.types import BlobId, Member, MemberIndex, SessionId
 from mpcnode.v1 import peer_pb2, peer_pb2_grpc
 
 KINDS: Mapping[str, Kind] = {str(kind): kind for kind in Kind}
@@ -130,8 +132,12 @@ class Peers:
         stubs: Mapping[MemberIndex, Stub],
         rounds: Rounds | None,
         pullers: Pullers,
+        blobs: BlobsPort,
+        links: Mapping[MemberIndex, BlobLink],
     ) -> None:
-        """Take the own identity and a stub for every other member; for an MPC node also its streams."""
+        """Take the own identity and blobs, a stub for every other member, and what sends it blobs; a node's streams."""
+        self._blobs = blobs
+        self._links = links
         self._chain = chain
         self._me = me
         self._key = key
@@ -149,11 +155,26 @@ class Peers:
         request = peer_pb2.DeliverRequest(
             kind=kind, sender=self._me, receiver=to, payload=payload, signature=signed.signature
         )
+
+        async def once() -> None:
+            # a stub's method returns a call to be awaited and is no coroutine function: tenacity would not await it
+            await self._stubs[to].Deliver(request, wait_for_ready=True, timeout=DELIVERY_S)
+
         tries = AsyncRetrying(retry=retry_if_exception(_may_pass), wait=_PATIENCE, reraise=True)
         try:
-            await tries(self._stubs[to].Deliver, request, wait_for_ready=True, timeout=DELIVERY_S)
+            await tries(once)
         except grpc.aio.AioRpcError as failure:
             raise PeerRefusedError(f"{kind} to member {to}: {error_of(failure)}", error_of(failure).code) from failure
+
+    async def send_blob(self, to: MemberIndex, blob: BlobId) -> None:
+        """Send a blob that is held here until its receiver has signed that it holds it whole; cancel to give up.
+
+        Raises:
+            PeerRefusedError: the receiver will never take it.
+            WrongSignatureError: its word is not signed by it.
+        """
+        offer, _ = await self._blobs.about(blob)
+        await self._links[to].send(offer, partial(self._blobs.get, blob))
 
     def rounds(self, session: SessionId, others: Sequence[MemberIndex]) -> AbstractAsyncContextManager[SessionRounds]:
         """Open the frames of a session with the other nodes."""

@@ -17,6 +17,7 @@ import structlog
 from ledger import merkle
 from ledger.types import ChainId, Digest, PublicKey, Signature
 from mpcnode.errors import MalformedMessageError, PeerLostError, SessionError
+from mpcnode.mpc.batch import PAYLOAD_BYTES_MAX
 from mpcnode.query.frames import ArrivedFrame, Flush
 from mpcnode.query.statements import FlushStatement, data_hash, encode_flush_statement, frame_digest
 from mpcnode.tasks import AbandonedError, first_of
@@ -31,9 +32,15 @@ FRAMES_WAITING_MAX = 4096
 FLUSH_BYTES_MAX = 1024 * 1024
 """A flush takes no further frame beyond this: what many sessions send at once must not outgrow one gRPC message."""
 
-WAITING_BYTES_MAX = 32 * 1024 * 1024
-"""Data of one session and peer that may wait to be taken. An honest peer is at most a window of chunks ahead, and in
-each of these and of the window at most two rounds."""
+FRAME_BYTES_MAX = PAYLOAD_BYTES_MAX
+"""Data of one frame; programs send no more."""
+
+WAITING_BYTES_MAX = 40 * 1024 * 1024
+"""Data of one session and peer that may wait to be taken. An honest peer sends two rounds of each chunk of a window,
+and the first of each of the next."""
+
+FLUSH_FRAMES_MAX = 256
+"""Frames of a flush: what is kept of one as evidence grows with all of them."""
 
 _REDIAL_S = 0.2
 
@@ -181,7 +188,7 @@ class Rounds:
         while True:
             leaving = [await outgoing.get()]
             size = len(leaving[0].frame.data)
-            while size < FLUSH_BYTES_MAX and not outgoing.empty():
+            while size < FLUSH_BYTES_MAX and len(leaving) < FLUSH_FRAMES_MAX and not outgoing.empty():
                 leaving.append(outgoing.get_nowait())
                 size += len(leaving[-1].frame.data)
             number += 1
@@ -198,6 +205,10 @@ class Rounds:
             expected += 1
             if flush.number != expected:
                 raise MalformedMessageError(f"flush number: expected {expected}, got {flush.number}")
+            if len(flush.frames) > FLUSH_FRAMES_MAX:
+                raise MalformedMessageError(
+                    f"flush {flush.number}: expected {FLUSH_FRAMES_MAX} frames or fewer, got {len(flush.frames)}"
+                )
             hashes = [data_hash(frame.data) for frame in flush.frames]
             leaves = tuple(_leaf(frame, hashed) for frame, hashed in zip(flush.frames, hashes, strict=True))
             signature = Signature(flush.signature)

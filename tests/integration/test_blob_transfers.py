@@ -68,7 +68,7 @@ from tests.support.peer_tls import (
 KEY = bytes(range(32))
 BODY = keystream(b"body".ljust(32), 3 * CHUNK_BYTES + 5000).tobytes()
 LABEL = BlobLabel(query=QueryId(b"q" * 32), attempt=1, kind=BlobKind.ROWS, author=BANK)
-ASKED = BlobLabel(query=QueryId(b"q" * 32), attempt=EVERY_ATTEMPT, kind=BlobKind.SUBJECTS, author=INQUIRER)
+ASKED = BlobLabel(query=QueryId(b"q" * 32), attempt=EVERY_ATTEMPT, kind=BlobKind.IDENTIFIERS, author=INQUIRER)
 UNTIL = Millis(2_000_000_000_000)
 LENDER, STRANGER = SigningKey(b"\x11" * 32), SigningKey(b"\x12" * 32)
 

@@ -115,6 +115,7 @@ class BatchWorld:
             index,
             ledger=cast("Any", None),
             peers=self.network.port(index),
+            blobs=cast("Any", None),
             journal=MemoryJournal(),
             clock=LoopClock(),
         )

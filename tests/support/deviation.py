@@ -16,7 +16,7 @@ from mpcnode.query.view import QueryView
 from mpcnode.roles.context import Context
 from mpcnode.roles.ports import Call, CorrectionsDealer, DealtCorrections, Handler, RoundsChannel
 from mpcnode.sealing.messages import SignedMessage, sign_message
-from mpcnode.types import MemberIndex, SessionId
+from mpcnode.types import BlobId, MemberIndex, SessionId
 
 
 @dataclass(frozen=True)
@@ -194,6 +194,9 @@ class _Peers:
             await self._deviation.deliver(self._node, to, kind, payload)
         else:
             await self._node.deliver(to, kind, payload)
+
+    async def send_blob(self, to: MemberIndex, blob: BlobId) -> None:
+        await self._node.context.peers.send_blob(to, blob)
 
     @asynccontextmanager
     async def rounds(self, session: SessionId, others: Sequence[MemberIndex]) -> AsyncIterator["_Channel"]:

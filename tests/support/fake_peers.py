@@ -12,15 +12,16 @@ from mpcnode.mpc import Payload
 from mpcnode.query.frames import ArrivedFrame, Flush
 from mpcnode.query.messages import Kind
 from mpcnode.query.statements import FlushStatement, data_hash, encode_flush_statement, frame_digest
-from mpcnode.roles.ports import CorrectionsDealer, DealtCorrections, Handler
+from mpcnode.roles.ports import BlobKeeper, BlobsPort, CorrectionsDealer, DealtCorrections, Handler
 from mpcnode.rpc.permissions import CORRECTIONS, PERMISSIONS, check_permission
 from mpcnode.sealing.messages import SignedMessage, check_message
-from mpcnode.types import Member, MemberIndex, SessionId
+from mpcnode.types import BlobId, Member, MemberIndex, SessionId
 from tests.support.consortium import identity
 
 _PASSING = {"UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "CANCELLED", "INTERNAL", "UNKNOWN"}
 ROUNDS = "rounds"
 PULLS = "corrections"
+BLOB = "blob"
 
 
 @dataclass(kw_only=True)
@@ -100,8 +101,10 @@ class Network:
         members: Sequence[Member],
         handlers: Callable[[int], Mapping[Kind, Handler] | None],
         dealers: Callable[[int], CorrectionsDealer | None],
+        shelf: Callable[[int], tuple[BlobsPort, BlobKeeper] | None] = lambda _: None,
     ) -> None:
-        """Take everybody, and what tells a running daemon's handlers and its deals."""
+        """Take everybody, and what tells a running daemon's handlers, deals and blobs, and who may put some there."""
+        self._shelf = shelf
         self._chain = chain
         self._members = members
         self.flushes = 0
@@ -133,6 +136,37 @@ class Network:
             if any(taken):
                 return
             await asyncio.sleep(0.2)
+
+    async def send_blob(self, sender: int, to: int, blob: BlobId) -> None:
+        """Hand a blob over, chunk by chunk; a fault hits every chunk and breaks the stream there."""
+        while True:
+            own, other = self._shelf(sender), self._shelf(to)
+            if own is not None and other is not None and await self._hand_blob(own[0], other, (sender, to), blob):
+                return
+            await asyncio.sleep(0.2)
+
+    async def _hand_blob(
+        self, own: BlobsPort, other: tuple[BlobsPort, BlobKeeper], way: tuple[int, int], blob: BlobId
+    ) -> bool:
+        """Go on where the other side is; False if the transfer broke off."""
+        blobs, keeper = other
+        offer, _ = await own.about(blob)
+        try:
+            held = await blobs.offer(offer, keeper.admit(MemberIndex(way[0]), offer))
+            while held < len(offer.manifest.chunks):
+                fault = self.fault(BLOB, *way)
+                await asyncio.sleep((1 + fault.delay_ms) / 1000)
+                if fault.drop or self._shelf(way[1]) is None:
+                    return False
+                held = await blobs.put(blob, held, fault.tamper(await own.get(blob, held)))
+        except Exception as error:
+            code = code_of(error)
+            if code is ErrorCode.INTERNAL:
+                raise
+            if CATALOGUE[code].grpc not in _PASSING:
+                raise PeerRefusedError(f"blob to member {way[1]}: {error}", code) from error
+            return False
+        return True
 
     async def _hand(self, sent: Sent, handlers: Mapping[Kind, Handler]) -> bool:
         """Give a message to its handler; False if it should be sent again later."""
@@ -239,6 +273,9 @@ class Port:
 
     async def deliver(self, to: MemberIndex, kind: str, payload: bytes) -> None:
         await self._network.deliver(self._me, to, kind, payload)
+
+    async def send_blob(self, to: MemberIndex, blob: BlobId) -> None:
+        await self._network.send_blob(self._me, to, blob)
 
     def rounds(self, session: SessionId, others: Sequence[MemberIndex]):
         return self._network.rounds(self._me, session, others)

@@ -15,12 +15,13 @@ import structlog
 from ledger.replica import Replica
 from ledger.types import Millis
 from mpcnode.adapters.ledger_link import LedgerLink
-from mpcnode.client.asking import Prepared, Question, prepare
+from mpcnode.client.asking import Prepared, Question, about_one, prepare
 from mpcnode.client.opening import open_outcome, view_of_receipt
 from mpcnode.mpc import Payload
 from mpcnode.query.committee import pool_order
 from mpcnode.query.messages import Kind
 from mpcnode.query.view import QueryView
+from mpcnode.roles.blobs import QueryBlobs
 from mpcnode.roles.operator import Operator
 from mpcnode.roles.ports import Call, CorrectionsDealer, Handler
 from mpcnode.roles.supervisor import Supervisor
@@ -46,10 +47,11 @@ from tests.support.consortium import (
     stream,
 )
 from tests.support.deviation import Deviation, Frame, Outfit
+from tests.support.fake_blobs import MemoryBlobs
 from tests.support.fake_ledger import FakeChain, FakeReplica, LoopClock
-from tests.support.fake_peers import PULLS, ROUNDS, Fault, MemoryJournal, Network, Sent
+from tests.support.fake_peers import BLOB, PULLS, ROUNDS, Fault, MemoryJournal, Network, Sent
 
-__all__ = ["PULLS", "ROUNDS", "Daemon", "Fault", "Flow", "MemoryJournal", "Network", "Sent"]
+__all__ = ["BLOB", "PULLS", "ROUNDS", "Daemon", "Fault", "Flow", "MemoryJournal", "Network", "Sent"]
 
 
 class FlowWire:
@@ -86,10 +88,12 @@ class Daemon:
             ledger=self.link,
             peers=flow.network.port(index),
             journal=flow.journals.setdefault(index, MemoryJournal()),
+            blobs=flow.blobs.setdefault(index, MemoryBlobs()),
             clock=self.clock,
         )
         if index in flow.outfits:
             self.context = flow.outfits[index].context(self.context)
+        self.keeper = QueryBlobs(self.context)
         self.role: AnyRole = build_role(self.context, flow.records.get(MemberIndex(index)))
         self.task = asyncio.get_running_loop().create_task(self._run(flow), name=f"daemon {index}")
 
@@ -111,8 +115,9 @@ class Flow:
         self.clock = LoopClock()
         self.clocks: dict[int, LoopClock] = {}
         self.chain = FakeChain(self.setting, self.clock)
-        self.network = Network(self.consortium.chain, self.consortium.members, self._handlers, self._deals)
+        self.network = Network(self.consortium.chain, self.consortium.members, self._handlers, self._deals, self._shelf)
         self.journals: dict[int, MemoryJournal] = {}
+        self.blobs: dict[int, MemoryBlobs] = {}
         self.records = {who: FakeRecords(who) for who in PANEL}
         self.daemons: dict[int, Daemon] = {}
         self.outfits: dict[int, Outfit] = {}
@@ -138,6 +143,10 @@ class Flow:
     def outfit(self, index: int, deviation: Deviation) -> None:
         """Let a daemon deviate from its next start on."""
         self.outfits[index] = Outfit(deviation, lambda _: FlowWire(self.network, index))
+
+    def _shelf(self, index: int) -> tuple[MemoryBlobs, QueryBlobs] | None:
+        daemon = self.daemons.get(index)
+        return None if daemon is None else (self.blobs[index], daemon.keeper)
 
     async def __aenter__(self) -> "Flow":
         self._capture = structlog.testing.capture_logs()
@@ -201,13 +210,12 @@ class Flow:
         now = self.clock.now_ms()
         question = Question(
             model=self.consortium.models[0],
-            subject=subject,
             purpose=PURPOSE,
             consent=b"consent",
             contribute_by=Millis(now + window_ms),
             deadline=Millis(now + life_ms),
         )
-        return prepare(self.consortium, key, SUBJECT_KEY, question, self._random)
+        return prepare(self.consortium, key, about_one(subject, SUBJECT_KEY, self._random), question, self._random)
 
     @property
     def desk(self) -> Operator:

@@ -1,7 +1,9 @@
 """Sessions about thousands of subjects as the roles run them: chunk by chunk, with corrections pulled just in time."""
 
 import asyncio
+import gc
 import threading
+import tracemalloc
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +14,7 @@ from mpcnode.mpc import Payload, Session
 from mpcnode.query.blame import Deviation
 from mpcnode.query.statements import CorrectionsStatement, encode_corrections_statement
 from mpcnode.roles.chunks import INLINE_BYTES_MAX
+from mpcnode.roles.evidence import FRAME_BYTES, LEAF_BYTES
 from mpcnode.roles.failures import AttemptFailedError
 from mpcnode.roles.ports import DealtCorrections
 from mpcnode.sealing.commitments import corrections_hash
@@ -72,6 +75,29 @@ def test_nothing_is_dealt_or_read_before_the_window_has_room():
     run(scenario())
 
 
+def peak_of(chunks: int) -> int:
+    """Bytes that a whole session of so many chunks allocates at most, over what there was before."""
+    world = BatchWorld(chunks * 512, chunk_subjects=512)
+    gc.collect()
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        ends = run(world.run())
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(set(ends.values())) == 1
+    return peak - before
+
+
+def test_what_is_held_does_not_grow_with_the_number_of_subjects():
+    """But for evidence, a few KB for a chunk of each node."""
+    few, many = peak_of(8), peak_of(32)
+    evidence = len(NODES) * 24 * (3 * 6 + 2) * (FRAME_BYTES + LEAF_BYTES)
+    assert few > 1_000_000
+    assert many < 1.1 * few + evidence
+
+
 # ------------------------------------------------------------------- who stalls
 
 
@@ -122,11 +148,11 @@ def test_a_dealer_that_falls_silent_is_named_before_the_node_that_waits_for_it()
 def test_a_frame_that_no_honest_node_sends_is_named_with_its_place(part):
     async def scenario():
         world = BatchWorld(SUBJECTS, chunk_subjects=CHUNK)
-        bad: dict[str, Any] = {part: {"data": b"", "round": 9, "chunk": 5}[part]}
+        bad: Any = {"data": b"", "round": 9, "chunk": 5}[part]
         where = {"data": "chunk 3, round 2", "round": "chunk 3, round 9", "chunk": "chunk 5, round 2"}[part]
 
         def change(me: int, sent: Payload) -> Payload:
-            return replace(sent, **bad) if (me, sent.chunk, sent.round) == (NODES[1], 3, 2) else sent
+            return replace(sent, **{part: bad}) if (me, sent.chunk, sent.round) == (NODES[1], 3, 2) else sent
 
         every(world.network, change)
         ends = await world.run()

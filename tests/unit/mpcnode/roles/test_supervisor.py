@@ -12,7 +12,7 @@ from mpcnode.client.asking import Prepared
 from mpcnode.errors import ConfigError
 from mpcnode.query.contribution import AuditRecord, decode_audit_record, encode_audit_record
 from mpcnode.query.request import encode_request
-from mpcnode.roles.participant import Participant
+from mpcnode.roles.contributing import Contributor
 from mpcnode.roles.session import Computed, SessionRunner
 from mpcnode.sealing import envelopes
 from mpcnode.sealing.envelopes import ENVELOPE_SECRET_BYTES
@@ -86,7 +86,7 @@ def test_an_envelope_that_does_not_say_what_was_shared_is_rejected(lie, monkeypa
             plaintext = encode_audit_record(lie(decode_audit_record(plaintext, 1, len(NODES))))
         return seal(plaintext, keys, secret)
 
-    monkeypatch.setattr("mpcnode.roles.participant.seal_envelope", lying)
+    monkeypatch.setattr("mpcnode.roles.contributing.seal_envelope", lying)
 
     async def scenario():
         async with Flow() as flow:
@@ -96,13 +96,13 @@ def test_an_envelope_that_does_not_say_what_was_shared_is_rejected(lie, monkeypa
 
 
 def test_an_envelope_that_does_not_open_is_rejected(monkeypatch):
-    prepared = Participant._prepared
+    prepared = Contributor.prepare
 
     async def spoilt(self, view, token):
         made = await prepared(self, view, token)
         return replace(made, envelope=bytes(len(made.envelope))) if self._context.me.index == INSURER else made
 
-    monkeypatch.setattr(Participant, "_prepared", spoilt)
+    monkeypatch.setattr(Contributor, "prepare", spoilt)
 
     async def scenario():
         async with Flow() as flow:
