@@ -233,6 +233,8 @@ def write_answers(path: Path, subjects: Iterator[str], outcomes: Sequence[Outcom
         aside.replace(path)
     except OSError as error:
         raise storage_error(f"{path}: expected to write the answers", error) from error
+    finally:
+        aside.unlink(missing_ok=True)
 
 
 def body_of(files: BatchFiles, reference: BlobReference) -> bytes:
