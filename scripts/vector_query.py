@@ -13,6 +13,7 @@ from mpcnode.query.release import RELEASE_SECRET_BYTES, Release, seal_release
 from mpcnode.query.request import Request, encode_request
 from mpcnode.query.statements import (
     AcceptStatement,
+    CorrectionsStatement,
     DealStatement,
     EndStatement,
     FlushStatement,
@@ -20,6 +21,7 @@ from mpcnode.query.statements import (
     SharesStatement,
     decode_end_statement,
     encode_accept_statement,
+    encode_corrections_statement,
     encode_deal_statement,
     encode_end_statement,
     encode_flush_statement,
@@ -293,8 +295,13 @@ def compute(contributions: Mapping[MemberIndex, Contributed]) -> Computed:
             chain=CHAIN,
             session=session,
             seeds_hash=seeds_hash(hashes),
-            corrections_hash=corrections_hash(seed("corrections", 100)),
+            chunks=1,
             correcting=nodes[-1],
+        )
+    )
+    corrections = encode_corrections_statement(
+        CorrectionsStatement(
+            chain=CHAIN, session=session, chunk=0, corrections_hash=corrections_hash(seed("corrections", 100))
         )
     )
     accept = encode_accept_statement(AcceptStatement(chain=CHAIN, session=session, deal_hash=statement_hash(deal)))
@@ -304,7 +311,7 @@ def compute(contributions: Mapping[MemberIndex, Contributed]) -> Computed:
             sender=nodes[0],
             receiver=nodes[1],
             number=1,
-            frames_root=frames_root([(session, 1, seed("frame", 20)), (session, 2, b"")]),
+            frames_root=frames_root([(session, 0, 1, seed("frame", 20)), (session, 1, 2, b"")]),
         )
     )
     ends = [_end(node, session, statement_hash(deal)) for node in nodes]
@@ -316,6 +323,8 @@ def compute(contributions: Mapping[MemberIndex, Contributed]) -> Computed:
         "deal_statement": deal.hex(),
         "deal_signature": IDENTITIES[6].sign(deal).hex(),
         "deal_hash": statement_hash(deal).hex(),
+        "corrections_statement": corrections.hex(),
+        "corrections_signature": IDENTITIES[6].sign(corrections).hex(),
         "accept_statement": accept.hex(),
         "accept_signatures": [IDENTITIES[node].sign(accept).hex() for node in nodes],
         "flush_statement": flush.hex(),

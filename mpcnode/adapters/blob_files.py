@@ -18,15 +18,15 @@ from ledger.errors import DecodeError
 from ledger.types import Millis
 from mpcnode.adapters.durable import (
     PRIVATE_FILE,
-    create_file,
     flush_directory,
     make_private_directory,
+    replace_file,
     storage_error,
 )
 from mpcnode.errors import ErrorCode, MalformedMessageError, RequestError, StorageError, UnavailableError
 from mpcnode.query.blobs import OFFER_BYTES_MAX, BlobLabel, BlobOffer, decode_offer, encode_offer
 from mpcnode.sealing.blobs import SEALED_CHUNK_BYTES, BlobSealer, Manifest
-from mpcnode.types import BlobId
+from mpcnode.types import BlobId, QueryId
 
 FREE_BYTES_MIN = 512 * 1024 * 1024
 """Room on the disk that blobs leave to the ledger and the journal."""
@@ -91,7 +91,7 @@ class BlobFiles:
             kept = self._blobs.get(blob)
             if kept is None:
                 self._check_room(offer.manifest.sealed_bytes)
-                create_file(self._path(blob, _ABOUT), _encode_about(offer, until))
+                replace_file(self._path(blob, _ABOUT), _encode_about(offer, until))
                 kept = self._keep(_Kept(offer, until, 0))
             elif kept.offer != offer:
                 raise MalformedMessageError("blob: expected the label that it was offered under before, got another")
@@ -148,6 +148,8 @@ class BlobFiles:
     def create(self, label: BlobLabel, key: bytes, pieces: Iterable[bytes], until: Millis) -> Manifest:
         """Seal a body into a blob of one's own and keep it whole; on disk when this returns.
 
+        Another blob under this label, of which nobody was told before a crash, gives way.
+
         Args:
             label: whose it is.
             key: 32 bytes that seal nothing else.
@@ -155,7 +157,7 @@ class BlobFiles:
             until: when it may be swept.
 
         Raises:
-            MalformedMessageError: the body is empty or too long, or the label has another blob.
+            MalformedMessageError: the body is empty or too long.
             UnavailableError: BUSY; there is no room for it.
             StorageError: the disk failed.
         """
@@ -164,6 +166,9 @@ class BlobFiles:
             manifest = self._seal(path, BlobSealer(key), pieces)
             with self._lock:
                 offer = BlobOffer(label=label, manifest=manifest)
+                older = self._labels.get(label, manifest.blob)
+                if older != manifest.blob:
+                    self._forget(older)
                 if self.offer(offer, until) < len(manifest.chunks):
                     path.replace(self._path(manifest.blob, _CHUNKS))
                     flush_directory(self._directory)
@@ -239,6 +244,17 @@ class BlobFiles:
         if over:
             flush_directory(self._directory)
         return len(over)
+
+    def sweep_query(self, query: QueryId) -> None:
+        """Remove all blobs of one query, now.
+
+        Raises:
+            StorageError: the disk failed.
+        """
+        with self._lock:
+            for blob in [blob for blob, kept in self._blobs.items() if kept.offer.label.query == query]:
+                self._forget(blob)
+        flush_directory(self._directory)
 
     # ------------------------------------------------------------------------------------------ inside
 

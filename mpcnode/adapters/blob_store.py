@@ -55,6 +55,10 @@ class BlobStore:
         """Return what was offered as a blob, and until when it is kept at least."""
         return self._files.about(blob), self._files.until(blob)
 
+    async def is_whole(self, blob: BlobId) -> bool:
+        """Whether all chunks of a blob are held."""
+        return await asyncio.to_thread(self._files.is_whole, blob)
+
     async def whole(self, label: BlobLabel) -> Manifest:
         """Wait until the blob of a label is held whole."""
         event = asyncio.Event()

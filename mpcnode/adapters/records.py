@@ -5,7 +5,7 @@ records are subjects' data, and messages reach the log.
 """
 
 import csv
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpcnode.errors import MalformedIdError, RecordsError
+from mpcnode.scorecard import Columns
 from mpcnode.sealing.pseudonyms import make_pseudonym, normalise
 
 COLUMNS_MAX = 1024
@@ -21,6 +22,7 @@ COLUMNS_MAX = 1024
 DIGITS_MAX = 20
 """Characters of a value: 64 bits and a sign."""
 
+_PSEUDONYM = np.dtype("S32")
 _INT64 = range(-(1 << 63), 1 << 63)
 
 
@@ -42,22 +44,31 @@ class Records:
 
     attributes: tuple[str, ...]
     """Names of the columns but the identifier's."""
-    _rows: Mapping[bytes, int] = field(repr=False)
-    """Row of each pseudonym."""
+    _pseudonyms: NDArray[np.bytes_] = field(repr=False)
+    """[rows] of 32 bytes, ascending."""
     _values: NDArray[np.int64] = field(repr=False)
-    """Rows by attributes; 0 where missing."""
+    """[attributes + 1, rows + 1]; 0 where missing, in the last row and in the last column, which are nobody's."""
     _present: NDArray[np.bool_] = field(repr=False)
+    """The same, False there."""
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self._pseudonyms)
 
-    def lookup(self, pseudonym: bytes) -> Mapping[str, int | None] | None:
-        """Return a subject's attributes by name (None: missing); None if the subject is unknown."""
-        row = self._rows.get(pseudonym)
-        if row is None:
-            return None
-        cells = zip(self.attributes, self._values[row].tolist(), self._present[row].tolist(), strict=True)
-        return {name: value if present else None for name, value, present in cells}
+    def lookup(self, pseudonyms: bytes, attributes: Sequence[str]) -> Columns:
+        """Return the attributes of subjects; the same steps whether they are known or not.
+
+        Args:
+            pseudonyms: of all subjects, joined.
+            attributes: names; one that is no column is missing for everybody.
+        """
+        asked = np.frombuffer(pseudonyms, _PSEUDONYM)
+        # all have 32 bytes, so the zeros at the end that numpy's comparison leaves out make no two of them equal
+        places = np.searchsorted(self._pseudonyms, asked)
+        known = self._pseudonyms.take(places, mode="clip") == asked if len(self) else np.zeros(len(asked), np.bool_)
+        rows = np.where(known, places, len(self))
+        named = {name: place for place, name in enumerate(self.attributes)}
+        columns = np.array([named.get(name, len(named)) for name in attributes], np.intp)[:, None]
+        return Columns(known=known, present=self._present[columns, rows], values=self._values[columns, rows])
 
 
 def load_records(path: Path, id_column: str, subject_key: bytes, asked: Mapping[str, Range] | None = None) -> Records:
@@ -97,12 +108,16 @@ def _read(path: Path, file: Iterable[str], id_column: str, subject_key: bytes, a
             raise line.wrong(id_column, "each subject once", "one that is in an earlier line, too")
         rows[pseudonym] = len(values)
         values.append([line.value(header[at], cell) for at, cell in enumerate(cells) if at != place])
-    shape = (len(values), len(header) - 1)
+    order = sorted(rows)
+    shape = (len(order), len(header) - 1)
+    sorted_values = [values[rows[pseudonym]] for pseudonym in order]
+    numbers = np.array([[value or 0 for value in row] for row in sorted_values], np.int64).reshape(shape)
+    present = np.array([[value is not None for value in row] for row in sorted_values], np.bool_).reshape(shape)
     return Records(
         attributes=tuple(name for name in header if name != id_column),
-        _rows=rows,
-        _values=np.array([[value or 0 for value in row] for row in values], np.int64).reshape(shape),
-        _present=np.array([[value is not None for value in row] for row in values], np.bool_).reshape(shape),
+        _pseudonyms=np.array(order, _PSEUDONYM),
+        _values=np.pad(numbers.T, (0, 1)),
+        _present=np.pad(present.T, (0, 1)),
     )
 
 

@@ -61,6 +61,52 @@ def ask(
 
 @query.command()
 @profile_option
+@click.option("--model", help="Name of a model of the consortium.")
+@click.option(
+    "--subjects",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="File with one identifier in each line; they leave this program only sealed.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    help="Where the answers go, as CSV that only you can read.",
+)
+@click.option("--purpose", help="Purpose code; the profile may have a default.")
+@click.option("--consent", default="", help="Reference of the subjects' consent; only a salted hash of it leaves.")
+@click.option("--resume", metavar="ID", help="Go on with a query that was interrupted, instead of asking anew.")
+@json_option
+def batch(
+    *,
+    profile: Path,
+    model: str | None,
+    subjects: Path | None,
+    out: Path,
+    purpose: str | None,
+    consent: str,
+    resume: str | None,
+    as_json: bool,
+) -> int:
+    """Ask about up to 1,000,000 subjects at once, and write their answers to a file."""
+    from mpcnode.cli.progress import steps  # noqa: PLC0415 - slow to load
+    from mpcnode.client import Inquirer  # noqa: PLC0415 - slow to load
+
+    if resume is None and (model is None or subjects is None):
+        raise click.UsageError("expected --model and --subjects, or --resume")
+
+    async def run() -> Any:  # noqa: ANN401 - an Answer, whose module is loaded above
+        with steps() as on_step:
+            async with Inquirer.open(profile) as inquirer:
+                if resume is not None or model is None or subjects is None:
+                    return await inquirer.resume_many(resume or "", out, on_step=on_step)
+                return await inquirer.ask_many(model, subjects, out, purpose=purpose, consent=consent, on_step=on_step)
+
+    return _show(run(), as_json=as_json)
+
+
+@query.command()
+@profile_option
 @click.argument("query_id", metavar="ID")
 @wait_option
 @json_option

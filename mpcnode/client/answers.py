@@ -138,6 +138,17 @@ class AnswerFiles:
         replace_file(path, receipt)
         return path
 
+    def receipt(self, query: str) -> bytes:
+        """Read a query's receipt back.
+
+        Raises:
+            RequestError: there is none.
+        """
+        path = self._directory / f"{query}.receipt"
+        if not path.is_file():
+            raise RequestError(f"query {query}: expected its receipt in {self._directory}", ErrorCode.UNKNOWN_QUERY)
+        return path.read_bytes()
+
     def _path(self, query: str) -> Path:
         if len(query) != 64 or not set(query) <= set("0123456789abcdef"):
             raise RequestError(f"query id: expected 64 hex digits, got {query!r}", ErrorCode.MALFORMED_ID)

@@ -1,6 +1,7 @@
 """Making a request: everything random is drawn here, everything public comes from the consortium document."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ledger import merkle
@@ -8,8 +9,9 @@ from ledger.types import Digest, Millis
 from mpcnode.config.consortium import Consortium, ListedModel
 from mpcnode.errors import ErrorCode, RequestError
 from mpcnode.query.committee import panel_of
-from mpcnode.query.request import Request, SealedRequest, encode_request
+from mpcnode.query.request import NO_BLOB, Request, SealedRequest, encode_request
 from mpcnode.roles.ports import RandomBytes
+from mpcnode.sealing.blobs import BlobReference
 from mpcnode.sealing.boxes import EPHEMERAL_BYTES
 from mpcnode.sealing.commitments import SALT_BYTES, consent_hash
 from mpcnode.sealing.envelopes import ENVELOPE_SECRET_BYTES
@@ -20,11 +22,12 @@ from mpcnode.sealing.pseudonyms import (
     SubjectToken,
     make_pseudonym,
     normalise,
+    seal_batch_copy,
     seal_supervisor_copy,
     seal_token,
     subject_binding,
 )
-from mpcnode.types import MEMBERS_MAX, Bitmap, QueryId, members_of
+from mpcnode.types import MEMBERS_MAX, Bitmap, BlobId, EpochKeys, Pseudonym, QueryId, members_of
 
 QUERY_ID_BYTES = 32
 
@@ -37,7 +40,6 @@ class Question:
     """What is to be asked."""
 
     model: ListedModel
-    subject: str = field(repr=False)
     purpose: str
     consent: bytes = field(repr=False)
     """Reference of the subject's consent; only a salted hash of it leaves."""
@@ -45,6 +47,21 @@ class Question:
     deadline: Millis
     panel: Bitmap = EVERYBODY
     """Members that take part now; of those that do not, none is asked."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """About whom a query is: what the panel and the supervisor learn of it."""
+
+    query: QueryId
+    nonce: bytes = field(repr=False)
+    pseudonym: Pseudonym = field(repr=False)
+    """Of many subjects what S binds of theirs."""
+    copy: Callable[[EpochKeys, bytes], bytes] = field(repr=False)
+    """Seals the supervisor's copy, from the epoch's keys and random bytes."""
+    subjects: int = 1
+    pseudonyms: BlobId = NO_BLOB
+    identifiers: BlobId = NO_BLOB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,13 +74,50 @@ class Prepared:
     consent_salt: bytes = field(repr=False)
 
 
-def prepare(
-    consortium: Consortium, key: SigningKey, subject_key: bytes, question: Question, random: RandomBytes
-) -> Prepared:
-    """Build, seal and sign a request.
+def about_one(subject: str, subject_key: bytes, random: RandomBytes) -> Asked:
+    """Return a query about one subject.
 
     Raises:
         MalformedIdError: the subject's identifier cannot be one.
+    """
+    identifier, nonce = normalise(subject), random(NONCE_BYTES)
+    return Asked(
+        query=QueryId(random(QUERY_ID_BYTES)),
+        nonce=nonce,
+        pseudonym=make_pseudonym(subject_key, identifier),
+        copy=lambda keys, secrets: seal_supervisor_copy(identifier, nonce, keys, secrets),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Many:
+    """Many subjects whose pseudonyms and identifiers are in blobs."""
+
+    query: QueryId
+    nonce: bytes = field(repr=False)
+    subjects: int
+    root: Pseudonym
+    pseudonyms: BlobId
+    identifiers: BlobReference
+
+
+def about_many(many: Many) -> Asked:
+    """Return a query about many subjects."""
+    return Asked(
+        query=many.query,
+        nonce=many.nonce,
+        pseudonym=many.root,
+        copy=lambda keys, secrets: seal_batch_copy(many.identifiers, many.nonce, keys, secrets),
+        subjects=many.subjects,
+        pseudonyms=many.pseudonyms,
+        identifiers=many.identifiers.blob,
+    )
+
+
+def prepare(consortium: Consortium, key: SigningKey, asked: Asked, question: Question, random: RandomBytes) -> Prepared:
+    """Build, seal and sign a request.
+
+    Raises:
         RequestError: the model may not be asked for this purpose.
     """
     if question.purpose not in question.model.purposes:
@@ -72,21 +126,22 @@ def prepare(
             f"purpose: expected one of {allowed} for {question.model.name}, got {question.purpose!r}",
             ErrorCode.PURPOSE_NOT_ALLOWED,
         )
-    identifier = normalise(question.subject)
-    pseudonym = make_pseudonym(subject_key, identifier)
-    query, nonce = QueryId(random(QUERY_ID_BYTES)), random(NONCE_BYTES)
     panel = Bitmap(panel_of(consortium.members, question.model.classes) & question.panel)
     token = SubjectToken(
-        query=query, inquirer=key.public, epoch=consortium.subject_epoch, pseudonym=pseudonym, nonce=nonce
+        query=asked.query,
+        inquirer=key.public,
+        epoch=consortium.subject_epoch,
+        pseudonym=asked.pseudonym,
+        nonce=asked.nonce,
     )
     tokens = tuple(
         seal_token(token, consortium.members[member].sealing, random(EPHEMERAL_BYTES)) for member in members_of(panel)
     )
-    copy = seal_supervisor_copy(identifier, nonce, consortium.epoch, random(ENVELOPE_SECRET_BYTES))
+    copy = asked.copy(consortium.epoch, random(ENVELOPE_SECRET_BYTES))
     result_key, consent_salt = OpeningKey(random(SEED_BYTES)), random(SALT_BYTES)
     request = Request(
         chain=consortium.chain,
-        query=query,
+        query=asked.query,
         model=question.model.model,
         panel=panel,
         purpose=question.purpose,
@@ -95,10 +150,13 @@ def prepare(
         deadline=question.deadline,
         result_key=result_key.public,
         scheme=SCHEME,
-        binding=subject_binding(consortium.chain, query, key.public, pseudonym, nonce),
+        binding=subject_binding(consortium.chain, asked.query, key.public, asked.pseudonym, asked.nonce),
         copy_hash=Digest(hashlib.sha256(copy).digest()),
         tokens_root=merkle.root(tokens),
         epoch=consortium.epoch.epoch,
+        subjects=asked.subjects,
+        pseudonyms=asked.pseudonyms,
+        identifiers=asked.identifiers,
     )
     stated = encode_request(request)
     sealed = SealedRequest(

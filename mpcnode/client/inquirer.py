@@ -1,22 +1,38 @@
 """An inquirer: one profile, one channel to the operator."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Self
 
 from ledger.types import Millis
 from mpcnode.adapters.clock import SystemClock
+from mpcnode.adapters.durable import make_private_directory
 from mpcnode.adapters.keystore import load_key
 from mpcnode.adapters.randomness import random_bytes
 from mpcnode.client.answers import Answer, AnswerFiles, AnswerState, Kept, pending, updated
-from mpcnode.client.asking import EVERYBODY, Prepared, Question, prepare
-from mpcnode.client.opening import open_outcome, view_of_receipt
+from mpcnode.client.asking import EVERYBODY, Prepared, Question, about_many, about_one, prepare
+from mpcnode.client.batches import (
+    BatchFiles,
+    BatchState,
+    OnStep,
+    body_of,
+    fetch_batch,
+    read_subjects,
+    send_batch,
+    with_request,
+    write_answers,
+)
+from mpcnode.client.opening import open_outcome, open_outcomes, result_references, view_of_receipt
 from mpcnode.config.consortium import ListedModel
 from mpcnode.config.models import load_model
 from mpcnode.config.profile import Profile, load_profile
 from mpcnode.errors import CallerError, ErrorCode, KeyFileError, RequestError
+from mpcnode.query.request import read_request
 from mpcnode.query.view import QueryView
+from mpcnode.rpc.blobs import BlobLink
 from mpcnode.rpc.inquiry import FOLLOW, GET_PANEL, GET_RECEIPT, InquiryChannel, Progress
 from mpcnode.sealing.keyfile import KeyKind
 from mpcnode.sealing.keys import OpeningKey, SigningKey
@@ -28,6 +44,9 @@ CALL_MS = 60_000
 
 GRACE_MS = 30_000
 """How long after a query's deadline the ledger may still be waited for."""
+
+CONTRIBUTE_THOUSAND_MS, LIFE_THOUSAND_MS, LIFE_MS_MAX = 300, 2_500, 3_500_000
+"""Longer for each thousand subjects: until contributions close and until the query expires, which has a bound, ms."""
 
 ENDED = {
     QueryState.REFUSED: AnswerState.REFUSED,
@@ -119,6 +138,132 @@ class Inquirer:
         query, deadline = prepared.request.query, prepared.request.deadline
         return await self._follow(query, deadline, wait_audit=wait_audit, on_progress=on_progress)
 
+    async def ask_many(
+        self,
+        model: str,
+        subjects: Path,
+        out: Path,
+        *,
+        purpose: str | None = None,
+        consent: str = "",
+        on_step: OnStep = lambda *_: None,
+    ) -> Answer:
+        """Ask about many subjects, wait for the answers and write them to a file that only this user can read.
+
+        Args:
+            model: name of a listed model.
+            subjects: file with an identifier in each line; they leave this process only sealed or as pseudonyms.
+            out: where the answers go, as CSV.
+            purpose: code; the profile's default if None.
+            consent: reference of the subjects' consent, kept by the inquirer.
+            on_step: told how far it is.
+
+        Returns:
+            The answer as kept: what the ledger says of the query.
+
+        Raises:
+            RequestError: the consortium has no dealer, and so answers queries about one subject only.
+            CallerError: the request was refused, with its code.
+            UnavailableError: the operator does not answer; `resume_many` goes on.
+        """
+        if self._consortium.correlations.is_joint:
+            raise RequestError(
+                f"subjects: expected a query about one, for nodes make correlations ({self._consortium.correlations}) "
+                "of such queries only: ask about one after another"
+            )
+        listed, chosen = self._model(model), purpose or self._profile.purpose or ""
+        identifiers = await asyncio.to_thread(read_subjects, subjects)
+        on_step("sealing", 0, 1)
+        files = self._batch_files()
+        many = await asyncio.to_thread(files.seal, identifiers, self._subject_key, random_bytes)
+        del identifiers
+        state = BatchState(many=many, model=listed.name, purpose=chosen, consent=consent)
+        files.keep(state)
+        on_step(many.query.hex(), 1, 1)
+        return await self._go_on(files, state, out, on_step)
+
+    async def resume_many(self, query: str, out: Path, *, on_step: OnStep = lambda *_: None) -> Answer:
+        """Go on with a query about many subjects that was interrupted; the query's id may be cut to its beginning."""
+        files = self._batch_files()
+        return await self._go_on(files, files.load(query), out, on_step)
+
+    def _batch_files(self) -> BatchFiles:
+        make_private_directory(self._profile.answers_dir)
+        return BatchFiles(self._profile.answers_dir, self._clock.now_ms())
+
+    async def _go_on(self, files: BatchFiles, state: BatchState, out: Path, on_step: OnStep) -> Answer:
+        """Do what is left: send, ask, wait, fetch, write."""
+        many, operator = state.many, self._consortium.with_role(Role.OPERATOR)[0]
+        link = self._channel.blobs(self._consortium.chain, operator.identity, self._call)
+        if state.sealed is None or not await self._is_known(many.query):
+            await send_batch(link, files, many, on_step)
+            state = await self._register_many(files, state)
+        on_step("waiting", 0, 0)
+        call, patience = self._call(FOLLOW, many.query), self._patience_s(Millis(self._clock.now_ms() + 3_600_000))
+        async with aclosing(self._channel.follow(call, patience)) as states:
+            async for progress in states:
+                on_step(progress.state.name.lower(), 0, 0)
+                if _is_enough(progress, wait_audit=progress.mode is not AuditMode.OFF):
+                    break
+        answer = await self._settle(many.query)
+        kept = self._files.load(answer.query)
+        if kept.result_secret is not None:
+            answer = await self._open_many(files, state, out, link, on_step)
+        files.forget(state)
+        return answer
+
+    async def _is_known(self, query: QueryId) -> bool:
+        try:
+            await self._channel.receipt(self._call(GET_RECEIPT, query), CALL_MS / 1000)
+        except CallerError as refused:
+            if refused.code is not ErrorCode.UNKNOWN_QUERY:
+                raise
+            return False
+        return True
+
+    async def _register_many(self, files: BatchFiles, state: BatchState) -> BatchState:
+        """Ask; a request that may still be under way is sent again as it is, and only one that is too late replaced."""
+        sealed = state.sealed
+        if sealed is not None and read_request(sealed.statement).contribute_by > self._clock.now_ms() - GRACE_MS:
+            await self._channel.ask(sealed, CALL_MS / 1000)
+            return state
+        listed, subjects, now = self._model(state.model), state.many.subjects, self._clock.now_ms()
+        self._panels[listed.model] = await self._channel.panel(self._call(GET_PANEL, listed.model), CALL_MS / 1000)
+        question = Question(
+            model=listed,
+            purpose=state.purpose,
+            consent=state.consent.encode(),
+            contribute_by=Millis(now + self._profile.contribute_by_ms + subjects * CONTRIBUTE_THOUSAND_MS // 1000),
+            deadline=Millis(now + min(self._profile.deadline_ms + subjects * LIFE_THOUSAND_MS // 1000, LIFE_MS_MAX)),
+            panel=self._panels[listed.model],
+        )
+        prepared = prepare(self._consortium, self._key, about_many(state.many), question, random_bytes)
+        self._keep_pending(prepared, listed, f"{subjects} subjects", now)
+        state = with_request(state, prepared.sealed)
+        files.keep(state)
+        await self._register(prepared)
+        return state
+
+    async def _open_many(
+        self, files: BatchFiles, state: BatchState, out: Path, link: BlobLink, on_step: OnStep
+    ) -> Answer:
+        """Fetch the answers, open and write them; only then the result key is gone."""
+        kept = self._files.load(state.many.query.hex())
+        view = view_of_receipt(self._files.receipt(kept.answer.query), self._consortium)
+        if kept.result_secret is None or not view.is_released:
+            return kept.answer
+        key = OpeningKey(kept.result_secret)
+        supervisor = self._consortium.with_role(Role.SUPERVISOR)[0].identity
+        references = result_references(view, key, supervisor)
+        await fetch_batch(link, files, state.many.query, references, on_step)
+        model = load_model(self._consortium, self._consortium.model(kept.answer.model))
+        bodies = partial(body_of, files)
+        found, places = await asyncio.to_thread(open_outcomes, view, model, key, supervisor, bodies)
+        await asyncio.to_thread(write_answers, out, files.identifiers(state.many), found, places)
+        answer = updated(kept.answer, state=AnswerState.ANSWERED, answered_ms=self._clock.now_ms())
+        self._files.keep(Kept(answer=answer, result_secret=None, consent_salt=kept.consent_salt))
+        return answer
+
     async def _register(self, prepared: Prepared) -> None:
         await self._channel.ask(prepared.sealed, self._patience_s(prepared.request.deadline))
 
@@ -131,26 +276,30 @@ class Inquirer:
             )
         question = Question(
             model=listed,
-            subject=subject,
             purpose=chosen,
             consent=consent.encode(),
             contribute_by=Millis(now + self._profile.contribute_by_ms),
             deadline=Millis(now + self._profile.deadline_ms),
             panel=self._panels.get(listed.model, EVERYBODY),
         )
-        prepared = prepare(self._consortium, self._key, self._subject_key, question, random_bytes)
+        asked = about_one(subject, self._subject_key, random_bytes)
+        prepared = prepare(self._consortium, self._key, asked, question, random_bytes)
+        self._keep_pending(prepared, listed, subject, now)
+        return prepared
+
+    def _keep_pending(self, prepared: Prepared, listed: ListedModel, subject: str, now: Millis) -> None:
+        """Keep what opens the answer, before the request leaves."""
         answer = pending(
             prepared.request.query,
-            model=model,
+            model=listed.name,
             subject=subject,
-            purpose=chosen,
+            purpose=prepared.request.purpose,
             asked_ms=now,
             audit=listed.audit.name.lower().replace("_", " "),
             correlations=self._consortium.correlations,
         )
         secret = prepared.result_key.secret()
         self._files.keep(Kept(answer=answer, result_secret=secret, consent_salt=prepared.consent_salt))
-        return prepared
 
     def _model(self, name: str) -> ListedModel:
         known = {listed.name: listed for listed in self._consortium.models}
@@ -198,7 +347,7 @@ class Inquirer:
         answer, secret = self._described(kept.answer, view), kept.result_secret
         if view.state in ENDED:
             secret = None  # there will never be anything to open
-        elif view.is_released and secret is not None:
+        elif view.is_released and secret is not None and view.terms.subjects == 1:
             model = load_model(self._consortium, self._consortium.model(answer.model))
             supervisor = self._consortium.with_role(Role.SUPERVISOR)[0].identity
             outcome = open_outcome(view, model, OpeningKey(secret), supervisor)

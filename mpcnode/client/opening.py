@@ -4,7 +4,11 @@ The receipt's transactions are folded into a view by the same code that every da
 with the result key, be of this query, session and node, and open the commitment that its node signed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ledger.contract.abi import decode_log
 from ledger.errors import DecodeError, LedgerError
@@ -16,7 +20,8 @@ from mpcnode.mpc import join_output
 from mpcnode.query.events import event_of
 from mpcnode.query.release import open_release, unmask
 from mpcnode.query.view import LedgerView, QueryView
-from mpcnode.scorecard import Model, Outcome, decode_output, output_size
+from mpcnode.scorecard import Model, Outcome, decode_output, decode_outputs, output_size
+from mpcnode.sealing.blobs import REFERENCE_BYTES, BlobReference, decode_reference
 from mpcnode.sealing.boxes import open_box
 from mpcnode.sealing.commitments import OutputShare, opens_output
 from mpcnode.sealing.commitments import decode_output as decode_output_box
@@ -79,8 +84,12 @@ def _fold(verified: VerifiedReceipt, consortium: Consortium) -> Sequence[QueryVi
     return [view for query in queries if (view := ledger.get(query)) is not None]
 
 
+Bodies = Callable[[BlobReference], bytes]
+"""Gives what a reference leads to."""
+
+
 def open_outcome(view: QueryView, model: Model, key: OpeningKey, supervisor: PublicKey) -> Outcome:
-    """Open a posted result; under audit before release, one that was released.
+    """Open a posted result about one subject; under audit before release, one that was released.
 
     Args:
         view: from a verified receipt.
@@ -93,27 +102,85 @@ def open_outcome(view: QueryView, model: Model, key: OpeningKey, supervisor: Pub
         ResultError: a box or the release does not open, a share is not what its node signed, or the shares do not make
             what the supervisor signed; do not use the answer.
     """
-    if view.result is None or view.session is None or not view.is_released:
-        raise RequestError(f"query {view.query.hex()}: no result that may be opened yet", ErrorCode.NOT_READY)
-    shares: list[bytes] = []
-    for node, box, end in zip(view.committee, view.result.inquirer_boxes, view.result.ends, strict=True):
-        opened = _open_box(view, node, box, model, key)
-        if not opens_output(
-            opened, query=view.query, session=view.session, node=node, commitment=end.output_commitment
-        ):
-            raise ResultError(f"query {view.query.hex()}: member {node} sealed another share than it signed")
-        shares.append(opened.share)
-    output = join_output(shares)
-    if view.mode is AuditMode.BEFORE_RELEASE:
-        output = unmask(open_release(view, key, output_size(model), supervisor), output)
+    output = _open_output(view, output_size(model), key, supervisor, None)
     try:
         return decode_output(model, output)
     except MalformedMessageError as error:
         raise ResultError(f"query {view.query.hex()}: {error}") from error
 
 
-def _open_box(view: QueryView, node: MemberIndex, box: bytes, model: Model, key: OpeningKey) -> OutputShare:
+def result_references(view: QueryView, key: OpeningKey, supervisor: PublicKey) -> list[BlobReference]:
+    """Return where the shares of a result about many subjects are, and under audit before release their mask.
+
+    Raises:
+        RequestError, ResultError: as `open_outcome`.
+    """
+    shares = _open_shares(view, REFERENCE_BYTES, key)
+    if view.mode is AuditMode.BEFORE_RELEASE:
+        shares.append(open_release(view, key, REFERENCE_BYTES, supervisor).mask)
+    return [decode_reference(share) for share in shares]
+
+
+def open_outcomes(
+    view: QueryView, model: Model, key: OpeningKey, supervisor: PublicKey, bodies: Bodies
+) -> tuple[tuple[Outcome, ...], NDArray[np.intp]]:
+    """Open a posted result about many subjects.
+
+    Args:
+        view: from a verified receipt.
+        model: the model that was asked.
+        key: the query's result key.
+        supervisor: who audits.
+        bodies: what `result_references` lead to.
+
+    Returns:
+        The outcomes that occur, and for each subject which one it is.
+
+    Raises:
+        RequestError, ResultError: as `open_outcome`.
+    """
+    output = _open_output(view, output_size(model) * view.terms.subjects, key, supervisor, bodies)
     try:
-        return decode_output_box(open_box(box, key), output_size(model))
+        return decode_outputs(model, output)
+    except MalformedMessageError as error:
+        raise ResultError(f"query {view.query.hex()}: {error}") from error
+
+
+def _open_output(view: QueryView, size: int, key: OpeningKey, supervisor: PublicKey, bodies: Bodies | None) -> bytes:
+    """What the nodes' shares make, the mask taken off; with `bodies`, shares and mask are what references lead to."""
+    width = size if bodies is None else REFERENCE_BYTES
+    shares = [_body(view, share, size, bodies) for share in _open_shares(view, width, key)]
+    output = join_output(shares)
+    if view.mode is not AuditMode.BEFORE_RELEASE:
+        return output
+    release = open_release(view, key, width, supervisor)
+    return unmask(replace(release, mask=_body(view, release.mask, size, bodies)), output)
+
+
+def _body(view: QueryView, share: bytes, size: int, bodies: Bodies | None) -> bytes:
+    body = share if bodies is None else bodies(decode_reference(share))
+    if len(body) != size:
+        raise ResultError(f"query {view.query.hex()}: expected {size} bytes of output, got {len(body)}")
+    return body
+
+
+def _open_shares(view: QueryView, width: int, key: OpeningKey) -> list[bytes]:
+    """What the nodes sealed to the inquirer, each as its node signed it, in rank order."""
+    if view.result is None or view.session is None or not view.is_released:
+        raise RequestError(f"query {view.query.hex()}: no result that may be opened yet", ErrorCode.NOT_READY)
+    shares: list[bytes] = []
+    for node, box, end in zip(view.committee, view.result.inquirer_boxes, view.result.ends, strict=True):
+        opened = _open_box(view, node, box, width, key)
+        if not opens_output(
+            opened, query=view.query, session=view.session, node=node, commitment=end.output_commitment
+        ):
+            raise ResultError(f"query {view.query.hex()}: member {node} sealed another share than it signed")
+        shares.append(opened.share)
+    return shares
+
+
+def _open_box(view: QueryView, node: MemberIndex, box: bytes, width: int, key: OpeningKey) -> OutputShare:
+    try:
+        return decode_output_box(open_box(box, key), width)
     except (SealedBoxError, MalformedMessageError, DecodeError) as error:
         raise ResultError(f"query {view.query.hex()}: the box of member {node}: {error}") from error

@@ -54,6 +54,8 @@ class Limits:
     """Longest wait for all shares, the deal, and everybody's accept, each, before an MPC node fails an attempt."""
     computation_ms: Millis
     """Longest wait for all rounds of a session, and for everybody's end, each."""
+    blobs_bytes: int
+    """What the bodies of queries about many subjects may take on this daemon's disk."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +93,11 @@ class NodeConfig:
     def ledger_dir(self) -> Path:
         """The replica's own directory; it is made once, when the member is set up."""
         return self.data_dir / LEDGER_DIRECTORY
+
+    @property
+    def blobs_dir(self) -> Path:
+        """Bodies of queries about many subjects."""
+        return self.data_dir / "blobs"
 
     @property
     def journal(self) -> Path:
@@ -142,6 +149,7 @@ class LimitsTable(Shape):
     calls_max: Annotated[int, Field(ge=16, le=65_536)] = 1_024
     preparation_ms: Annotated[int, Field(ge=100, le=600_000)] = 5_000
     computation_ms: Annotated[int, Field(ge=100, le=600_000)] = 5_000
+    blobs_mib: Annotated[int, Field(ge=0, le=1 << 20)] = 8_192
 
 
 class NodeDocument(Shape):
@@ -185,6 +193,7 @@ def load_node(path: Path) -> NodeConfig:
             calls_max=limits.calls_max,
             preparation_ms=Millis(limits.preparation_ms),
             computation_ms=Millis(limits.computation_ms),
+            blobs_bytes=limits.blobs_mib << 20,
         ),
     )
 

@@ -19,7 +19,7 @@ from mpcnode.roles.compute import Compute
 from mpcnode.roles.context import Context, Timing
 from mpcnode.roles.operator import Operator
 from mpcnode.roles.participant import Participant
-from mpcnode.roles.ports import Handler, JournalPort, LedgerPort, PeersPort
+from mpcnode.roles.ports import BlobsPort, Handler, JournalPort, LedgerPort, PeersPort
 from mpcnode.roles.programs import supplied_classes
 from mpcnode.roles.supervisor import Supervisor
 from mpcnode.types import Member, MemberIndex, Role
@@ -46,6 +46,7 @@ def build_context(
     ledger: LedgerPort,
     peers: PeersPort,
     journal: JournalPort,
+    blobs: BlobsPort,
 ) -> Context:
     """Return what the role is given."""
     consortium = config.consortium
@@ -71,6 +72,7 @@ def build_context(
         ledger=ledger,
         peers=peers,
         journal=journal,
+        blobs=blobs,
         clock=SystemClock(),
         random=random_bytes,
         timing=Timing(preparation=config.limits.preparation_ms, computation=config.limits.computation_ms),

@@ -23,6 +23,8 @@ from ledger.replica import Replica, registered_key
 from ledger.rpc import Backoff, PeerNetwork
 from ledger.store import SqliteStore
 from ledger.types import ReplicaId
+from mpcnode.adapters.blob_files import BlobFiles
+from mpcnode.adapters.blob_store import BlobStore
 from mpcnode.adapters.clock import SystemClock
 from mpcnode.adapters.journal import Journal
 from mpcnode.adapters.keystore import Keystore
@@ -40,10 +42,22 @@ from mpcnode.governance.roster import Roster
 from mpcnode.governance.standing import Names
 from mpcnode.mpc.kernels import Choice, choose
 from mpcnode.query.view import QueryView
+from mpcnode.roles.blobs import QueryBlobs
 from mpcnode.roles.operator import Operator
+from mpcnode.roles.supervisor import Supervisor
 from mpcnode.roles.timekeeper import Timekeeper
+from mpcnode.rpc.blobs import (
+    Authenticate,
+    BlobLink,
+    BlobServicer,
+    add_blob_service,
+    blob_stub,
+    of_certificate,
+    of_signed_call,
+)
 from mpcnode.rpc.calls import CallGate
 from mpcnode.rpc.control import NodeState, serve_control
+from mpcnode.rpc.corrections import CorrectionsPuller, Pullers
 from mpcnode.rpc.governance import GovernanceServicer, add_governance_service
 from mpcnode.rpc.inquiry import InquiryServicer, add_inquiry_service
 from mpcnode.rpc.peers import Peers, PeerServicer, add_peer_service, make_stubs
@@ -134,10 +148,18 @@ class _Daemon:
         self.channels = open_channels(config, keys)
         self._stubs = make_stubs(self.channels)
         self._rounds = self._make_rounds(keys) if self._me.roles & Role.MPC else None
-        peers = Peers(
-            chain=consortium.chain, me=self._me.index, key=keys.identity, stubs=self._stubs, rounds=self._rounds
+        self._pullers = self._make_pullers() if self._me.roles & Role.MPC else {}
+        self._blobs = BlobStore(BlobFiles(config.blobs_dir, config.limits.blobs_bytes))
+        self._context = build_context(
+            config,
+            keys,
+            members=roster,
+            ledger=self._link,
+            peers=self._make_peers(keys),
+            journal=journal,
+            blobs=self._blobs,
         )
-        self._context = build_context(config, keys, members=roster, ledger=self._link, peers=peers, journal=journal)
+        self._keeper_of_blobs = QueryBlobs(self._context)
         self._role = build_role(config, keys, self._context)
         self._listeners = make_listeners(config, keys)
         self._inquiry: InquiryServicer | None = None
@@ -153,6 +175,26 @@ class _Daemon:
             verify=verify,
         )
 
+    def _make_peers(self, keys: Keystore) -> Peers:
+        consortium = self._config.consortium
+        return Peers(
+            chain=consortium.chain,
+            me=self._me.index,
+            key=keys.identity,
+            stubs=self._stubs,
+            rounds=self._rounds,
+            pullers=self._pullers,
+            blobs=self._blobs,
+            links={
+                member: BlobLink(blob_stub(channel), consortium.chain, consortium.members[member].identity)
+                for member, channel in self.channels.items()
+            },
+        )
+
+    def _make_pullers(self) -> Pullers:
+        dealers = self._config.consortium.with_role(Role.SUPERVISOR)
+        return {dealer.index: CorrectionsPuller() for dealer in dealers[:1]}
+
     def _register(self, directory: PeerDirectory) -> None:
         """Say what the listeners serve."""
         consortium, role = self._config.consortium, self._role
@@ -164,12 +206,24 @@ class _Daemon:
             directory=directory,
             handlers=role.handlers,
             rounds=self._rounds,
+            dealer=role.deals if isinstance(role, Supervisor) else None,
         )
         add_peer_service(self._listeners.peers, servicer)
+        add_blob_service(self._listeners.peers, self._blob_servicer(of_certificate(directory)))
         if self._listeners.inquiry is not None and isinstance(role, Operator):
             calls = CallGate(consortium.chain, SystemClock(), role.check_inquirer)
             self._inquiry = InquiryServicer(role, calls)
             add_inquiry_service(self._listeners.inquiry, self._inquiry)
+            add_blob_service(self._listeners.inquiry, self._blob_servicer(of_signed_call(calls)))
+
+    def _blob_servicer(self, authenticate: Authenticate) -> BlobServicer:
+        return BlobServicer(
+            chain=self._config.consortium.chain,
+            blobs=self._blobs,
+            keeper=self._keeper_of_blobs,
+            authenticate=authenticate,
+            sign=self._context.sign,
+        )
 
     def compact(self) -> AsyncGenerator[Compaction, None]:
         """Remove old state while the daemon runs."""
@@ -182,12 +236,15 @@ class _Daemon:
                 tasks.create_task(self._end(stop), name="end")
                 tasks.create_task(self._replica.run(), name="replica")
                 tasks.create_task(self._journal.watch(), name="journal")
+                tasks.create_task(self._blobs.run(), name="blobs")
                 tasks.create_task(_beside_replica(self._link.run()), name="ledger link")
                 tasks.create_task(_beside_replica(self._watch()), name="watch")
                 await self._listeners.peers.start()
                 tasks.create_task(self._network.run(self._replica), name="ledger network")
                 if self._rounds is not None:
                     tasks.create_task(self._rounds.dial(self._stubs), name="rounds")
+                for dealer, puller in self._pullers.items():
+                    tasks.create_task(puller.run(self._stubs[dealer]), name="corrections")
                 tasks.create_task(_beside_replica(self._begin_work(tasks)), name="begin")
         except* _StoppedError:
             _log.info("daemon.stopped")

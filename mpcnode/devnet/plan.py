@@ -10,7 +10,7 @@ COMPANIES = ("platform", "bank", "insurer", "telecom", "notary", "regulator", "l
 
 INQUIRER = "lender-desk"
 INQUIRER_COMPANY = "lender"
-QUOTA_PER_DAY = 100_000
+QUOTA_PER_DAY = 10_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

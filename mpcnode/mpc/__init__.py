@@ -18,12 +18,12 @@ from mpcnode.mpc.prg import SEED_BYTES, Streams, keystream
 from mpcnode.mpc.program import Body, Party, Program, compile_body
 from mpcnode.mpc.ranking import TopSet
 from mpcnode.mpc.ratio import MeanComparison, RatioComparison
-from mpcnode.mpc.rehearsal import Part, Received, follow, rehearse, rehearse_chunks
+from mpcnode.mpc.rehearsal import Part, rehearse, rehearse_chunks
 from mpcnode.mpc.replay import Replay, join_replays, replay, replay_chunks
 from mpcnode.mpc.ring import RINGS, Bits, Lanes, Words
 from mpcnode.mpc.session import Finished, Payload, Session
 from mpcnode.mpc.sharing import Row, RowContext, RowShape, expand_share, join_output, join_row, split_row
-from mpcnode.mpc.transcript import ChunkTranscript, Transcript
+from mpcnode.mpc.transcript import ChunkTranscript, Transcript, chunk_hash, session_hash
 
 __all__ = [
     "CHUNK_SUBJECTS",
@@ -65,7 +65,6 @@ __all__ = [
     "Program",
     "Protocol",
     "RatioComparison",
-    "Received",
     "Replay",
     "Row",
     "RowContext",
@@ -79,13 +78,13 @@ __all__ = [
     "Words",
     "ZeroIntegers",
     "ZeroShares",
+    "chunk_hash",
     "compile_body",
     "corrections_size",
     "cut_batch",
     "deal",
     "expand",
     "expand_share",
-    "follow",
     "interval_bits",
     "join_output",
     "join_replays",
@@ -98,6 +97,7 @@ __all__ = [
     "rehearse_chunks",
     "replay",
     "replay_chunks",
+    "session_hash",
     "split_row",
     "total",
 ]

@@ -15,6 +15,9 @@ CHUNK_SUBJECTS = 4096
 """Subjects of a chunk. Measured: 1,024 cost 1.6 times the time for a subject, 2,048 1.2 times, 8,192 no less than 0.9
 times, and twice the memory; corrections of a large model's chunk still fit one message."""
 
+PAYLOAD_BYTES_MAX = 3 * 1024 * 1024
+"""What a node sends in one round of a chunk: it must fit one message."""
+
 WINDOW = 4
 """Chunks that a node runs at a time."""
 
@@ -83,7 +86,7 @@ def cut_batch(
     Args:
         compiled: compiles the program for so many subjects.
         subjects: N.
-        chunk_subjects: most subjects of a chunk, a power of two.
+        chunk_subjects: most subjects of a chunk, a power of two; it is halved until every payload fits a message.
         window: chunks that a node runs at a time.
 
     Raises:
@@ -95,15 +98,18 @@ def cut_batch(
         raise ValueError(f"expected chunks of a power of two subjects, got {chunk_subjects}")
     if window < 1:
         raise ValueError(f"expected a window of one chunk or more, got {window}")
+    first = compiled(min(subjects, chunk_subjects))
+    while max(first.round_bytes) > PAYLOAD_BYTES_MAX and chunk_subjects > 1:
+        chunk_subjects //= 2
+        first = compiled(min(subjects, chunk_subjects))
     chunks = -(-subjects // chunk_subjects)
     if chunks > _CHUNKS_MAX:
         raise ValueError(f"expected at most {_CHUNKS_MAX} chunks, got {chunks}: make them larger")
     last = subjects - (chunks - 1) * chunk_subjects
-    rest = compiled(last)
     return Batch(
         subjects=subjects,
         chunk_subjects=chunk_subjects,
         window=window,
-        whole=rest if chunks == 1 or last == chunk_subjects else compiled(chunk_subjects),
-        rest=rest,
+        whole=first,
+        rest=first if chunks == 1 or last == chunk_subjects else compiled(last),
     )

@@ -34,6 +34,8 @@ class ChunkOutput:
     """From 0."""
     share: bytes = field(repr=False)
     """This node's share of the output of the chunk's subjects in turn; XORed with the others' it is the output."""
+    rounds: tuple[Digest, ...] = field(repr=False)
+    """Hashes of what was opened in each round."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +182,7 @@ class ChunkedSession:
         steps: list[Step] = []
         while (finished := self._finished.pop(self._done, None)) is not None:
             self._transcript.add(finished.transcript)
-            steps.append(ChunkOutput(self._done, finished.output))
+            steps.append(ChunkOutput(self._done, finished.output, finished.rounds))
             self._done += 1
         if steps and self._done == self._batch.chunks:
             steps.append(Ended(self._transcript.hash))

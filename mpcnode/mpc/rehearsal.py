@@ -4,11 +4,9 @@ A replay says whether a session was honest; this says which message was not. It 
 Chunks do not depend on each other, so one that is in question is rehearsed by itself.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from ledger.types import Digest
-from mpcnode.errors import SessionError
 from mpcnode.mpc.batch import Batch
 from mpcnode.mpc.dealer import deal, expand
 from mpcnode.mpc.program import Program
@@ -24,17 +22,6 @@ class Part:
     """To every other node, in each round."""
     output: bytes = field(repr=False)
     """Its share of the output."""
-
-
-@dataclass(frozen=True, slots=True)
-class Received:
-    """What one node received in a chunk."""
-
-    rank: Rank
-    """The node's."""
-    payloads: Mapping[tuple[Rank, int], bytes] = field(repr=False)
-    """By sender and round."""
-    chunk: int = 0
 
 
 def rehearse_chunks(
@@ -102,44 +89,6 @@ def rehearse(
                 else:
                     sent[rank].append(step)
     return tuple(Part(tuple(item.data for item in sent[rank]), outputs[rank]) for rank in range(program.parties))
-
-
-def follow(
-    program: Program,
-    session: SessionId,
-    seeds: Sequence[bytes],
-    rows: Sequence[Sequence[bytes | None]],
-    received: Received,
-) -> Digest | None:
-    """Run one node honestly on what it received, right or wrong; return the chunk's transcript that it comes to.
-
-    Args:
-        program: what was run.
-        session: its id.
-        seeds: the dealer's, in rank order.
-        rows: as for `rehearse`.
-        received: by which node, and what.
-
-    Returns:
-        None if with these it does not come to an end.
-
-    Raises:
-        ShareError, DealError: as `rehearse`.
-    """
-    rank, chunk = received.rank, received.chunk
-    corrections = deal(program, session, seeds, chunk=chunk) if rank == program.parties - 1 else None
-    material = expand(program, session, rank, seeds[rank], corrections, chunk=chunk)
-    node = Session(program, session, rank, rows[rank], material, chunk=chunk)
-    node.start()
-    others = [Rank(other) for other in range(program.parties) if other != rank]
-    steps: tuple[Payload | Finished, ...] = ()
-    try:
-        for number in range(1, len(program.round_bytes) + 1):
-            for other in others:
-                steps = node.receive(other, number, received.payloads[other, number])
-    except (KeyError, SessionError):
-        return None
-    return next((step.transcript for step in steps if isinstance(step, Finished)), None)
 
 
 def _exchange(node: Session, rank: int, number: int, payloads: Sequence[bytes]) -> list[Payload | Finished]:

@@ -28,6 +28,8 @@ class Replay:
     """The XOR of all output shares, of all subjects in turn: masked, if the program masks its output."""
     mask: bytes = field(repr=False)
     """What it is masked with; 0s if it is not."""
+    rounds: tuple[Digest, ...] = field(default=(), repr=False)
+    """Of a chunk: hashes of what was opened in each round."""
 
 
 def replay_chunks(
@@ -94,4 +96,4 @@ def _replay(
     running = program.body.run(Party(is_first=True, material=Material(totals)), inputs)
     output = run_alone(running, lambda openings: transcript.add(encode_openings(openings)))
     mask = program.body.mask(Party(is_first=True, material=Material(totals)))
-    return Replay(transcript.hash, output.tobytes(), mask.tobytes())
+    return Replay(transcript.hash, output.tobytes(), mask.tobytes(), transcript.rounds)

@@ -39,6 +39,8 @@ class Finished:
     """This node's share of the output, of all its subjects in turn; XORed with the others' it is the output."""
     transcript: Digest
     """The chunk's."""
+    rounds: tuple[Digest, ...] = field(repr=False)
+    """Hashes of what was opened in each round: they lead to the transcript."""
 
 
 class Session:
@@ -144,6 +146,6 @@ class Session:
             self._mine = self._running.send(opened)
         except StopIteration as stop:
             self._mine = ()
-            self._finished = Finished(stop.value.tobytes(), self._transcript.hash)
+            self._finished = Finished(stop.value.tobytes(), self._transcript.hash, self._transcript.rounds)
             return self._finished
         return self._payload()

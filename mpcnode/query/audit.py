@@ -11,16 +11,25 @@ from dataclasses import dataclass, field
 from ledger.types import PublicKey
 from mpcnode.errors import InputError, SealedBoxError
 from mpcnode.mpc.sharing import RowContext, RowShape, split_row
-from mpcnode.query.contribution import AuditRecord, decode_audit_record, decode_contribution
+from mpcnode.query.contribution import AuditRecord, decode_audit_record, decode_columns
 from mpcnode.query.request import Request
 from mpcnode.query.statements import EndStatement
 from mpcnode.query.view import QueryView
-from mpcnode.scorecard import Attribute, Contribution, Outcome
+from mpcnode.scorecard import Attribute, Columns
+from mpcnode.sealing.blobs import BlobReference
 from mpcnode.sealing.commitments import OutputShare, ShareLabel, opens_output, opens_share
 from mpcnode.sealing.envelopes import Opened, has_archive_wrap, open_by_audit
 from mpcnode.sealing.keys import OpeningKey
-from mpcnode.sealing.pseudonyms import SubjectCopy, copy_opens, read_supervisor_copy
-from mpcnode.types import NOBODY, AuditStage, EpochKeys, MemberIndex, SessionId, Verdict
+from mpcnode.sealing.pseudonyms import (
+    SubjectCopy,
+    copy_opens,
+    read_batch_copy,
+    read_supervisor_copy,
+    subject_binding,
+)
+from mpcnode.types import NOBODY, AuditStage, EpochKeys, MemberIndex, Pseudonym, SessionId, Verdict
+
+PLACE_MAX = 2**16 - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +40,12 @@ class Finding:
     member: int = NOBODY
     """Who is at fault."""
     stage: AuditStage = AuditStage.NONE
+    chunk: int = 0
     round: int = 0
+
+    def place(self, rounds: int) -> int:
+        """Return chunk and round as the ledger has them: counted through all chunks of so many rounds; 16 bits."""
+        return min(self.chunk * rounds + self.round, PLACE_MAX)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +53,6 @@ class AuditedInput:
     """A contribution that passed every check."""
 
     record: AuditRecord
-    contribution: Contribution
     sent: tuple[bytes, ...] = field(repr=False)
     """What each node was sent, in rank order: the input of the replay."""
 
@@ -59,12 +72,14 @@ class Evidence:
     """Whether a replay is possible; False where the committee made its correlations."""
     outputs: Mapping[MemberIndex, OutputShare | None]
     """Opened supervisor boxes; None for one that does not open."""
+    bodies: Mapping[MemberIndex, bytes | None]
+    """The output shares themselves, of all subjects; None for what a box does not lead to."""
     replayed: Mapping[MemberIndex, bytes] | None = None
     """Output shares that honest nodes would have, where the auditor has worked them out one by one."""
-    clear: Outcome | None
-    """The model evaluated in clear over the audited inputs."""
-    joint: Outcome | None
-    """What the output shares say together, the mask taken off; None if it is no outcome at all."""
+    clear: bytes | None = field(repr=False)
+    """The output that the model gives in clear over the audited inputs."""
+    joint: bytes | None = field(repr=False)
+    """What the output shares make, the mask taken off."""
 
 
 def open_envelope(envelope: bytes, keys: EpochKeys, audit_key: OpeningKey) -> Opened:
@@ -99,10 +114,36 @@ def check_copy(opened: Opened, request: Request, inquirer: PublicKey, subject_ke
     return copy
 
 
+def batch_copy(opened: Opened, request: Request) -> tuple[BlobReference, bytes]:
+    """Return where the identifiers of many subjects are, and the query's nonce.
+
+    Raises:
+        InputError: the copy has another layout, or leads to another blob than the request names.
+    """
+    try:
+        reference, nonce = read_batch_copy(opened.plaintext)
+    except SealedBoxError as error:
+        raise InputError(str(error), AuditStage.SUBJECT) from error
+    if reference.blob != request.identifiers:
+        raise InputError("supervisor copy: expected the blob that the request names, got another", AuditStage.SUBJECT)
+    return reference, nonce
+
+
+def check_pseudonyms(root: Pseudonym, nonce: bytes, request: Request, inquirer: PublicKey) -> None:
+    """Check that S binds the pseudonyms of many subjects.
+
+    Raises:
+        InputError: it binds others.
+    """
+    binding = subject_binding(request.chain, request.query, inquirer, root, nonce)
+    if not hmac.compare_digest(binding, request.binding):
+        raise InputError("supervisor copy: expected the subjects that S binds, got others", AuditStage.SUBJECT)
+
+
 def check_input(
     plaintext: bytes, view: QueryView, participant: MemberIndex, attributes: Sequence[Attribute]
 ) -> AuditedInput:
-    """Return a participant's contribution after every check of its audit record.
+    """Return a participant's contribution after every check of its audit record; of one subject, of its values too.
 
     Args:
         plaintext: of the participant's audit envelope.
@@ -113,10 +154,14 @@ def check_input(
     Raises:
         InputError: with the stage: layout and labels, commitments, or values.
     """
-    record = decode_audit_record(plaintext, len(attributes), len(view.committee))
+    subjects = view.terms.subjects
+    record = decode_audit_record(plaintext, len(attributes), len(view.committee), subjects)
     _check_labels(record, view, participant)
-    context = RowContext(query=view.query, attempt=view.attempt, participant=participant)
-    sent = split_row(record.row, RowShape(len(attributes)), context, view.committee, record.seeds)
+    if subjects == 1:
+        context = RowContext(query=view.query, attempt=view.attempt, participant=participant)
+        sent = split_row(record.row, RowShape(len(attributes)), context, view.committee, record.seeds)
+    else:
+        sent = (*record.seeds, record.row)
     for node, given, salt, commitment in zip(
         view.committee, sent, record.salts, view.commitments[participant], strict=True
     ):
@@ -128,9 +173,24 @@ def check_input(
                 f"audit record: expected what opens the commitment for node {node}, got something else",
                 AuditStage.COMMITMENT,
             )
-    contribution = decode_contribution(record.row, len(attributes))
-    check_ranges(contribution, attributes)
-    return AuditedInput(record=record, contribution=contribution, sent=sent)
+    if subjects == 1:
+        check_rows(record.row, RowShape(len(attributes)), attributes)
+    return AuditedInput(record=record, sent=sent)
+
+
+def check_rows(row: bytes, shape: RowShape, attributes: Sequence[Attribute]) -> Columns:
+    """Return what a row says, if every value lies in its attribute's declared range.
+
+    Raises:
+        InputError: it is no row, or a value does not; the message names the attribute, never the value.
+    """
+    columns = decode_columns(row, shape)
+    for attribute, values, present in zip(attributes, columns.values, columns.present, strict=True):
+        if ((values < attribute.minimum) | (values > attribute.maximum))[present].any():
+            raise InputError(
+                f"attribute {attribute.name}: expected {attribute.minimum} to {attribute.maximum}, got another value"
+            )
+    return columns
 
 
 def _check_labels(record: AuditRecord, view: QueryView, participant: MemberIndex) -> None:
@@ -142,21 +202,6 @@ def _check_labels(record: AuditRecord, view: QueryView, participant: MemberIndex
         )
     if not hmac.compare_digest(record.request_hash, view.request_hash):
         raise InputError("audit record: expected the hash of this request, got another", AuditStage.ENVELOPE)
-
-
-def check_ranges(contribution: Contribution, attributes: Sequence[Attribute]) -> None:
-    """Check that every value lies in its attribute's declared range.
-
-    Raises:
-        InputError: one does not; the message names the attribute, never the value.
-    """
-    if len(contribution.values) != len(attributes):
-        raise InputError(f"contribution: expected {len(attributes)} values, got {len(contribution.values)}")
-    for value, attribute in zip(contribution.values, attributes, strict=True):
-        if value is not None and not attribute.minimum <= value <= attribute.maximum:
-            raise InputError(
-                f"attribute {attribute.name}: expected {attribute.minimum} to {attribute.maximum}, got another value"
-            )
 
 
 def judge(evidence: Evidence) -> Finding:
@@ -212,7 +257,10 @@ def _judge_outputs(ends: Mapping[MemberIndex, EndStatement], session: SessionId,
             output, query=evidence.view.query, session=session, node=member, commitment=end.output_commitment
         ):
             return fault
-        if evidence.replayed is not None and not hmac.compare_digest(output.share, evidence.replayed[member]):
+        body = evidence.bodies.get(member)
+        if body is None:
+            return fault
+        if evidence.replayed is not None and not hmac.compare_digest(body, evidence.replayed[member]):
             return fault
     return _MATCH
 

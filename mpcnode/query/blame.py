@@ -1,96 +1,162 @@
 """Who deviated first: what every honest node had to send, against what the nodes signed (docs/protocol.md 3.2).
 
-A node's message follows from its share, its seed and what it received before. So a frame that differs proves its sender
-wrong only if the sender received what it had to: in round 1, or if its own evidence shows so. A misled node is not
-blamed for what followed, and nobody is blamed on another's bare word. Who signed two messages for one round is wrong
-whatever it received: a node sends all others the same. What it sent twice, right and wrong, informed nobody.
+A node's message follows from its share, its seed, its corrections and what it received before. So a frame that differs
+proves its sender wrong only if the sender received what it had to: in round 1, or if its own evidence shows so. A
+misled node is not blamed for what followed, and nobody is blamed on another's bare word. Who signed two messages for
+one round is wrong whatever it received: a node sends all others the same. What it sent twice, right and wrong,
+informed nobody. Chunks do not depend on each other: each is judged by itself, in order.
 
-All nodes sign one transcript of what was opened. If what a single node received leads an honest node to it, all signers
-admit what this node opened. So all knew what they had to until the first wrong frame, and its sender is wrong although
-it shows nothing.
+All nodes sign one transcript of what was opened. Who shows hashes of opened rounds that lead to it shows what all
+signers admit. So the first chunk and round with a wrong opening is known, and that everybody knew what it had to until
+then: whoever sent a wrong frame there is wrong although it shows nothing.
+
+The last node also needs the dealer's corrections. Dealer and auditor are one, so that the right ones were dealt needs
+no proof; but if the last node shows that others were signed, the dealer deviated.
 """
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
-from mpcnode.query.frames import SignedFrame
-from mpcnode.types import MemberIndex
+from ledger.types import Digest
+from mpcnode.mpc.transcript import chunk_hash, session_hash
+from mpcnode.query.frames import Shown, SignedFrame
+from mpcnode.types import MemberIndex, SessionId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExpectedChunk:
+    """What an honest session sends in one chunk, as hashes."""
+
+    chunk: int
+    corrections: Digest
+    """From the dealer to the last node in rank order."""
+    payloads: Mapping[MemberIndex, Sequence[Digest]]
+    """Of every node in each round, in rank order."""
+    opened: Sequence[Digest]
+    """Values in each round."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deviation:
+    """Who deviated, and where."""
+
+    member: MemberIndex | None
+    """None: the dealer."""
+    chunk: int = 0
+    round: int = 0
+    """0: the corrections; or all frames were right, but not what the node signed of them."""
+
+
+def admitted_chunks(
+    session: SessionId, signed: Digest, shown: Mapping[MemberIndex, Shown]
+) -> tuple[Digest, ...] | None:
+    """Return the hashes of all chunks that lead to the transcript which all signed; None if nobody shows them."""
+    return next((of.chunk_hashes for of in shown.values() if session_hash(session, of.chunk_hashes) == signed), None)
 
 
 def first_admitted(
-    expected: Mapping[MemberIndex, Sequence[bytes]], received: Mapping[MemberIndex, Sequence[SignedFrame]]
-) -> tuple[MemberIndex, int] | None:
-    """Return who deviated first, and in which round, by what all have signed.
+    expected: ExpectedChunk, session: SessionId, admitted: Digest, shown: Mapping[MemberIndex, Shown]
+) -> Deviation | None:
+    """Return who deviated first, by what all have signed; None if nobody shows it.
 
     Args:
-        expected: payloads of every node in each round, in rank order.
-        received: by receiver, all that it received, one frame of each other node in each round; of those nodes whose
-            frames lead to the transcript that all signed.
-
-    Returns:
-        None if all these frames are right.
+        expected: what had to be sent and opened in the first chunk whose hash is wrong.
+        session: whose chunk.
+        admitted: its hash, by the transcript which all signed.
+        shown: by receiver, of this chunk; signatures hold.
     """
-    ranks = {member: rank for rank, member in enumerate(expected)}
+    if _is_misdealt(expected, shown):
+        return Deviation(None, expected.chunk)
+    all_opened = (of.opened[expected.chunk - of.first] for of in shown.values() if _has_opened(of, expected.chunk))
+    rounds = next((opened for opened in all_opened if chunk_hash(session, expected.chunk, opened) == admitted), ())
+    pairs = zip(rounds, expected.opened, strict=False)
+    number = next((number for number, (ours, right) in enumerate(pairs, start=1) if ours != right), 0)
+    ranks = {member: rank for rank, member in enumerate(expected.payloads)}
     wrong = [
         (frame.round, ranks[frame.sender], frame.sender)
-        for frames in received.values()
-        for frame in frames
-        if frame.data != expected[frame.sender][frame.round - 1]
+        for of in shown.values()
+        for frame in of.frames
+        if frame.chunk == expected.chunk
+        and 1 <= frame.round <= number
+        and frame.data_hash != expected.payloads[frame.sender][frame.round - 1]
     ]
     if not wrong:
         return None
-    number, _, sender = min(wrong)
-    return sender, number
+    first, _, sender = min(wrong)
+    return Deviation(sender, expected.chunk, first)
 
 
-def received_by(
-    member: MemberIndex, committee: Sequence[MemberIndex], rounds: int, frames: Sequence[SignedFrame]
-) -> dict[tuple[MemberIndex, int], bytes] | None:
-    """Return what a node received, by sender and round; None unless it is one frame of each other in each round."""
-    places = {(sender, number) for sender in committee if sender != member for number in range(1, rounds + 1)}
-    found = {(frame.sender, frame.round): frame.data for frame in frames}
-    return found if set(found) == places and len(frames) == len(places) else None
+def _has_opened(shown: Shown, chunk: int) -> bool:
+    return shown.first <= chunk < shown.first + len(shown.opened)
 
 
-def first_deviation(
-    expected: Mapping[MemberIndex, Sequence[bytes]], shown: Mapping[MemberIndex, Sequence[SignedFrame]]
-) -> tuple[MemberIndex, int] | None:
-    """Return who deviated first, and in which round; round 0: its frames were right, but not what it signed of them.
-
-    Args:
-        expected: payloads of every node in each round, in rank order.
-        shown: frames that nodes received, by receiver; those whose signatures hold. Who showed nothing is left out.
-
-    Returns:
-        None if the evidence names nobody.
-    """
-    rounds = len(next(iter(expected.values())))
-    frames = [frame for of in shown.values() for frame in of]
-    # those who received what they had to, so far
-    informed = {member: _by_place(of) for member, of in shown.items()}
-    sent = _by_place(frames)
-    for number in range(1, rounds + 1):
-        for sender, payloads in expected.items():
-            signed = sent.get((sender, number), set())
-            is_wrong = bool(signed - {payloads[number - 1]})
-            if is_wrong and (number == 1 or sender in informed or len(signed) > 1):
-                return sender, number
-        informed = {
-            member: received
-            for member, received in informed.items()
-            if all(
-                received.get((sender, number)) == {payloads[number - 1]}
-                for sender, payloads in expected.items()
-                if sender != member
-            )
-        }
-    liar = next((member for member in expected if member in informed), None)
-    return None if liar is None else (liar, 0)
+def _is_misdealt(expected: ExpectedChunk, shown: Mapping[MemberIndex, Shown]) -> bool:
+    """Whether the last node shows that the dealer signed other corrections."""
+    last = shown.get(list(expected.payloads)[-1])
+    words = () if last is None else last.corrections
+    return any(word.chunk == expected.chunk and word.data_hash != expected.corrections for word in words)
 
 
-def _by_place(frames: Sequence[SignedFrame]) -> dict[tuple[MemberIndex, int], set[bytes]]:
-    """All that was signed, by sender and round."""
-    signed: defaultdict[tuple[MemberIndex, int], set[bytes]] = defaultdict(set)
+@dataclass(slots=True)
+class Trace:
+    """The judgement of one session, chunk by chunk."""
+
+    committee: Sequence[MemberIndex]
+    """In rank order."""
+    _whole: set[MemberIndex] = field(init=False)
+    """Those who have shown that they received an honest session, so far."""
+
+    def __post_init__(self) -> None:
+        self._whole = set(self.committee)
+
+    def add(self, expected: ExpectedChunk, shown: Mapping[MemberIndex, Shown]) -> Deviation | None:
+        """Judge the next chunk; return who deviated first in it, None if the evidence names nobody.
+
+        Args:
+            expected: what had to be sent.
+            shown: by receiver, of this chunk and others; signatures hold. Who showed nothing is left out.
+        """
+        if _is_misdealt(expected, shown):
+            return Deviation(None, expected.chunk)
+        received = {member: _by_place(of.frames, expected.chunk) for member, of in shown.items()}
+        sent: defaultdict[tuple[MemberIndex, int], set[Digest]] = defaultdict(set)
+        for signed in received.values():
+            for place, hashes in signed.items():
+                sent[place] |= hashes
+        informed = set(self.committee)  # in round 1 nothing has been received
+        rounds = len(next(iter(expected.payloads.values())))
+        for number in range(1, rounds + 1):
+            for sender, payloads in expected.payloads.items():
+                signed_by = sent.get((sender, number), set())
+                is_wrong = bool(signed_by - {payloads[number - 1]})
+                if is_wrong and (sender in informed or len(signed_by) > 1):
+                    return Deviation(sender, expected.chunk, number)
+            informed = {
+                member
+                for member in informed
+                if member in received
+                and all(
+                    received[member].get((sender, number)) == {payloads[number - 1]}
+                    for sender, payloads in expected.payloads.items()
+                    if sender != member
+                )
+            }
+        self._whole &= informed
+        return None
+
+    def liar(self) -> Deviation | None:
+        """After all chunks: the first node that received an honest session, and so signed another than it had."""
+        return next((Deviation(member) for member in self.committee if member in self._whole), None)
+
+
+_Signed = Mapping[tuple[MemberIndex, int], set[Digest]]
+"""Hashes of what was signed, by sender and round."""
+
+
+def _by_place(frames: Sequence[SignedFrame], chunk: int) -> _Signed:
+    signed: defaultdict[tuple[MemberIndex, int], set[Digest]] = defaultdict(set)
     for frame in frames:
-        signed[frame.sender, frame.round].add(frame.data)
+        if frame.chunk == chunk:
+            signed[frame.sender, frame.round].add(frame.data_hash)
     return dict(signed)

@@ -30,7 +30,7 @@ class BlobKind(IntEnum):
 
     PSEUDONYMS = 1
     """Of all subjects; from the inquirer, for the panel."""
-    SUBJECTS = 2
+    IDENTIFIERS = 2
     """Identifiers of all subjects; from the inquirer, for the supervisor."""
     ROWS = 3
     """Corrections of a participant's rows; for the last node and the supervisor."""
@@ -40,7 +40,7 @@ class BlobKind(IntEnum):
     """What the outputs are masked with; from the supervisor, for the inquirer."""
 
 
-OF_INQUIRER = (BlobKind.PSEUDONYMS, BlobKind.SUBJECTS)
+OF_INQUIRER = (BlobKind.PSEUDONYMS, BlobKind.IDENTIFIERS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,10 +6,14 @@ The widths depend on the model and the committee's size alone: a miss looks like
 import struct
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from ledger.encoding import Reader, Writer
 from ledger.types import Digest
 from mpcnode.errors import InputError
-from mpcnode.scorecard import Contribution
+from mpcnode.mpc.sharing import Row, RowShape
+from mpcnode.scorecard import Columns, Contribution
+from mpcnode.sealing.blobs import REFERENCE_BYTES
 from mpcnode.types import Attempt, AuditStage, MemberIndex, ModelHash, QueryId
 
 _HEAD_BYTES = 32 + 1 + 1 + 32 + 32
@@ -26,6 +30,7 @@ class AuditRecord:
     model: ModelHash
     request_hash: Digest
     row: bytes = field(repr=False)
+    """In clear; about many subjects the reference to the blob of what the last node is sent."""
     seeds: tuple[bytes, ...] = field(repr=False)
     """32 bytes for each node but the last in rank order."""
     salts: tuple[bytes, ...] = field(repr=False)
@@ -73,9 +78,44 @@ def decode_contribution(row: bytes, values: int) -> Contribution:
     return contribution
 
 
-def record_bytes(values: int, nodes: int) -> int:
+def encode_columns(columns: Columns) -> bytes:
+    """Encode what a participant says of many subjects: each value, then each bit, of all of them (docs/protocol.md 4).
+
+    Of one subject it is `encode_contribution`'s row.
+    """
+    bits = np.vstack((columns.known[None], columns.present)).astype(np.uint8)
+    values = columns.values.astype(np.int64, copy=False).view(np.uint64)
+    return RowShape(*columns.values.shape).encode(Row(values, bits))
+
+
+def decode_columns(row: bytes, shape: RowShape) -> Columns:
+    """Decode a row of many subjects.
+
+    Raises:
+        InputError: another width, a padding bit, a value not 0 where none is present, or one of an unknown subject.
+    """
+    if len(row) != shape.size:
+        raise InputError(f"row: expected {shape.size} bytes, got {len(row)}", AuditStage.ENVELOPE)
+    decoded = shape.decode(row)
+    columns = Columns(
+        known=decoded.bits[0].astype(np.bool_),
+        present=decoded.bits[1:].astype(np.bool_),
+        values=decoded.values.view(np.int64),
+    )
+    is_empty = (columns.values == 0) | columns.present
+    if not is_empty.all() or (columns.present & ~columns.known).any() or encode_columns(columns) != row:
+        raise InputError("row: expected 0 where nothing is present, got something")
+    return columns
+
+
+def body_bytes(values: int, subjects: int) -> int:
+    """Bytes of a row in an audit record: of one subject itself, of many the reference to their blob of rows."""
+    return row_bytes(values) if subjects == 1 else REFERENCE_BYTES
+
+
+def record_bytes(values: int, nodes: int, subjects: int = 1) -> int:
     """Bytes of an audit record."""
-    return _HEAD_BYTES + row_bytes(values) + _NODE_BYTES * nodes
+    return _HEAD_BYTES + body_bytes(values, subjects) + _NODE_BYTES * nodes
 
 
 def encode_audit_record(record: AuditRecord) -> bytes:
@@ -89,25 +129,25 @@ def encode_audit_record(record: AuditRecord) -> bytes:
     return writer.bytes()
 
 
-def decode_audit_record(plaintext: bytes, values: int, nodes: int) -> AuditRecord:
+def decode_audit_record(plaintext: bytes, values: int, nodes: int, subjects: int = 1) -> AuditRecord:
     """Decode what an audit envelope held.
 
     Args:
         plaintext: of the envelope.
         values: attributes of the participant's row.
         nodes: members of the committee.
+        subjects: of the query.
 
     Raises:
         InputError: another width, or a seed for the last node.
     """
-    if len(plaintext) != record_bytes(values, nodes):
-        raise InputError(
-            f"audit record: expected {record_bytes(values, nodes)} bytes, got {len(plaintext)}", AuditStage.ENVELOPE
-        )
+    expected = record_bytes(values, nodes, subjects)
+    if len(plaintext) != expected:
+        raise InputError(f"audit record: expected {expected} bytes, got {len(plaintext)}", AuditStage.ENVELOPE)
     reader = Reader(plaintext, "audit record")
     query, attempt, participant = QueryId(reader.fixed(32)), Attempt(reader.uint(1)), MemberIndex(reader.uint(1))
     model, request_hash = ModelHash(reader.fixed(32)), Digest(reader.fixed(32))
-    row = reader.fixed(row_bytes(values))
+    row = reader.fixed(body_bytes(values, subjects))
     pairs = [(reader.fixed(32), reader.fixed(32)) for _ in range(nodes)]
     if any(pairs[-1][0]):
         raise InputError("audit record: expected no seed for the last node, got one", AuditStage.ENVELOPE)

@@ -20,7 +20,6 @@ END_BYTES = END_WORDS * WORD_BYTES
 TOKEN_BYTES_MAX = 1024
 PATH_MAX = 16
 BOX_BYTES_MAX = 12 * 1024
-BULK_BYTES_MAX = 4 * 1024 * 1024
 
 
 class Kind(StrEnum):
@@ -109,7 +108,7 @@ def decode_shares(data: bytes) -> Shares:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deal:
-    """Correlated randomness for one node and one session."""
+    """The seed of one node for one session; the last node pulls its corrections beside it, chunk by chunk."""
 
     statement: bytes
     """The deal record, 6 words; the same for every node."""
@@ -118,8 +117,6 @@ class Deal:
     """One for each node in rank order; their digest is in the record."""
     seed: bytes = field(repr=False)
     salt: bytes = field(repr=False)
-    corrections: bytes = field(repr=False)
-    """For the last node in rank order; empty for the others."""
 
 
 def encode_deal(deal: Deal) -> bytes:
@@ -127,7 +124,7 @@ def encode_deal(deal: Deal) -> bytes:
     writer = Writer().fixed(deal.statement, DEAL_BYTES).fixed(deal.signature, 64).uint(len(deal.seed_hashes), 4)
     for seed_hash in deal.seed_hashes:
         writer.fixed(seed_hash, 32)
-    return writer.fixed(deal.seed, 32).fixed(deal.salt, 32).blob(deal.corrections).bytes()
+    return writer.fixed(deal.seed, 32).fixed(deal.salt, 32).bytes()
 
 
 def decode_deal(data: bytes) -> Deal:
@@ -139,7 +136,6 @@ def decode_deal(data: bytes) -> Deal:
         seed_hashes=reader.items(COMMITTEE_MAX, lambda: reader.fixed(32)),
         seed=reader.fixed(32),
         salt=reader.fixed(32),
-        corrections=reader.blob(BULK_BYTES_MAX),
     )
     reader.end()
     return deal
@@ -217,14 +213,23 @@ def decode_abort(data: bytes) -> Abort:
     return abort
 
 
-def encode_recall(session: bytes) -> bytes:
-    """Encode the auditor's request for the frames of a session: its payload is the session."""
-    return Writer().fixed(session, 32).bytes()
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recall:
+    """The auditor's request for the evidence of a session."""
+
+    session: bytes
+    first: int
+    """The chunk from which on it is to be shown."""
 
 
-def decode_recall(data: bytes) -> bytes:
-    """Decode a request for the frames of a session."""
+def encode_recall(recall: Recall) -> bytes:
+    """Encode a recall."""
+    return Writer().fixed(recall.session, 32).uint(recall.first, 4).bytes()
+
+
+def decode_recall(data: bytes) -> Recall:
+    """Decode a recall."""
     reader = Reader(data, "recall")
-    session = reader.fixed(32)
+    recall = Recall(session=reader.fixed(32), first=reader.uint(4))
     reader.end()
-    return session
+    return recall

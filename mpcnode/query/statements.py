@@ -1,9 +1,10 @@
-"""What members sign about a query: shares, deal, accept, flush, end, release (docs/protocol.md 1.1).
+"""What members sign about a query: shares, deal, corrections, accept, flush, end, release (docs/protocol.md 1.1).
 
 A statement is built from a frozen value and read back into an equal one; what a word cannot mean is refused with the
 word's name.
 """
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ from mpcnode.types import ATTEMPTS_MAX, MEMBERS_MAX, Attempt, Commitment, Member
 
 SHARES = "mpcnode/shares/1"
 DEAL = "mpcnode/deal/1"
+CORRECTIONS = "mpcnode/corrections/1"
 ACCEPT = "mpcnode/accept/1"
 FLUSH = "mpcnode/flush/1"
 END = "mpcnode/end/1"
@@ -22,6 +24,7 @@ RELEASE = "mpcnode/release/1"
 
 SHARES_WORDS = 7
 DEAL_WORDS = 6
+CORRECTIONS_WORDS = 5
 ACCEPT_WORDS = 4
 FLUSH_WORDS = 6
 END_WORDS = 10
@@ -47,9 +50,21 @@ class DealStatement:
     chain: ChainId
     session: SessionId
     seeds_hash: Digest
-    corrections_hash: Digest
+    chunks: int
+    """How many the session has; each one's corrections have a statement of their own."""
     correcting: MemberIndex
     """The last in rank order."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CorrectionsStatement:
+    """The dealer's word on the corrections of one chunk, made when the chunk is dealt."""
+
+    chain: ChainId
+    session: SessionId
+    chunk: int
+    """From 0."""
+    corrections_hash: Digest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +142,7 @@ def decode_shares_statement(data: bytes) -> SharesStatement:
 
 def encode_deal_statement(deal: DealStatement) -> bytes:
     """Encode the deal record."""
-    return statement(DEAL, deal.chain, deal.session, deal.seeds_hash, deal.corrections_hash, deal.correcting)
+    return statement(DEAL, deal.chain, deal.session, deal.seeds_hash, deal.chunks, deal.correcting)
 
 
 def decode_deal_statement(data: bytes) -> DealStatement:
@@ -141,8 +156,30 @@ def decode_deal_statement(data: bytes) -> DealStatement:
         chain=ChainId(words[0]),
         session=SessionId(words[1]),
         seeds_hash=Digest(words[2]),
-        corrections_hash=Digest(words[3]),
+        chunks=read_uint(words[3], 32),
         correcting=read_member(words[4], "correcting node"),
+    )
+
+
+def encode_corrections_statement(corrections: CorrectionsStatement) -> bytes:
+    """Encode what the dealer signs for each chunk's corrections."""
+    return statement(
+        CORRECTIONS, corrections.chain, corrections.session, corrections.chunk, corrections.corrections_hash
+    )
+
+
+def decode_corrections_statement(data: bytes) -> CorrectionsStatement:
+    """Decode what the dealer signs for each chunk's corrections.
+
+    Raises:
+        DecodeError: not that statement.
+    """
+    words = split_words(data, CORRECTIONS, CORRECTIONS_WORDS)
+    return CorrectionsStatement(
+        chain=ChainId(words[0]),
+        session=SessionId(words[1]),
+        chunk=read_uint(words[2], 32),
+        corrections_hash=Digest(words[3]),
     )
 
 
@@ -182,14 +219,21 @@ def decode_flush_statement(data: bytes) -> FlushStatement:
     )
 
 
-def frame_digest(session: SessionId, number: int, data: bytes) -> Digest:
-    """What stands for a frame in its flush: a hash of session, round and data."""
-    return digest("mpcnode/frame/1", session, number.to_bytes(4, "big"), data)
+def data_hash(data: bytes) -> Digest:
+    """SHA-256 of a frame's data: what evidence keeps of it."""
+    return Digest(hashlib.sha256(data).digest())
 
 
-def frames_root(frames: Iterable[tuple[SessionId, int, bytes]]) -> Digest:
-    """Root over the frames of one flush: session, round and data of each, in order."""
-    return merkle.root([frame_digest(session, number, data) for session, number, data in frames])
+def frame_digest(session: SessionId, chunk: int, number: int, hashed: Digest) -> Digest:
+    """What stands for a frame in its flush: a hash of session, chunk, round and its data's hash."""
+    return digest("mpcnode/frame/1", session, chunk.to_bytes(4, "big"), number.to_bytes(4, "big"), hashed)
+
+
+def frames_root(frames: Iterable[tuple[SessionId, int, int, bytes]]) -> Digest:
+    """Root over the frames of one flush: session, chunk, round and data of each, in order."""
+    return merkle.root(
+        [frame_digest(session, chunk, number, data_hash(data)) for session, chunk, number, data in frames]
+    )
 
 
 def encode_end_statement(end: EndStatement) -> bytes:

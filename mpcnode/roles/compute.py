@@ -14,7 +14,7 @@ from ledger.types import Cosignature
 from mpcnode.errors import ErrorCode, RevertedError, UnavailableError
 from mpcnode.query.committee import pool_order
 from mpcnode.query.duties import turn_to_post
-from mpcnode.query.frames import encode_frames
+from mpcnode.query.frames import encode_shown
 from mpcnode.query.messages import (
     End,
     Kind,
@@ -29,8 +29,9 @@ from mpcnode.query.messages import (
 from mpcnode.query.statements import decode_accept_statement, decode_deal_statement, decode_end_statement
 from mpcnode.query.view import QueryView
 from mpcnode.roles.context import Context, QueryTasks, deliver, is_due, settle, while_current
+from mpcnode.roles.failures import AttemptFailedError
 from mpcnode.roles.ports import Call, Handler
-from mpcnode.roles.session import AttemptFailedError, Mailbox, SessionRunner, share_name
+from mpcnode.roles.session import Mailbox, SessionRunner, share_name
 from mpcnode.sealing.keys import check_signature
 from mpcnode.types import FailReason, MemberIndex, QueryId, QueryState, SessionId
 
@@ -185,10 +186,11 @@ class Compute:
 
     async def _on_recall(self, sender: MemberIndex, payload: bytes) -> None:
         """Show the auditor what arrived in a session whose result is on the ledger, and only then."""
-        session, ledger = SessionId(decode_recall(payload)), self._context.ledger.view
+        recall, ledger = decode_recall(payload), self._context.ledger.view
+        session = SessionId(recall.session)
         posted = (view for view in (*ledger.open(), *ledger.ended()) if view.session == session and view.result)
         view = next(posted, None)
         if view is None:
             raise UnavailableError("recall: expected a session whose result this replica shows, got another")
-        shown = encode_frames(session, self._runner.evidence(session))
+        shown = encode_shown(self._runner.shown(session, recall.first))
         await deliver(self._context, view.query, sender, Kind.FRAMES, shown)

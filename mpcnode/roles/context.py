@@ -3,18 +3,36 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import structlog
 
 from ledger.types import Address, ChainId, Height, InquirerRecord, Millis, PublicKey, Signature
-from mpcnode.errors import ErrorCode, NotAllowedError, PeerRefusedError, RevertedError, UnavailableError
+from mpcnode.errors import (
+    ErrorCode,
+    NotAllowedError,
+    PeerRefusedError,
+    RevertedError,
+    UnavailableError,
+    WrongSignatureError,
+)
 from mpcnode.query.committee import address_of
 from mpcnode.query.view import QueryView
-from mpcnode.roles.ports import Call, Clock, JournalPort, LedgerPort, PeersPort, RandomBytes
+from mpcnode.roles.ports import BlobsPort, Call, Clock, JournalPort, LedgerPort, PeersPort, RandomBytes
+from mpcnode.roles.worker import Worker
 from mpcnode.scorecard import Model
 from mpcnode.sealing.keys import SigningKey
-from mpcnode.types import CorrelationSource, EpochKeys, Member, MemberIndex, ModelHash, QueryId, QueryState
+from mpcnode.types import (
+    BlobId,
+    CorrelationSource,
+    EpochKeys,
+    Member,
+    MemberIndex,
+    ModelHash,
+    QueryId,
+    QueryState,
+    Role,
+)
 
 _log = structlog.get_logger(__name__)
 
@@ -35,13 +53,26 @@ class Timing:
     preparation: int = 5_000
     """For shares, deal and accepts, from seeing COMPUTING."""
     computation: int = 5_000
-    """For the rounds and the ends of a session."""
+    """For the rounds of a session's first chunk, from one chunk's end to the next one's, and for the session's ends."""
+    preparation_thousand: int = 300
+    """Longer for each thousand subjects: bodies travel, the dealer checks them."""
+    computation_thousand: int = 1_500
+    """Longer for each thousand subjects."""
     notice: int = 500
     """For word of a peer's failure. Whoever is a step further waits so much longer, and so does not blame who waits."""
     retry: int = 500
     """Between tries of a transaction."""
     call: int = 60_000
     """Life of a transaction that has no nearer deadline."""
+
+    def of(self, subjects: int) -> "Timing":
+        """The same for a query about so many subjects."""
+        thousands = subjects // 1000
+        return replace(
+            self,
+            preparation=self.preparation + self.preparation_thousand * thousands,
+            computation=self.computation + self.computation_thousand * thousands,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,10 +96,12 @@ class Context:
     ledger: LedgerPort
     peers: PeersPort
     journal: JournalPort
+    blobs: BlobsPort
     clock: Clock
     random: RandomBytes
     timing: Timing = field(default_factory=Timing)
     correlations: CorrelationSource = CorrelationSource.DEALER
+    worker: Worker = field(default_factory=Worker)
 
     def sign(self, statement: bytes) -> Signature:
         """Sign a statement with the member's identity."""
@@ -82,6 +115,11 @@ class Context:
         """
         if address_of(key) not in self.inquirers:
             raise NotAllowedError("expected a registered inquirer's key, got another", ErrorCode.UNKNOWN_INQUIRER)
+
+    @property
+    def operator(self) -> MemberIndex:
+        """The desk at which inquirers fetch what does not stand on the ledger."""
+        return next(index for index, member in self.members.items() if member.roles & Role.OPERATOR)
 
     def soon(self) -> Millis:
         """Expiry of a transaction that has no nearer deadline."""
@@ -144,6 +182,16 @@ async def deliver(context: Context, query: QueryId, to: MemberIndex, kind: str, 
         await context.peers.deliver(to, kind, payload)
     except PeerRefusedError as refused:
         _log.warning("deliver.refused", kind=kind, to=to, query=query.hex(), reason=str(refused))
+
+
+async def send_blob(context: Context, query: QueryId, to: MemberIndex, blob: BlobId) -> bool:
+    """Send a blob until it is held whole; False if the peer will never take it, which is noted."""
+    try:
+        await context.peers.send_blob(to, blob)
+    except (PeerRefusedError, WrongSignatureError) as refused:
+        _log.warning("blob.refused", to=to, query=query.hex(), reason=str(refused))
+        return False
+    return True
 
 
 @asynccontextmanager

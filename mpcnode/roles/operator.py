@@ -16,6 +16,7 @@ from mpcnode.errors import CallerError, ErrorCode, NotAllowedError, RequestError
 from mpcnode.query.committee import pool_order
 from mpcnode.query.messages import Kind, Order, encode_order
 from mpcnode.query.request import (
+    Request,
     SealedRequest,
     check_sealed_request,
     decode_request,
@@ -24,8 +25,9 @@ from mpcnode.query.request import (
     read_request,
 )
 from mpcnode.query.view import QueryView
-from mpcnode.roles.context import RESUMED_MAX, Context, QueryTasks, deliver, until_over
+from mpcnode.roles.context import RESUMED_MAX, Context, QueryTasks, deliver, send_blob, until_over
 from mpcnode.roles.ports import Call, Handler
+from mpcnode.sealing.pseudonyms import IDENTIFIER_BYTES_MAX, PSEUDONYM_BYTES
 from mpcnode.types import Bitmap, MemberIndex, ModelHash, QueryId, members_of
 
 _log = structlog.get_logger(__name__)
@@ -86,6 +88,7 @@ class Operator:
         known = await self._context.journal.get(_REQUEST, request.query)
         if known is not None and known != body:
             raise RequestError(f"query {request.query.hex()}: expected the request sent before", ErrorCode.QUERY_EXISTS)
+        await self._check_blobs(request)
         view = self._context.ledger.view.get(request.query)
         if view is not None:
             if known is not None:
@@ -100,6 +103,24 @@ class Operator:
         # before the registration is final: an inquirer that hangs up meanwhile does not stop it
         self._ordered.put_nowait(request.query)
         return await self._submit(call, request.query, sealed)
+
+    async def _check_blobs(self, request: Request) -> None:
+        """Check that what many subjects' pseudonyms and identifiers are in is here, whole and as large as it must be.
+
+        Raises:
+            RequestError: NOT_READY if it is not here yet, REQUEST_FORM if it is something else, or nobody deals.
+        """
+        if request.subjects > 1 and self._context.correlations.is_joint:
+            raise RequestError(f"subjects: expected 1 where no member deals correlations, got {request.subjects}")
+        widths = ((request.pseudonyms, PSEUDONYM_BYTES), (request.identifiers, IDENTIFIER_BYTES_MAX))
+        for blob, width in widths if request.subjects > 1 else ():
+            if not await self._context.blobs.is_whole(blob):
+                raise RequestError(
+                    f"blob {blob.hex()}: expected it whole before it is asked about", ErrorCode.NOT_READY
+                )
+            offer, _ = await self._context.blobs.about(blob)
+            if offer.label.query != request.query or offer.manifest.length != width * request.subjects:
+                raise RequestError(f"blob {blob.hex()}: expected {request.subjects} subjects of this query")
 
     async def _submit(self, call: Call, query: QueryId, sealed: SealedRequest) -> Height:
         try:
@@ -148,6 +169,10 @@ class Operator:
         panel = tuple(members_of(view.panel))
         sent: set[MemberIndex] = set()
         async with until_over(self._context, query) as tasks:
+            if view.terms.subjects > 1:
+                tasks.create_task(send_blob(self._context, query, self._context.dealer, view.terms.identifiers))
+                for member in panel:
+                    tasks.create_task(send_blob(self._context, query, member, view.terms.pseudonyms))
             while True:
                 for member in {*panel, *view.committee} - sent:
                     payload = encode_order(_order_for(sealed, panel, member))

@@ -7,43 +7,27 @@ result.
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from functools import partial
 
-import nacl.secret
 import structlog
 
-from ledger.encoding import Reader, Writer
-from ledger.types import Digest
 from mpcnode.errors import ErrorCode, RequestError, SealedBoxError
-from mpcnode.mpc import SEED_BYTES, RowContext, RowShape, split_row
-from mpcnode.query.contribution import (
-    AuditRecord,
-    decode_audit_record,
-    encode_audit_record,
-    encode_contribution,
-)
-from mpcnode.query.messages import BOX_BYTES_MAX, Kind, Order, Shares, decode_order, encode_shares
+from mpcnode.query.blobs import EVERY_ATTEMPT, INQUIRER, BlobKind, BlobLabel
+from mpcnode.query.messages import Kind, Order, Shares, decode_order, encode_shares
 from mpcnode.query.request import Request, check_open, check_own_token, check_signed_request, read_request
 from mpcnode.query.statements import SharesStatement, encode_shares_statement
 from mpcnode.query.view import QueryView
-from mpcnode.roles.context import RESUMED_MAX, Context, QueryTasks, deliver, settle, while_current
+from mpcnode.roles.context import RESUMED_MAX, Context, QueryTasks, deliver, send_blob, settle, while_current
+from mpcnode.roles.contributing import Contributor, Prepared
 from mpcnode.roles.ports import Call, Handler, RecordsPort
-from mpcnode.roles.programs import model_of, supplied_classes
-from mpcnode.scorecard import Attribute, Contribution
-from mpcnode.sealing.commitments import SALT_BYTES, ShareLabel, share_commitment
-from mpcnode.sealing.envelopes import ENVELOPE_SECRET_BYTES, seal_envelope
 from mpcnode.sealing.keys import OpeningKey
 from mpcnode.sealing.pseudonyms import SubjectToken, open_token, token_opens
-from mpcnode.types import Commitment, Epoch, MemberIndex, QueryId, QueryState, RefusalCode
+from mpcnode.types import Epoch, MemberIndex, QueryId, QueryState, RefusalCode
 
 _log = structlog.get_logger(__name__)
 
 _ORDER = "order"
 """Journal: orders by query."""
-
-_CONTRIBUTION = "contribution"
-"""Journal: contributions by query and attempt, encrypted."""
 
 _MOVED_ON = {
     ErrorCode.WRONG_STATE,
@@ -57,17 +41,6 @@ def _is_past(attempt: int) -> Callable[[QueryView], bool]:
     return lambda view: view.attempt > attempt or view.is_over
 
 
-@dataclass(frozen=True, slots=True)
-class _Prepared:
-    """A contribution to one attempt, in bytes."""
-
-    record: AuditRecord = field(repr=False)
-    envelope: bytes = field(repr=False)
-    sent: tuple[bytes, ...] = field(repr=False)
-    """For each node in rank order."""
-    commitments: tuple[Commitment, ...]
-
-
 class Participant:
     """One participant."""
 
@@ -76,10 +49,9 @@ class Participant:
     ) -> None:
         """Take the role's context, its records, the key that opens tokens, and a key for what the journal keeps."""
         self._context = context
-        self._records = records
+        self._contributor = Contributor(context, records, journal_key)
         self._sealing = sealing
         self._subject_epoch = subject_epoch
-        self._box = nacl.secret.SecretBox(journal_key)
         self._ordered: asyncio.Queue[QueryId] = asyncio.Queue()
 
     @property
@@ -128,6 +100,9 @@ class Participant:
         if view.request != order.statement:
             raise RequestError(f"query {query.hex()}: another request is registered", ErrorCode.REQUEST_FORM)
         token = self._open_token(order, request) if self._allows(view) else None
+        if token is not None and not await self._has_pseudonyms(view, token):
+            token = None
+        view = await context.ledger.until(query, lambda _: True)
         while not view.is_over:
             async with while_current(context, view) as sends:
                 if token is None:
@@ -155,6 +130,19 @@ class Participant:
             return None
         return token
 
+    async def _has_pseudonyms(self, view: QueryView, token: SubjectToken) -> bool:
+        """Wait for the pseudonyms of many subjects; whether they are those that S binds. A token holds that of one."""
+        if view.terms.subjects == 1:
+            return True
+        label = BlobLabel(query=view.query, attempt=EVERY_ATTEMPT, kind=BlobKind.PSEUDONYMS, author=INQUIRER)
+        try:
+            async with asyncio.timeout(max(0, view.deadline - self._context.clock.now_ms()) / 1000):
+                await self._context.blobs.whole(label)
+            return await asyncio.to_thread(self._contributor.are_bound, view, token)
+        except (TimeoutError, SealedBoxError, RequestError) as error:
+            _log.warning("pseudonyms.unreadable", reason=str(error))
+            return False
+
     def _allows(self, view: QueryView) -> bool:
         """The own policy, before and independently of the look-up: the model's document must be here, approved."""
         if view.model in self._context.models:
@@ -179,7 +167,11 @@ class Participant:
         if view.state is not QueryState.REGISTERED and me not in view.commitments:
             return
         commit_at = asyncio.get_running_loop().time() + context.timing.commit_offset / 1000
-        prepared = await self._prepared(view, token)
+        prepared = await self._contributor.prepare(view, token)
+        if prepared.rows is not None:
+            sends.create_task(send_blob(context, view.query, view.committee[-1], prepared.rows))
+            if not await send_blob(context, view.query, context.dealer, prepared.rows):
+                return
         await asyncio.sleep(max(0.0, commit_at - asyncio.get_running_loop().time()))
         call = Call(
             method="queries.commit_input",
@@ -195,7 +187,7 @@ class Participant:
             payload = self._share_payload(view, prepared, rank, node)
             sends.create_task(deliver(context, view.query, node, Kind.SHARES, payload))
 
-    def _share_payload(self, view: QueryView, prepared: _Prepared, rank: int, node: MemberIndex) -> bytes:
+    def _share_payload(self, view: QueryView, prepared: Prepared, rank: int, node: MemberIndex) -> bytes:
         context = self._context
         stated = encode_shares_statement(
             SharesStatement(
@@ -216,57 +208,3 @@ class Participant:
                 signature=context.sign(stated),
             )
         )
-
-    async def _prepared(self, view: QueryView, token: SubjectToken) -> _Prepared:
-        """The contribution to an attempt: made once, journalled encrypted, and the same bytes ever after."""
-        key = view.query + bytes((view.attempt,))
-        kept = await self._context.journal.get(_CONTRIBUTION, key)
-        if kept is None:
-            record = self._make_record(view, token)
-            envelope = seal_envelope(
-                encode_audit_record(record), self._context.epoch, self._context.random(ENVELOPE_SECRET_BYTES)
-            )
-            plain = Writer().blob(encode_audit_record(record)).blob(envelope).bytes()
-            nonce = self._context.random(self._box.NONCE_SIZE)
-            await self._context.journal.put_once(_CONTRIBUTION, key, bytes(self._box.encrypt(plain, nonce)))
-            return self._prepare(view, record, envelope)
-        reader = Reader(self._box.decrypt(kept), "contribution")
-        record = decode_audit_record(reader.blob(BOX_BYTES_MAX), len(self._attributes(view)), len(view.committee))
-        return self._prepare(view, record, reader.blob(BOX_BYTES_MAX))
-
-    def _attributes(self, view: QueryView) -> tuple[Attribute, ...]:
-        """The attributes of the own row, in order."""
-        model = model_of(self._context, view)
-        row = model.row_layout(supplied_classes(self._context, self._context.me))
-        return tuple(model.attributes[place] for place in row)
-
-    def _make_record(self, view: QueryView, token: SubjectToken) -> AuditRecord:
-        """Look the subject up, and draw what its row is split with."""
-        context = self._context
-        attributes = self._attributes(view)
-        found = self._records.lookup(token.pseudonym)
-        values = tuple(None if found is None else found.get(attribute.name) for attribute in attributes)
-        return AuditRecord(
-            query=view.query,
-            attempt=view.attempt,
-            participant=context.me.index,
-            model=view.model,
-            request_hash=Digest(view.request_hash),
-            row=encode_contribution(Contribution(known=found is not None, values=values)),
-            seeds=tuple(context.random(SEED_BYTES) for _ in view.committee[1:]),
-            salts=tuple(context.random(SALT_BYTES) for _ in view.committee),
-        )
-
-    def _prepare(self, view: QueryView, record: AuditRecord, envelope: bytes) -> _Prepared:
-        context, me = self._context, self._context.me.index
-        row_context = RowContext(query=view.query, attempt=view.attempt, participant=me)
-        shape = RowShape(len(self._attributes(view)))
-        sent = split_row(record.row, shape, row_context, view.committee, record.seeds)
-        labels = (
-            ShareLabel(chain=context.chain, query=view.query, attempt=view.attempt, participant=me, node=node)
-            for node in view.committee
-        )
-        commitments = tuple(
-            share_commitment(label, given, salt) for label, given, salt in zip(labels, sent, record.salts, strict=True)
-        )
-        return _Prepared(record=record, envelope=envelope, sent=sent, commitments=commitments)

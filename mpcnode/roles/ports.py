@@ -1,15 +1,17 @@
 """What roles need of the world. Each port is small, and the tests' fakes are its second implementation."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
-from ledger.types import Cosignature, Height, Millis, PublicKey
+from ledger.types import Cosignature, Height, Millis, PublicKey, Signature
 from mpcnode.mpc.pools import PoolId
 from mpcnode.query.blobs import BlobLabel, BlobOffer
-from mpcnode.query.frames import SignedFrame
+from mpcnode.query.frames import ArrivedFrame
 from mpcnode.query.view import LedgerView, QueryView
+from mpcnode.scorecard import Columns
 from mpcnode.sealing.blobs import BlobReference, Manifest
 from mpcnode.types import Bitmap, BlobId, MemberIndex, ModelHash, QueryId, SessionId
 
@@ -71,21 +73,48 @@ class LedgerPort(Protocol):
 class RoundsChannel(Protocol):
     """One session's frames."""
 
-    def broadcast(self, number: int, data: bytes) -> None:
-        """Send a round's data to all others."""
+    def broadcast(self, chunk: int, number: int, data: bytes) -> None:
+        """Send a round's data to all others.
 
-    def send(self, to: MemberIndex, number: int, data: bytes) -> None:
-        """Send something to one of the others."""
+        Raises:
+            SessionError: too much waits for a peer.
+        """
 
-    async def receive(self) -> tuple[MemberIndex, int, bytes]:
-        """Wait for the next frame: its sender, round and data.
+    def send(self, to: MemberIndex, chunk: int, number: int, data: bytes) -> None:
+        """Send something to one of the others.
+
+        Raises:
+            SessionError: too much waits for it.
+        """
+
+    async def receive(self) -> tuple[MemberIndex, int, int, bytes]:
+        """Wait for the next frame: its sender, chunk, round and data.
 
         Raises:
             PeerLostError: a peer's stream broke.
         """
 
-    def evidence(self) -> Sequence[SignedFrame]:
-        """Everything that was received so far, as its senders signed it; also after the session."""
+    def evidence(self) -> Sequence[ArrivedFrame]:
+        """What stands for every frame that was received so far; also after the session."""
+
+
+@dataclass(frozen=True, slots=True)
+class DealtCorrections:
+    """One chunk's corrections, and the dealer's signature of them."""
+
+    data: bytes = field(repr=False)
+    signature: Signature = field(repr=False)
+
+
+class CorrectionsDealer(Protocol):
+    """What a dealer gives the last nodes of committees."""
+
+    async def corrections(self, node: MemberIndex, session: SessionId, chunk: int) -> DealtCorrections | None:
+        """Deal one chunk to a session's last node; None if nothing was dealt to that session in time.
+
+        Raises:
+            NotAllowedError: it is not that session's last node, has no such chunk, or has asked too often.
+        """
 
 
 class PeersPort(Protocol):
@@ -98,8 +127,22 @@ class PeersPort(Protocol):
             PeerRefusedError: the receiver will never take it.
         """
 
+    async def send_blob(self, to: MemberIndex, blob: BlobId) -> None:
+        """Send a blob that is held here until its receiver has signed that it holds it whole; cancel to give up.
+
+        Raises:
+            PeerRefusedError: the receiver will never take it.
+            WrongSignatureError: its word is not signed by it.
+        """
+
     def rounds(self, session: SessionId, others: Sequence[MemberIndex]) -> AbstractAsyncContextManager[RoundsChannel]:
         """Open the frames of a session with the other nodes."""
+
+    def pull(self, dealer: MemberIndex, session: SessionId, chunk: int, size: int) -> asyncio.Future[DealtCorrections]:
+        """Ask the dealer for one chunk's corrections of so many bytes now; cancel to give up.
+
+        The future raises DealError if they have another size.
+        """
 
 
 class JournalPort(Protocol):
@@ -148,6 +191,9 @@ class BlobsPort(Protocol):
             RequestError: nothing was.
         """
 
+    async def is_whole(self, blob: BlobId) -> bool:
+        """Whether all chunks of a blob are held."""
+
     async def whole(self, label: BlobLabel) -> Manifest:
         """Wait until the blob of a label is held whole."""
 
@@ -155,7 +201,7 @@ class BlobsPort(Protocol):
         """Seal a body into a blob of one's own; it is held whole when this returns.
 
         Raises:
-            MalformedMessageError: the body is empty or too long, or the label has another blob.
+            MalformedMessageError: the body is empty or too long.
             UnavailableError: BUSY; there is no room for it.
         """
 
@@ -194,8 +240,8 @@ class BlobKeeper(Protocol):
 class RecordsPort(Protocol):
     """A participant's own records."""
 
-    def lookup(self, pseudonym: bytes) -> Mapping[str, int | None] | None:
-        """The attributes of a subject by name (None: missing); None if the subject is unknown."""
+    def lookup(self, pseudonyms: bytes, attributes: Sequence[str]) -> Columns:
+        """The attributes of subjects, whose pseudonyms are joined; a column that the records lack is missing."""
 
 
 class Clock(Protocol):

@@ -89,7 +89,7 @@ class Preparation:
         """Send a message in pieces, of which the last is shorter than the others, or empty."""
         for start in range(0, len(message) + 1, PIECE_BYTES):
             self._sent[member] += 1
-            self._channel.send(member, self._sent[member], message[start : start + PIECE_BYTES])
+            self._channel.send(member, 0, self._sent[member], message[start : start + PIECE_BYTES])
 
     async def _gather(self, by: float) -> dict[Rank, bytes]:
         """Wait for the next message of every other node."""
@@ -102,12 +102,12 @@ class Preparation:
             raise SilentPeersError([member for member in others if not self._whole[member]]) from error
         return {Rank(self._committee.index(member)): self._whole[member].popleft() for member in others}
 
-    def _take(self, member: MemberIndex, number: int, piece: bytes) -> None:
+    def _take(self, member: MemberIndex, chunk: int, number: int, piece: bytes) -> None:
         self._arrived[member] += 1
-        if number != self._arrived[member] or len(piece) > PIECE_BYTES:
+        if chunk or number != self._arrived[member] or len(piece) > PIECE_BYTES:
             raise SessionError(
                 f"member {member}: expected piece {self._arrived[member]} of up to {PIECE_BYTES} bytes, "
-                f"got piece {number} of {len(piece)}"
+                f"got piece {number} of {len(piece)} of chunk {chunk}"
             )
         message = self._partial[member]
         message += piece

@@ -1,12 +1,12 @@
-"""What every MPC node and the dealer derive alike from the ledger: an attempt's session id, layout and program."""
+"""What every MPC node and the dealer derive alike from the ledger: an attempt's session id, layout and batch."""
 
 from functools import lru_cache
 
 from mpcnode.errors import ErrorCode, LocalError, RequestError
-from mpcnode.mpc import Program
+from mpcnode.mpc import Batch
 from mpcnode.query.view import QueryView
 from mpcnode.roles.context import Context
-from mpcnode.scorecard import Layout, Model, PanelMember, compile_model, lay_out
+from mpcnode.scorecard import Layout, Model, PanelMember, compile_batch, lay_out
 from mpcnode.types import Member, SessionId, members_of
 
 _PROGRAMS_KEPT = 64
@@ -55,11 +55,11 @@ def supplied_classes(context: Context, member: Member) -> tuple[str, ...]:
     return tuple(name for bit, name in enumerate(context.classes) if member.classes >> bit & 1)
 
 
-def program_of(context: Context, view: QueryView) -> Program:
-    """The program of a query's current attempt."""
-    return _compiled(layout_of(context, view), len(view.committee))
+def batch_of(context: Context, view: QueryView) -> Batch:
+    """What runs in a query's current attempt: one chunk for one subject, as many as it takes for more."""
+    return _compiled(layout_of(context, view), len(view.committee), view.terms.subjects)
 
 
 @lru_cache(maxsize=_PROGRAMS_KEPT)
-def _compiled(layout: Layout, parties: int) -> Program:
-    return compile_model(layout, parties)
+def _compiled(layout: Layout, parties: int, subjects: int) -> Batch:
+    return compile_batch(layout, parties, subjects)

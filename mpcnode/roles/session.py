@@ -1,44 +1,33 @@
 """One attempt at one MPC node: from COMPUTING on the ledger to the signed ends of the whole committee.
 
-Gather the shares and the deal, check both, accept; when everybody has accepted, journal the session and run it, its
-correlations first where the committee makes them; seal the own output share, sign the end, and gather the others'.
-Whatever goes wrong is an `AttemptFailedError` that says why and because of whom, where this node knows; the session's
-randomness is never used again.
+Gather the shares and the deal, check both, accept; when everybody has accepted, journal the session and run it; seal
+the own output share, sign the end, and gather the others'. Whatever goes wrong is an `AttemptFailedError` that says why
+and because of whom, where this node knows; the session's randomness is never used again.
 """
 
 import asyncio
 import hashlib
 import hmac
-from collections import OrderedDict
-from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping, Sequence
+import itertools
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import NoReturn, TypeVar
 
 from ledger.types import Digest
 from mpcnode.errors import (
-    CallerError,
     DealError,
     InvalidKeyError,
-    LocalError,
     PeerLostError,
+    RequestError,
+    SealedBoxError,
     SessionError,
     ShareError,
     WrongSignatureError,
 )
-from mpcnode.mpc import (
-    Finished,
-    Material,
-    Payload,
-    Program,
-    RowContext,
-    RowShape,
-    Session,
-    Transcript,
-    expand,
-    expand_share,
-)
-from mpcnode.query.frames import SignedFrame
+from mpcnode.mpc import SEED_BYTES, Batch, Material
+from mpcnode.query.blobs import BlobKind, BlobLabel
+from mpcnode.query.frames import Shown
 from mpcnode.query.messages import Abort, Accept, Deal, End, Kind, Shares, encode_abort, encode_accept, encode_end
 from mpcnode.query.statements import (
     AcceptStatement,
@@ -51,17 +40,22 @@ from mpcnode.query.statements import (
     encode_shares_statement,
 )
 from mpcnode.query.view import QueryView
-from mpcnode.roles.context import Context, deliver
+from mpcnode.roles.blobs import kept_until
+from mpcnode.roles.chunks import ChunkedRun, OutputInMemory, Part
+from mpcnode.roles.context import Context, Timing, deliver, send_blob
+from mpcnode.roles.corrections import Corrections
+from mpcnode.roles.evidence import Evidence, EvidenceShelf
+from mpcnode.roles.failures import AttemptFailedError
 from mpcnode.roles.inbox import Inbox
-from mpcnode.roles.ports import RoundsChannel
 from mpcnode.roles.preparing import PATIENCE_MS, Preparation, SilentPeersError, preparation_name
-from mpcnode.roles.programs import program_of, session_of
+from mpcnode.roles.programs import batch_of, session_of
+from mpcnode.roles.rows import Sent, SharedRows, shares
+from mpcnode.sealing.blobs import KEY_BYTES, REFERENCE_BYTES, BlobReference, encode_reference
 from mpcnode.sealing.boxes import EPHEMERAL_BYTES, seal
 from mpcnode.sealing.commitments import (
     SALT_BYTES,
     OutputShare,
     ShareLabel,
-    corrections_hash,
     encode_output,
     joint_hash,
     opens_share,
@@ -73,7 +67,7 @@ from mpcnode.sealing.commitments import (
 from mpcnode.sealing.envelopes import ENVELOPE_SECRET_BYTES, seal_envelope
 from mpcnode.sealing.keys import check_signature
 from mpcnode.tasks import first_of
-from mpcnode.types import AuditMode, Bitmap, FailReason, MemberIndex, QueryId, Rank, SessionId, bitmap, members_of
+from mpcnode.types import AuditMode, FailReason, MemberIndex, QueryId, Rank, SessionId, members_of
 
 _STARTED = "started"
 """Journal: sessions whose first frame may have left."""
@@ -81,31 +75,10 @@ _STARTED = "started"
 _END = "end"
 """Journal: own ends, by session."""
 
-_DEALS_KEPT_MAX = 128
-"""A deal is the widest message: up to 4 MiB for the last node."""
-
 _ENDS_KEPT_MAX = 256
 """An end holds two boxes, up to 24 KiB in all: so a peer that sends ends of nothing takes 6 MiB at most."""
 
-_CHANNELS_KEPT_MAX = 256
-"""Sessions whose frames an audit can still ask for; of longer ago, and from before a restart, there is no evidence."""
-
 T = TypeVar("T")
-
-
-class AttemptFailedError(CallerError):
-    """An attempt cannot be completed."""
-
-    def __init__(
-        self, reason: FailReason, why: str, waited: Iterable[MemberIndex] = (), *, by_peer: bool = False
-    ) -> None:
-        super().__init__(why)
-        self.reason = reason
-        self.waited: Bitmap = bitmap(waited)
-        """Because of whom: who kept this node waiting, sent what no honest member sends, or cannot be reached. Nobody
-        where a third one may have misled them."""
-        self.by_peer = by_peer
-        """Another node ended it, and knows better why."""
 
 
 @dataclass(slots=True)
@@ -114,7 +87,7 @@ class Mailbox:
 
     shares: Inbox[Shares] = field(default_factory=Inbox)
     """By participant and `share_name`."""
-    deals: Inbox[Deal] = field(default_factory=lambda: Inbox(_DEALS_KEPT_MAX))
+    deals: Inbox[Deal] = field(default_factory=Inbox)
     """By dealer and session."""
     accepts: Inbox[bytes] = field(default_factory=Inbox)
     """Deal hashes by node and session."""
@@ -141,7 +114,8 @@ class _Plan:
 
     view: QueryView
     session: SessionId
-    program: Program
+    batch: Batch
+    timing: Timing
     rank: Rank
     others: tuple[MemberIndex, ...]
     """The rest of the committee, in rank order."""
@@ -152,6 +126,28 @@ class _Plan:
         return self.rank == len(self.others)
 
 
+class RowStream:
+    """This node's shares of the rows, as they come from seeds and blobs."""
+
+    def __init__(self, rows: Iterator[Sequence[bytes | None]]) -> None:
+        """Take the shares of every chunk in order."""
+        self._rows = rows
+
+    def rows(self, _chunk: int) -> Sequence[bytes | None]:
+        """Return its share of each row of the next chunk."""
+        return next(self._rows)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Computed:
+    """What a session leads to at one node."""
+
+    deal_hash: Digest
+    transcript: Digest
+    share: bytes = field(repr=False)
+    """Of the output, of all subjects in turn."""
+
+
 class SessionRunner:
     """Runs attempts at this node."""
 
@@ -159,7 +155,7 @@ class SessionRunner:
         """Take the role's context and where messages arrive."""
         self._context = context
         self._mailbox = mailbox
-        self._channels: OrderedDict[SessionId, RoundsChannel] = OrderedDict()
+        self._evidence = EvidenceShelf()
 
     async def run(self, view: QueryView, sends: asyncio.TaskGroup) -> tuple[End, ...]:
         """Run an attempt; return everybody's end in rank order.
@@ -182,22 +178,17 @@ class SessionRunner:
         finally:
             self._mailbox.forget(plan)
 
-    def evidence(self, session: SessionId) -> Sequence[SignedFrame]:
-        """What arrived in a session, as its senders signed it; nothing if it is too long ago."""
-        channel = self._channels.get(session)
-        return () if channel is None else channel.evidence()
-
-    def _keep(self, session: SessionId, channel: RoundsChannel) -> None:
-        self._channels[session] = channel
-        while len(self._channels) > _CHANNELS_KEPT_MAX:
-            self._channels.popitem(last=False)
+    def shown(self, session: SessionId, first: int) -> Shown:
+        """What is kept of what arrived in a session, from a chunk on; nothing if it is too long ago."""
+        return self._evidence.shown(session, first)
 
     def _plan(self, view: QueryView) -> _Plan:
         context = self._context
         return _Plan(
             view=view,
             session=session_of(view),
-            program=program_of(context, view),
+            batch=batch_of(context, view),
+            timing=context.timing.of(view.terms.subjects),
             rank=Rank(view.committee.index(context.me.index)),
             others=tuple(member for member in view.committee if member != context.me.index),
         )
@@ -213,44 +204,69 @@ class SessionRunner:
             sends.create_task(deliver(self._context, plan.view.query, member, Kind.ABORT, payload))
 
     async def _attempt(self, plan: _Plan, sends: asyncio.TaskGroup) -> tuple[End, ...]:
+        corrections = Corrections(self._context, plan.batch, plan.session)
         try:
             async with (
                 self._context.peers.rounds(plan.session, plan.others) as channel,
                 self._preparation(plan) as preparation,
             ):
-                self._keep(plan.session, channel)
-                deal_hash, finished, by = await self._prepare_and_compute(plan, channel, preparation, sends)
+                evidence = Evidence(channel, corrections)
+                self._evidence.keep(plan.session, evidence)
+                try:
+                    computed, by = await self._prepare_and_compute(plan, evidence, preparation, sends)
+                finally:
+                    corrections.give_up()
+                    self._evidence.settle(plan.session)
         except PeerLostError as error:
             raise AttemptFailedError(FailReason.ABORT, str(error), error.members) from error
         except DealError as error:
             raise AttemptFailedError(FailReason.ABORT, str(error), (self._context.dealer,)) from error
         except (SessionError, InvalidKeyError) as error:
             raise AttemptFailedError(FailReason.ABORT, str(error)) from error
-        end = self._seal(plan, deal_hash, finished)
+        if plan.batch.subjects > 1:
+            by = _now() + plan.timing.computation / 1000
+        end = self._seal(plan, await self._hand_over(plan, computed, by))
         payload = encode_end(end)
         await self._context.journal.put_once(_END, plan.session, payload)
         for member in plan.others:
             sends.create_task(deliver(self._context, plan.view.query, member, Kind.END, payload))
-        return await self._gather_ends(plan, end, by + self._context.timing.notice / 1000)
+        return await self._gather_ends(plan, end, by + plan.timing.notice / 1000)
 
     async def _prepare_and_compute(
-        self, plan: _Plan, channel: RoundsChannel, preparation: Preparation | None, sends: asyncio.TaskGroup
-    ) -> tuple[Digest, Finished, float]:
-        """Run everything up to the own output share; return the deal's hash, the share and when the rounds had to end.
+        self, plan: _Plan, evidence: Evidence, preparation: Preparation | None, sends: asyncio.TaskGroup
+    ) -> tuple[Computed, float]:
+        """Run everything up to the own output share; return also when the rounds had to end.
 
         Each stage may wait longer than the one before, so that a node that waits is heard of before it is blamed.
         """
-        timing = self._context.timing
+        timing = plan.timing
         by, notice = _now() + timing.preparation / 1000, timing.notice / 1000
-        rows = await self._gather_rows(plan, by)
-        dealt, deal_hash = (None, self._joint_hash(plan)) if preparation else await self._take_material(plan, by)
+        corrections = evidence.corrections if plan.is_last and preparation is None else None
+        if corrections is not None:
+            corrections.ask(0)
+        sent = await self._gather_shares(plan, by)
+        seed, deal_hash = (b"", self._joint_hash(plan)) if preparation else await self._take_deal(plan, by)
+        if corrections is not None:
+            await self._await_corrections(corrections, by)
         await self._accept(plan, deal_hash, sends, by + notice)
         if not await self._context.journal.put_once(_STARTED, plan.session, b""):
             raise SessionError(f"session {plan.session.hex()}: was started before this daemon restarted")
-        material = await self._make_material(plan, preparation) if dealt is None else dealt
-        session = Session(plan.program, plan.session, plan.rank, rows, material)
-        by = max(by + 2 * notice, _now() + timing.computation / 1000)
-        return deal_hash, await self._compute(plan, session, channel, by), by
+        made = None if preparation is None else await self._make_material(plan, preparation)
+        part = Part(
+            batch=plan.batch,
+            session=plan.session,
+            rank=plan.rank,
+            others={member: Rank(plan.view.committee.index(member)) for member in plan.others},
+            dealer=self._context.dealer,
+            seed=seed,
+            rows=RowStream(self._rows(plan, sent)),
+            corrections=corrections,
+            made=made,
+        )
+        output = OutputInMemory()
+        by = max(by + 2 * notice, _now() + self._context.timing.computation / 1000)
+        transcript, by = await ChunkedRun(part, evidence, output, self._context, by).run()
+        return Computed(deal_hash=deal_hash, transcript=transcript, share=output.share), by
 
     @asynccontextmanager
     async def _preparation(self, plan: _Plan) -> AsyncIterator[Preparation | None]:
@@ -261,43 +277,66 @@ class SessionRunner:
         if plan.view.mode is AuditMode.BEFORE_RELEASE:
             why = "audit before release: expected correlations that a dealer deals, who alone can release the mask"
             raise AttemptFailedError(FailReason.ABORT, why)
+        if plan.batch.subjects > 1:
+            why = f"correlations without a dealer: expected a query about one subject, got {plan.batch.subjects}"
+            raise AttemptFailedError(FailReason.ABORT, why)
         async with self._context.peers.rounds(preparation_name(plan.session), plan.others) as channel:
             yield Preparation(channel, plan.view.committee, plan.rank)
 
     def _joint_hash(self, plan: _Plan) -> Digest:
         return joint_hash(self._context.chain, plan.session, self._context.correlations)
 
-    async def _make_material(self, plan: _Plan, preparation: Preparation | None) -> Material:
+    async def _make_material(self, plan: _Plan, preparation: Preparation) -> Material:
         """Make correlations with the rest of the committee; the session is journalled, so they are made once."""
         context = self._context
-        if preparation is None:
-            raise LocalError(f"session {plan.session.hex()}: expected material that was dealt, got none")
         by = _now() + PATIENCE_MS[context.correlations] / 1000
         try:
-            return await preparation.run(context.correlations, plan.program, plan.session, context.random, by)
+            program = plan.batch.program(0)
+            return await preparation.run(context.correlations, program, plan.session, context.random, by)
         except SilentPeersError as error:
             raise AttemptFailedError(FailReason.TIMEOUT, f"correlations: {error} in time", error.members) from error
 
-    async def _gather_rows(self, plan: _Plan, by: float) -> list[bytes | None]:
-        """Wait for every contributor's share, check that it opens its commitment, and expand it."""
-        view, me = plan.view, self._context.me.index
+    async def _gather_shares(self, plan: _Plan, by: float) -> Mapping[MemberIndex, bytes]:
+        """Wait for every contributor's share, and check that it opens its commitment; the last node has their blobs."""
+        view = plan.view
         name = share_name(view.query, view.attempt)
         waits = {member: self._mailbox.shares.take(member, name) for member in view.commitments}
         arrived = await self._collect("shares", waits, by)
-        shapes = dict(zip(members_of(view.panel), plan.program.body.rows, strict=True))
-        rows: list[bytes | None] = []
-        for member, shape in shapes.items():
-            shares = arrived.get(member)
+        for member, share in arrived.items():
             try:
-                rows.append(None if shares is None else self._open_share(plan, member, shares, shape, me))
+                self._check_share(plan, member, share)
             except (ShareError, WrongSignatureError) as error:
                 raise AttemptFailedError(FailReason.BAD_SHARE, str(error), (member,)) from error
-        return rows
+        if plan.is_last and plan.batch.subjects > 1:
+            blobs = {member: self._context.blobs.whole(_label(view, BlobKind.ROWS, member)) for member in arrived}
+            for member, manifest in (await self._collect("rows", blobs, by)).items():
+                if not arrived[member].sent.startswith(manifest.blob):
+                    why = f"member {member}: sent another blob of rows than it committed to"
+                    raise AttemptFailedError(FailReason.BAD_SHARE, why, (member,))
+        return {member: share.sent for member, share in arrived.items()}
 
-    def _open_share(
-        self, plan: _Plan, participant: MemberIndex, shares: Shares, shape: RowShape, me: MemberIndex
-    ) -> bytes:
-        view, chain = plan.view, self._context.chain
+    def _rows(self, plan: _Plan, sent: Mapping[MemberIndex, bytes]) -> Iterator[Sequence[bytes | None]]:
+        """This node's share of every chunk's rows, in panel order."""
+        view, batch = plan.view, plan.batch
+        streams: list[Iterator[bytes | None]] = []
+        for seat, member in enumerate(members_of(view.panel)):
+            if member not in sent:
+                streams.append(itertools.repeat(None, batch.chunks))
+                continue
+            rows = SharedRows(
+                query=view.query, attempt=view.attempt, participant=member, seat=seat, committee=view.committee
+            )
+            given = Sent(rows=rows, rank=plan.rank, body=sent[member])
+            streams.append(_blaming(member, shares(batch, given, self._context.blobs)))
+        return zip(*streams, strict=True)
+
+    def _check_share(self, plan: _Plan, participant: MemberIndex, share: Shares) -> None:
+        """Check that what a participant sent is signed by it, opens its commitment, and has its length.
+
+        Raises:
+            WrongSignatureError, ShareError: it does not.
+        """
+        view, chain, me = plan.view, self._context.chain, self._context.me.index
         commitment = view.commitments[participant][plan.rank]
         stated = encode_shares_statement(
             SharesStatement(
@@ -310,21 +349,19 @@ class SessionRunner:
             )
         )
         identity = self._context.members[participant].identity
-        check_signature(identity, stated, shares.signature, f"shares of member {participant}")
+        check_signature(identity, stated, share.signature, f"shares of member {participant}")
         label = ShareLabel(chain=chain, query=view.query, attempt=view.attempt, participant=participant, node=me)
-        if not opens_share(label, shares.sent, shares.salt, commitment):
+        if not opens_share(label, share.sent, share.salt, commitment):
             raise ShareError(f"member {participant}: its share does not open its commitment on the ledger")
-        context = RowContext(query=view.query, attempt=view.attempt, participant=participant)
-        return expand_share(shares.sent, shape, context, me, is_last=plan.is_last)
+        size = SEED_BYTES
+        if plan.is_last:
+            seat = tuple(members_of(view.panel)).index(participant)
+            size = REFERENCE_BYTES if plan.batch.subjects > 1 else plan.batch.program(0).body.rows[seat].size
+        if len(share.sent) != size:
+            raise ShareError(f"member {participant}: expected {size} bytes as its share, got {len(share.sent)}")
 
-    async def _take_material(self, plan: _Plan, by: float) -> tuple[Material, Digest]:
-        """Wait for the deal, and expand it."""
-        deal, deal_hash = await self._take_deal(plan, by)
-        corrections = deal.corrections if plan.is_last else None
-        return expand(plan.program, plan.session, plan.rank, deal.seed, corrections), deal_hash
-
-    async def _take_deal(self, plan: _Plan, by: float) -> tuple[Deal, Digest]:
-        """Wait for the deal and check it against its record."""
+    async def _take_deal(self, plan: _Plan, by: float) -> tuple[bytes, Digest]:
+        """Wait for the deal and check it against its record; return the own seed and the record's hash."""
         dealer = self._context.dealer
         waits = {dealer: self._mailbox.deals.take(dealer, plan.session)}
         deal = (await self._collect("deal", waits, by))[dealer]
@@ -335,11 +372,19 @@ class SessionRunner:
             raise DealError("deal: expected the own seed's hash at the own rank, got another one")
         if stated.seeds_hash != seeds_hash(deal.seed_hashes) or stated.correcting != plan.view.committee[-1]:
             raise DealError("deal: expected the record of these seed hashes and of the last node, got another one")
-        if plan.is_last and stated.corrections_hash != corrections_hash(deal.corrections):
-            raise DealError("deal: expected the corrections of the record, got others")
-        if not plan.is_last and deal.corrections:
-            raise DealError("deal: expected corrections for the last node only, got some")
-        return deal, statement_hash(deal.statement)
+        if stated.chunks != plan.batch.chunks:
+            raise DealError(f"deal: expected the record of {plan.batch.chunks} chunks, got one of {stated.chunks}")
+        return deal.seed, statement_hash(deal.statement)
+
+    async def _await_corrections(self, corrections: Corrections, by: float) -> None:
+        """Wait for the first chunk's: who accepts a deal can begin."""
+        try:
+            async with asyncio.timeout_at(by):
+                await corrections.prepare(0)
+        except TimeoutError as error:
+            dealer = self._context.dealer
+            why = f"corrections: no word from members {[dealer]} in time"
+            raise AttemptFailedError(FailReason.TIMEOUT, why, (dealer,)) from error
 
     async def _accept(self, plan: _Plan, deal_hash: Digest, sends: asyncio.TaskGroup, by: float) -> None:
         """Tell committee and dealer that everything is in order here, and wait until all the committee says so."""
@@ -358,36 +403,27 @@ class SessionRunner:
                 why = f"member {member}: accepted another deal than member {context.dealer} dealt here"
                 raise AttemptFailedError(FailReason.ABORT, why, (member, context.dealer))
 
-    async def _compute(self, plan: _Plan, session: Session, channel: RoundsChannel, by: float) -> Finished:
-        """Run the rounds."""
-        latest = dict.fromkeys(plan.others, 0)
-        steps: tuple[Payload | Finished, ...] = (session.start(),)
+    async def _hand_over(self, plan: _Plan, computed: Computed, by: float) -> Computed:
+        """Put the output share of many subjects where it is fetched; what is sealed instead is its reference."""
+        context, view = self._context, plan.view
+        if plan.batch.subjects == 1:
+            return computed
+        label, key = _label(view, BlobKind.OUTPUT, context.me.index), context.random(KEY_BYTES)
+        until = kept_until(label.kind, view.deadline)
+        manifest = await context.blobs.create(label, key, (computed.share,), until)
         try:
-            async with asyncio.timeout_at(by):
-                while True:
-                    for step in steps:
-                        if isinstance(step, Finished):
-                            return _whole(plan.session, step)
-                        channel.broadcast(step.round, step.data)
-                    member, number, data = await channel.receive()
-                    latest[member] = number
-                    try:
-                        steps = session.receive(Rank(plan.view.committee.index(member)), number, data)
-                    except SessionError as error:
-                        raise AttemptFailedError(FailReason.ABORT, f"member {member}: {error}", (member,)) from error
+            async with asyncio.timeout_at(by), asyncio.TaskGroup() as group:
+                for holder in (context.dealer, context.operator):
+                    group.create_task(send_blob(context, view.query, holder, manifest.blob))
         except TimeoutError as error:
-            behind = [member for member, number in latest.items() if number == min(latest.values())]
-            if len(behind) == len(latest):
-                # all of them may be waiting for this node, whose frames got lost: then they say so now
-                await asyncio.sleep(self._context.timing.notice / 1000)
-            why = f"rounds: no word from members {behind} after round {min(latest.values())}"
-            raise AttemptFailedError(FailReason.TIMEOUT, why, behind) from error
+            raise AttemptFailedError(FailReason.TIMEOUT, "output: expected it to be held in time") from error
+        return replace(computed, share=encode_reference(BlobReference(blob=manifest.blob, key=key)))
 
-    def _seal(self, plan: _Plan, deal_hash: Digest, finished: Finished) -> End:
+    def _seal(self, plan: _Plan, computed: Computed) -> End:
         """Seal the own output share to inquirer and supervisor, and sign the end."""
         context, view = self._context, plan.view
         me, salt = context.me.index, context.random(SALT_BYTES)
-        output = OutputShare(query=view.query, session=plan.session, node=me, salt=salt, share=finished.output)
+        output = OutputShare(query=view.query, session=plan.session, node=me, salt=salt, share=computed.share)
         plaintext = encode_output(output)
         inquirer_box = seal(plaintext, view.terms.result_key, context.random(EPHEMERAL_BYTES))
         supervisor_box = seal_envelope(plaintext, context.epoch, context.random(ENVELOPE_SECRET_BYTES))
@@ -397,9 +433,9 @@ class SessionRunner:
                 query=view.query,
                 attempt=view.attempt,
                 session=plan.session,
-                deal_hash=deal_hash,
-                transcript_hash=finished.transcript,
-                output_commitment=output_commitment(plan.session, me, finished.output, salt),
+                deal_hash=computed.deal_hash,
+                transcript_hash=computed.transcript,
+                output_commitment=output_commitment(plan.session, me, computed.share, salt),
                 inquirer_box_hash=Digest(hashlib.sha256(inquirer_box).digest()),
                 supervisor_box_hash=Digest(hashlib.sha256(supervisor_box).digest()),
             )
@@ -451,11 +487,16 @@ class SessionRunner:
         return found
 
 
-def _whole(session: SessionId, chunk: Finished) -> Finished:
-    """The end of a session of one chunk."""
-    transcript = Transcript(session)
-    transcript.add(chunk.transcript)
-    return replace(chunk, transcript=transcript.hash)
+def _label(view: QueryView, kind: BlobKind, author: MemberIndex) -> BlobLabel:
+    return BlobLabel(query=view.query, attempt=view.attempt, kind=kind, author=author)
+
+
+def _blaming(participant: MemberIndex, rows: Iterator[bytes]) -> Iterator[bytes]:
+    """Rows whose faults are their participant's."""
+    try:
+        yield from rows
+    except (ShareError, SealedBoxError, RequestError) as error:
+        raise AttemptFailedError(FailReason.BAD_SHARE, f"member {participant}: {error}", (participant,)) from error
 
 
 def _session_of(end: EndStatement) -> tuple[object, ...]:

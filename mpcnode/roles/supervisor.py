@@ -6,12 +6,14 @@ rejected, and the next attempt goes on without it.
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 
 import structlog
 
-from mpcnode.errors import ConfigError, ErrorCode, LocalError, UnavailableError
+from mpcnode.errors import ConfigError, ErrorCode, InputError, LocalError, UnavailableError
 from mpcnode.query.audit import AuditedInput, Finding
+from mpcnode.query.blobs import INQUIRER, BlobKind, BlobLabel
 from mpcnode.query.committee import pool_order
 from mpcnode.query.messages import Kind, decode_accept, encode_deal
 from mpcnode.query.release import RELEASE_SECRET_BYTES, Release, seal_release
@@ -19,20 +21,22 @@ from mpcnode.query.statements import ReleaseStatement, decode_accept_statement, 
 from mpcnode.query.view import QueryView
 from mpcnode.roles.auditing import (
     AuditKeys,
+    ContributedRows,
     InputsRejectedError,
     Recomputed,
     audit_outcome,
-    audit_result,
-    blame,
     check_inputs,
-    recompute,
     rejected,
 )
-from mpcnode.roles.context import Context, QueryTasks, deliver, settle, while_current
+from mpcnode.roles.auditor import Auditor
+from mpcnode.roles.blobs import kept_until
+from mpcnode.roles.context import Context, QueryTasks, deliver, send_blob, settle, while_current
 from mpcnode.roles.dealing import Dealt, deal_session
+from mpcnode.roles.deals import Deals
 from mpcnode.roles.ports import Call, Handler
-from mpcnode.roles.programs import layout_of, program_of, session_of
+from mpcnode.roles.programs import batch_of, layout_of, session_of
 from mpcnode.roles.tracing import Tracer
+from mpcnode.sealing.blobs import KEY_BYTES, BlobReference, encode_reference
 from mpcnode.sealing.commitments import SALT_BYTES, joint_hash, masked_hash
 from mpcnode.sealing.keys import check_signature
 from mpcnode.types import (
@@ -66,6 +70,15 @@ def _needs_work(view: QueryView) -> bool:
     return view.is_over or view.state in (QueryState.COMPUTING, QueryState.ANSWERED)
 
 
+def _mask_label(context: Context, view: QueryView) -> BlobLabel:
+    return BlobLabel(query=view.query, attempt=view.attempt, kind=BlobKind.MASK, author=context.me.index)
+
+
+def _has_left(attempt: int, view: QueryView) -> bool:
+    """Whether an attempt is computed no more."""
+    return view.attempt != attempt or view.state is not QueryState.COMPUTING
+
+
 def _waits_for_audit(view: QueryView) -> bool:
     """Whether a result has no verdict that is final."""
     is_due = view.state is QueryState.ANSWERED and view.mode is not AuditMode.OFF
@@ -89,6 +102,9 @@ class Supervisor:
         self._keys = keys
         self._master = dealer_master
         self._tracer = Tracer(context)
+        self._auditor = Auditor(context, keys, self._tracer)
+        self.deals = Deals(context)
+        """What last nodes pull their corrections from."""
         self._known: dict[QueryId, Recomputed] = {}
         """Of queries that are being computed."""
 
@@ -139,40 +155,55 @@ class Supervisor:
     async def _deal(self, view: QueryView, sends: asyncio.TaskGroup) -> None:
         """Check an attempt's inputs, deal to it, and work out what it must lead to while the nodes compute."""
         try:
+            await self._gather_blobs(view)
             if self._context.correlations.is_joint:
                 await asyncio.to_thread(self._check, view)
+                await self._context.ledger.until(view.query, partial(_has_left, view.attempt))
                 return
             inputs, dealt = await asyncio.to_thread(self._check_and_deal, view)
         except InputsRejectedError as error:
             _log.warning("input.rejected", member=error.participant, stage=error.stage.name, reason=str(error))
             await self._reject(view, error)
             return
-        for member, message in zip(view.committee, dealt.messages(self._context.identity), strict=True):
-            sends.create_task(deliver(self._context, view.query, member, Kind.DEAL, encode_deal(message)))
-        if view.mode is not AuditMode.OFF:
-            self._known[view.query] = await asyncio.to_thread(self._recompute, view, inputs, dealt)
+        with self.deals.running(dealt):
+            for member, message in zip(view.committee, dealt.messages(self._context.identity), strict=True):
+                sends.create_task(deliver(self._context, view.query, member, Kind.DEAL, encode_deal(message)))
+            if view.mode is not AuditMode.OFF:
+                self._known[view.query] = await self._auditor.recompute(view, inputs, dealt)
+            await self._context.ledger.until(view.query, partial(_has_left, view.attempt))
+
+    async def _gather_blobs(self, view: QueryView) -> None:
+        """Wait for what many subjects' identifiers and rows are in.
+
+        Raises:
+            InputsRejectedError: it does not arrive in time; it names whose.
+        """
+        if view.terms.subjects == 1:
+            return
+        waits = {NOBODY: BlobLabel(query=view.query, attempt=0, kind=BlobKind.IDENTIFIERS, author=INQUIRER)}
+        for member in view.commitments:
+            waits[member] = BlobLabel(query=view.query, attempt=view.attempt, kind=BlobKind.ROWS, author=member)
+        by = asyncio.get_running_loop().time() + self._context.timing.of(view.terms.subjects).preparation / 2000
+        for author, label in waits.items():
+            try:
+                async with asyncio.timeout_at(by):
+                    await self._context.blobs.whole(label)
+            except TimeoutError as error:
+                missing = InputError(f"{label.kind.name}: expected a whole blob in time", AuditStage.ENVELOPE)
+                raise InputsRejectedError(author, missing) from error
 
     def _check(self, view: QueryView) -> Mapping[MemberIndex, AuditedInput]:
         context = self._context
-        return check_inputs(self._keys, view, layout_of(context, view), context.inquirers[view.inquirer])
+        layout, inquirer = layout_of(context, view), context.inquirers[view.inquirer]
+        return check_inputs(self._keys, view, layout, inquirer, batch=batch_of(context, view), blobs=context.blobs)
 
     def _check_and_deal(self, view: QueryView) -> tuple[Mapping[MemberIndex, AuditedInput], Dealt]:
         """Check an attempt's inputs and make its deal, the same ones whenever it is done."""
         context = self._context
         inputs = self._check(view)
-        program = program_of(context, view)
-        dealt = deal_session(context.chain, self._master, session_of(view), view.committee, program)
+        batch = batch_of(context, view)
+        dealt = deal_session(context.chain, self._master, session_of(view), view.committee, batch)
         return inputs, dealt
-
-    def _recompute(self, view: QueryView, inputs: Mapping[MemberIndex, AuditedInput], dealt: Dealt) -> Recomputed:
-        return recompute(
-            view,
-            session=session_of(view),
-            layout=layout_of(self._context, view),
-            program=program_of(self._context, view),
-            dealt=dealt,
-            inputs=inputs,
-        )
 
     async def _reject(self, view: QueryView, error: InputsRejectedError) -> None:
         """Reject a contribution; a bad copy of the inquirer's is nobody's contribution and fails every attempt."""
@@ -201,19 +232,18 @@ class Supervisor:
             return
         release = await self._kept_release(view)
         if release is not None:
+            await self._give_mask(view)
             await self._attest(view, _MATCH, release)
             return
         known = self._known.get(view.query)
         if known is None or known.session != view.session:  # after a restart, or if the nodes were faster
             try:
-                known = await asyncio.to_thread(lambda: self._recompute(view, *self._check_and_deal(view)))
+                inputs, dealt = await asyncio.to_thread(self._check_and_deal, view)
             except InputsRejectedError as error:
                 await self._attest(view, rejected(error))
                 return
-        finding = await asyncio.to_thread(audit_result, self._keys, view, known, self._context.dealer)
-        if (finding.verdict, finding.member, finding.stage) == (Verdict.MISMATCH, NOBODY, AuditStage.TRANSCRIPT):
-            shown = await self._tracer.gather(view, known.session)
-            finding = await asyncio.to_thread(blame, view, known, finding, shown)
+            known = await self._auditor.recompute(view, inputs, dealt)
+        finding = await self._auditor.audit(view, known)
         is_released = finding.verdict is Verdict.MATCH and view.mode is AuditMode.BEFORE_RELEASE
         await self._attest(view, finding, await self._release(view, known) if is_released else b"")
 
@@ -222,13 +252,10 @@ class Supervisor:
         context = self._context
 
         def work() -> Finding:
-            return audit_outcome(
-                self._keys,
-                view,
-                layout=layout_of(context, view),
-                inputs=self._check(view),
-                joint_hash=joint_hash(context.chain, session_of(view), context.correlations),
-            )
+            batch = batch_of(context, view)
+            rows = ContributedRows(view, layout_of(context, view), batch, self._check(view), context.blobs)
+            stated = joint_hash(context.chain, session_of(view), context.correlations)
+            return audit_outcome(self._keys, view, batch=batch, rows=rows, joint_hash=stated, blobs=context.blobs)
 
         try:
             finding = await asyncio.to_thread(work)
@@ -237,10 +264,12 @@ class Supervisor:
         await self._attest(view, finding)
 
     async def _attest(self, view: QueryView, finding: Finding, release: bytes = b"") -> None:
-        _log.info("audit.done", verdict=finding.verdict.name, member=finding.member, stage=finding.stage.name)
+        stage, where = finding.stage.name, {"chunk": finding.chunk, "round": finding.round}
+        _log.info("audit.done", verdict=finding.verdict.name, member=finding.member, stage=stage, **where)
         if finding.verdict is view.verdict:
             return  # INCOMPLETE still: a second one would say nothing, and nothing could replace it
-        said = (int(finding.verdict), finding.member, int(finding.stage), finding.round, release)
+        rounds = len(batch_of(self._context, view).whole.round_bytes)
+        said = (int(finding.verdict), finding.member, int(finding.stage), finding.place(rounds), release)
         call = Call(
             method="queries.attest",
             values=(view.query, view.attempt, *said),
@@ -264,15 +293,27 @@ class Supervisor:
     async def _release(self, view: QueryView, known: Recomputed) -> bytes:
         """Make the release of a query, once and durably, before anybody sees it."""
         context = self._context
+        mask = known.honest.mask
+        if view.terms.subjects > 1:
+            label, key = _mask_label(context, view), context.random(KEY_BYTES)
+            manifest = await context.blobs.create(label, key, (mask,), kept_until(label.kind, view.deadline))
+            mask = encode_reference(BlobReference(blob=manifest.blob, key=key))
         sealed = seal_release(
-            self._signed_release(view, known),
+            replace(self._signed_release(view, known), mask=mask),
             view.terms.result_key,
             context.epoch,
             context.random(RELEASE_SECRET_BYTES),
         )
         if not await context.journal.put_once(_RELEASE, view.query, known.session + sealed):
             raise LocalError(f"query {view.query.hex()}: expected no second release of a mask, got one at once")
+        await self._give_mask(view)
         return sealed
+
+    async def _give_mask(self, view: QueryView) -> None:
+        """Let the desk hold the mask of many subjects' outputs before it is released."""
+        if view.terms.subjects > 1:
+            manifest = await self._context.blobs.whole(_mask_label(self._context, view))
+            await send_blob(self._context, view.query, self._context.operator, manifest.blob)
 
     def _signed_release(self, view: QueryView, known: Recomputed) -> Release:
         salt = self._context.random(SALT_BYTES)

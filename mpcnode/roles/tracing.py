@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import structlog
 
 from mpcnode.errors import NotAllowedError, WrongSignatureError
-from mpcnode.query.frames import SignedFrame, check_frame, decode_frames
-from mpcnode.query.messages import Kind, encode_recall
+from mpcnode.query.frames import Shown, SignedCorrections, SignedFrame, check_corrections, check_frame, decode_shown
+from mpcnode.query.messages import Kind, Recall, encode_recall
 from mpcnode.query.view import QueryView
 from mpcnode.roles.context import Context, deliver
 from mpcnode.roles.inbox import Inbox
@@ -17,52 +18,67 @@ _log = structlog.get_logger(__name__)
 
 
 class Tracer:
-    """Gathers the frames of one session at a time from its nodes. Owned by the event loop's thread."""
+    """Gathers what the nodes of a session received. Owned by the event loop's thread."""
 
     def __init__(self, context: Context) -> None:
         """Take the role's context."""
         self._context = context
-        self._asked: set[SessionId] = set()
-        self._frames: Inbox[tuple[SignedFrame, ...]] = Inbox()
+        self._asked: set[bytes] = set()
+        self._shown: Inbox[Shown] = Inbox()
 
     async def on_frames(self, sender: MemberIndex, payload: bytes) -> None:
         """Take what a node shows of a session that was asked for."""
-        session, frames = decode_frames(payload)
-        if session not in self._asked:
+        shown = decode_shown(payload)
+        name = _name(shown.session, shown.first)
+        if name not in self._asked:
             raise NotAllowedError("frames: expected those of a session that was asked for, got others")
-        self._frames.put(sender, session, frames)
+        self._shown.put(sender, name, shown)
 
-    async def gather(self, view: QueryView, session: SessionId) -> Mapping[MemberIndex, Sequence[SignedFrame]]:
-        """Ask the committee for the frames of a session; return those that prove something, by receiver.
+    async def gather(
+        self, view: QueryView, session: SessionId, first: int, asked: Sequence[MemberIndex]
+    ) -> Mapping[MemberIndex, Shown]:
+        """Ask nodes for what they received in a session from a chunk on; return what proves something, by receiver.
 
         A node that does not answer in time is left out: that it does not is no proof of anything.
         """
-        context = self._context
-        shown: dict[MemberIndex, Sequence[SignedFrame]] = {}
+        context, name = self._context, _name(session, first)
+        shown: dict[MemberIndex, Shown] = {}
 
         async def ask(member: MemberIndex) -> None:
-            await deliver(context, view.query, member, Kind.RECALL, encode_recall(session))
-            shown[member] = self._proven(view, session, member, await self._frames.take(member, session))
+            recall = encode_recall(Recall(session=session, first=first))
+            await deliver(context, view.query, member, Kind.RECALL, recall)
+            shown[member] = self._proven(view, session, member, await self._shown.take(member, name))
 
-        self._asked.add(session)
+        self._asked.add(name)
         try:
             async with asyncio.timeout(context.timing.preparation / 1000), asyncio.TaskGroup() as group:
-                for member in view.committee:
+                for member in asked:
                     group.create_task(ask(member))
         except TimeoutError:
-            missing = [member for member in view.committee if member not in shown]
-            _log.warning("trace.incomplete", query=view.query.hex(), members=missing)
+            missing = [member for member in asked if member not in shown]
+            _log.warning("trace.incomplete", query=view.query.hex(), members=missing, chunk=first)
         finally:
-            self._asked.discard(session)
-            self._frames.forget(session)
+            self._asked.discard(name)
+            self._shown.forget(name)
         return shown
 
-    def _proven(
-        self, view: QueryView, session: SessionId, receiver: MemberIndex, frames: Sequence[SignedFrame]
-    ) -> Sequence[SignedFrame]:
-        return [frame for frame in frames if self._is_proven(view, session, receiver, frame)]
+    def _proven(self, view: QueryView, session: SessionId, receiver: MemberIndex, shown: Shown) -> Shown:
+        return replace(
+            shown,
+            corrections=tuple(dealt for dealt in shown.corrections if self._is_dealt(view, session, receiver, dealt)),
+            frames=tuple(frame for frame in shown.frames if self._is_sent(view, session, receiver, frame)),
+        )
 
-    def _is_proven(self, view: QueryView, session: SessionId, receiver: MemberIndex, frame: SignedFrame) -> bool:
+    def _is_dealt(self, view: QueryView, session: SessionId, receiver: MemberIndex, dealt: SignedCorrections) -> bool:
+        dealer = self._context.members[self._context.dealer]
+        try:
+            check_corrections(dealt, self._context.chain, session, dealer.index, dealer.identity)
+        except WrongSignatureError as error:
+            _log.warning("trace.unproven", query=view.query.hex(), member=receiver, reason=str(error))
+            return False
+        return True
+
+    def _is_sent(self, view: QueryView, session: SessionId, receiver: MemberIndex, frame: SignedFrame) -> bool:
         if frame.sender not in view.committee:
             return False
         try:
@@ -71,3 +87,7 @@ class Tracer:
             _log.warning("trace.unproven", query=view.query.hex(), member=receiver, reason=str(error))
             return False
         return True
+
+
+def _name(session: SessionId, first: int) -> bytes:
+    return session + first.to_bytes(4, "big")

@@ -9,10 +9,11 @@ from typing import Any, Protocol
 
 import grpc
 
-from ledger.types import Height, PublicKey, Signature
+from ledger.types import ChainId, Height, PublicKey, Signature
 from mpcnode.errors import MalformedMessageError, UnavailableError
 from mpcnode.query.request import SealedRequest
 from mpcnode.query.view import QueryView
+from mpcnode.rpc.blobs import BlobLink, SignCall, blob_stub
 from mpcnode.rpc.calls import CallGate, sent_call
 from mpcnode.rpc.statuses import error_of, translated
 from mpcnode.rpc.tls import channel_options, inquiry_channel_credentials
@@ -155,6 +156,16 @@ class InquiryChannel:
 
     async def __aexit__(self, *_: object) -> None:
         await self._channel.close(None)
+
+    def blobs(self, chain: ChainId, operator: PublicKey, sign_call: SignCall) -> BlobLink:
+        """What sends and fetches blobs over this channel.
+
+        Args:
+            chain: the consortium's.
+            operator: its identity; it signs that it holds what it is sent.
+            sign_call: signs each call.
+        """
+        return BlobLink(blob_stub(self._channel), chain, operator, sign_call)
 
     async def ask(self, sealed: SealedRequest, timeout_s: float) -> Height:
         """Send a request; return the height of its registration.

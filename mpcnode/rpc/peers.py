@@ -1,7 +1,9 @@
 """Messages between daemons: the service that takes them and the client that delivers them."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Any, TypeAlias
 
 import grpc
@@ -10,14 +12,16 @@ from tenacity import AsyncRetrying, retry_if_exception, wait_exponential, wait_r
 from ledger.types import ChainId, Signature
 from mpcnode.errors import NotAllowedError, PeerRefusedError
 from mpcnode.query.messages import Kind
-from mpcnode.roles.ports import Handler
-from mpcnode.rpc.permissions import PERMISSIONS, ROUNDS, check_permission
+from mpcnode.roles.ports import BlobsPort, CorrectionsDealer, DealtCorrections, Handler
+from mpcnode.rpc.blobs import BlobLink
+from mpcnode.rpc.corrections import Pullers, serve_corrections
+from mpcnode.rpc.permissions import CORRECTIONS, PERMISSIONS, ROUNDS, check_permission
 from mpcnode.rpc.rounds import Rounds, SessionRounds
 from mpcnode.rpc.statuses import error_of, is_passing, translated
 from mpcnode.rpc.tls import PeerDirectory
 from mpcnode.sealing.keys import SigningKey
 from mpcnode.sealing.messages import SignedMessage, check_message, sign_message
-from mpcnode.types import Member, MemberIndex, SessionId
+from mpcnode.types import BlobId, Member, MemberIndex, SessionId
 from mpcnode.v1 import peer_pb2, peer_pb2_grpc
 
 KINDS: Mapping[str, Kind] = {str(kind): kind for kind in Kind}
@@ -41,14 +45,16 @@ class PeerServicer(peer_pb2_grpc.PeerServiceServicer):
         directory: PeerDirectory,
         handlers: Mapping[Kind, Handler],
         rounds: Rounds | None,
+        dealer: CorrectionsDealer | None,
     ) -> None:
-        """Take who everybody is and the role's handlers; `rounds` for an MPC node."""
+        """Take who everybody is and the role's handlers; `rounds` for an MPC node, `dealer` for a dealer."""
         self._chain = chain
         self._me = me
         self._members = members
         self._directory = directory
         self._handlers = handlers
         self._rounds = rounds
+        self._dealer = dealer
 
     async def Deliver(  # noqa: N802 - gRPC's name
         self, request: peer_pb2.DeliverRequest, context: grpc.aio.ServicerContext[Any, Any]
@@ -88,6 +94,17 @@ class PeerServicer(peer_pb2_grpc.PeerServiceServicer):
                 raise NotAllowedError("rounds: this daemon does not compute")
             await self._rounds.serve(peer.index, context)
 
+    async def Corrections(  # type: ignore[override]  # noqa: N802 - the generated type knows no read/write handlers
+        self, _requests: object, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> None:
+        """Run the stream on which a node pulls corrections."""
+        async with translated(context):
+            peer = self._members[self._directory.peer_of(context)]
+            check_permission(CORRECTIONS, peer, self._me, "corrections")
+            if self._dealer is None:
+                raise NotAllowedError("corrections: this daemon does not deal")
+            await serve_corrections(self._dealer, peer.index, context)
+
 
 Stub: TypeAlias = "peer_pb2_grpc.PeerServiceAsyncStub"
 """Calls to one peer."""
@@ -114,13 +131,19 @@ class Peers:
         key: SigningKey,
         stubs: Mapping[MemberIndex, Stub],
         rounds: Rounds | None,
+        pullers: Pullers,
+        blobs: BlobsPort,
+        links: Mapping[MemberIndex, BlobLink],
     ) -> None:
-        """Take the own identity and a stub for every other member."""
+        """Take the own identity and blobs, a stub for every other member, and what sends it blobs; a node's streams."""
+        self._blobs = blobs
+        self._links = links
         self._chain = chain
         self._me = me
         self._key = key
         self._stubs = stubs
         self._rounds = rounds
+        self._pullers = pullers
 
     async def deliver(self, to: MemberIndex, kind: str, payload: bytes) -> None:
         """Sign a message and send it until its receiver acknowledges it; cancel to give up.
@@ -132,17 +155,38 @@ class Peers:
         request = peer_pb2.DeliverRequest(
             kind=kind, sender=self._me, receiver=to, payload=payload, signature=signed.signature
         )
+
+        async def once() -> None:
+            # a stub's method returns a call to be awaited and is no coroutine function: tenacity would not await it
+            await self._stubs[to].Deliver(request, wait_for_ready=True, timeout=DELIVERY_S)
+
         tries = AsyncRetrying(retry=retry_if_exception(_may_pass), wait=_PATIENCE, reraise=True)
         try:
-            await tries(self._stubs[to].Deliver, request, wait_for_ready=True, timeout=DELIVERY_S)
+            await tries(once)
         except grpc.aio.AioRpcError as failure:
             raise PeerRefusedError(f"{kind} to member {to}: {error_of(failure)}", error_of(failure).code) from failure
+
+    async def send_blob(self, to: MemberIndex, blob: BlobId) -> None:
+        """Send a blob that is held here until its receiver has signed that it holds it whole; cancel to give up.
+
+        Raises:
+            PeerRefusedError: the receiver will never take it.
+            WrongSignatureError: its word is not signed by it.
+        """
+        offer, _ = await self._blobs.about(blob)
+        await self._links[to].send(offer, partial(self._blobs.get, blob))
 
     def rounds(self, session: SessionId, others: Sequence[MemberIndex]) -> AbstractAsyncContextManager[SessionRounds]:
         """Open the frames of a session with the other nodes."""
         if self._rounds is None:
             raise NotAllowedError("rounds: this daemon does not compute")
         return self._rounds.open(session, others)
+
+    def pull(self, dealer: MemberIndex, session: SessionId, chunk: int, size: int) -> asyncio.Future[DealtCorrections]:
+        """Ask the dealer for one chunk's corrections of so many bytes now; cancel to give up."""
+        if dealer not in self._pullers:
+            raise NotAllowedError(f"corrections: this daemon has no stream to member {dealer}")
+        return self._pullers[dealer].pull(session, chunk, size)
 
 
 def _may_pass(error: BaseException) -> bool:

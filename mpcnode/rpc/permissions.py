@@ -30,6 +30,7 @@ PERMISSIONS: Mapping[Kind, Permission] = MappingProxyType(
 )
 
 ROUNDS = Permission(Role.MPC, Role.MPC)
+CORRECTIONS = Permission(Role.MPC, Role.SUPERVISOR)
 
 
 def check_permission(permission: Permission | None, sender: Member, receiver: Member, what: str) -> None:

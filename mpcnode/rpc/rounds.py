@@ -6,7 +6,8 @@ is never resumed.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -16,8 +17,9 @@ import structlog
 from ledger import merkle
 from ledger.types import ChainId, Digest, PublicKey, Signature
 from mpcnode.errors import MalformedMessageError, PeerLostError, SessionError
-from mpcnode.query.frames import Flush, SignedFrame
-from mpcnode.query.statements import FlushStatement, encode_flush_statement, frame_digest
+from mpcnode.mpc.batch import PAYLOAD_BYTES_MAX
+from mpcnode.query.frames import ArrivedFrame, Flush
+from mpcnode.query.statements import FlushStatement, data_hash, encode_flush_statement, frame_digest
 from mpcnode.tasks import AbandonedError, first_of
 from mpcnode.types import MemberIndex, SessionId
 from mpcnode.v1 import peer_pb2, peer_pb2_grpc
@@ -30,6 +32,16 @@ FRAMES_WAITING_MAX = 4096
 FLUSH_BYTES_MAX = 1024 * 1024
 """A flush takes no further frame beyond this: what many sessions send at once must not outgrow one gRPC message."""
 
+FRAME_BYTES_MAX = PAYLOAD_BYTES_MAX
+"""Data of one frame; programs send no more."""
+
+WAITING_BYTES_MAX = 40 * 1024 * 1024
+"""Data of one session and peer that may wait to be taken. An honest peer sends two rounds of each chunk of a window,
+and the first of each of the next."""
+
+FLUSH_FRAMES_MAX = 256
+"""Frames of a flush: what is kept of one as evidence grows with all of them."""
+
 _REDIAL_S = 0.2
 
 Sign = Callable[[bytes], Signature]
@@ -41,18 +53,25 @@ _Write = Callable[[int, Sequence[peer_pb2.Frame], Signature], Awaitable[None]]
 class _Arrival:
     """A frame as it came."""
 
-    flush: Flush
-    place: int
-    sender: MemberIndex
-    round: int
+    kept: ArrivedFrame
     data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Departure:
+    """A frame that waits to leave."""
+
+    frame: peer_pb2.Frame
+    leaf: Digest
 
 
 @dataclass(slots=True)
 class _Session:
     others: frozenset[MemberIndex]
     arrived: asyncio.Queue[_Arrival | PeerLostError] = field(default_factory=lambda: asyncio.Queue(FRAMES_WAITING_MAX))
-    taken: list[_Arrival] = field(default_factory=list)
+    waiting_bytes: Counter[MemberIndex] = field(default_factory=Counter)
+    """By sender."""
+    taken: list[ArrivedFrame] = field(default_factory=list)
     """What the session went on with: frames that its end left waiting are no part of it, whoever sent them."""
 
 
@@ -60,7 +79,7 @@ class _Session:
 class _Link:
     """One peer: what waits to be sent to it."""
 
-    outgoing: asyncio.Queue[peer_pb2.Frame] = field(default_factory=lambda: asyncio.Queue(FRAMES_WAITING_MAX))
+    outgoing: asyncio.Queue[_Departure] = field(default_factory=lambda: asyncio.Queue(FRAMES_WAITING_MAX))
     attached: bool = False
     """A stream carries it; a new stream of the same peer supersedes it."""
     lost: asyncio.Event = field(default_factory=asyncio.Event)
@@ -162,19 +181,20 @@ class Rounds:
     async def _send(
         self,
         peer: MemberIndex,
-        outgoing: asyncio.Queue[peer_pb2.Frame],
+        outgoing: asyncio.Queue[_Departure],
         write: _Write,
     ) -> None:
         number = 0
         while True:
-            frames = [await outgoing.get()]
-            size = len(frames[0].data)
-            while size < FLUSH_BYTES_MAX and not outgoing.empty():
-                frames.append(outgoing.get_nowait())
-                size += len(frames[-1].data)
+            leaving = [await outgoing.get()]
+            size = len(leaving[0].frame.data)
+            while size < FLUSH_BYTES_MAX and len(leaving) < FLUSH_FRAMES_MAX and not outgoing.empty():
+                leaving.append(outgoing.get_nowait())
+                size += len(leaving[-1].frame.data)
             number += 1
-            signature = self._sign(self._flush_statement(self._me, peer, number, _leaves(frames)))
-            await write(number, frames, signature)
+            leaves = [one.leaf for one in leaving]
+            signature = self._sign(self._flush_statement(self._me, peer, number, leaves))
+            await write(number, [one.frame for one in leaving], signature)
 
     async def _receive(self, peer: MemberIndex, read: Callable[[], Awaitable[object]]) -> None:
         expected = 0
@@ -185,13 +205,23 @@ class Rounds:
             expected += 1
             if flush.number != expected:
                 raise MalformedMessageError(f"flush number: expected {expected}, got {flush.number}")
-            leaves, signature = _leaves(flush.frames), Signature(flush.signature)
+            if len(flush.frames) > FLUSH_FRAMES_MAX:
+                raise MalformedMessageError(
+                    f"flush {flush.number}: expected {FLUSH_FRAMES_MAX} frames or fewer, got {len(flush.frames)}"
+                )
+            hashes = [data_hash(frame.data) for frame in flush.frames]
+            leaves = tuple(_leaf(frame, hashed) for frame, hashed in zip(flush.frames, hashes, strict=True))
+            signature = Signature(flush.signature)
             if not self._verify(
                 self._identities[peer], self._flush_statement(peer, self._me, flush.number, leaves), signature
             ):
                 raise MalformedMessageError(f"flush {flush.number}: expected the signature of member {peer}")
             arrived = Flush(flush.number, leaves, signature)
-            strays = [frame for place, frame in enumerate(flush.frames) if not self._take(peer, frame, arrived, place)]
+            strays = []
+            for place, (frame, hashed) in enumerate(zip(flush.frames, hashes, strict=True)):
+                kept = ArrivedFrame(arrived, place, peer, frame.chunk, frame.round, hashed)
+                if not self._take(SessionId(frame.session), _Arrival(kept, frame.data)):
+                    strays.append(frame)
             if strays:
                 first = strays[0]
                 _log.info("rounds.no_session", peer=peer, frames=len(strays), session=first.session, round=first.round)
@@ -204,14 +234,17 @@ class Rounds:
             FlushStatement(chain=self._chain, sender=sender, receiver=receiver, number=number, frames_root=root)
         )
 
-    def _take(self, peer: MemberIndex, frame: peer_pb2.Frame, flush: Flush, place: int) -> bool:
+    def _take(self, name: SessionId, arrival: _Arrival) -> bool:
         """Hand a frame to its session; False if this node runs no such session with that peer."""
-        session = self._sessions.get(SessionId(frame.session))
+        session, peer = self._sessions.get(name), arrival.kept.sender
         if session is None or peer not in session.others:
             return False
         if session.arrived.full():
             raise MalformedMessageError(f"rounds: expected at most {FRAMES_WAITING_MAX} waiting frames of a session")
-        session.arrived.put_nowait(_Arrival(flush, place, peer, frame.round, frame.data))
+        session.waiting_bytes[peer] += len(arrival.data)
+        if session.waiting_bytes[peer] > WAITING_BYTES_MAX:
+            raise MalformedMessageError(f"rounds: expected at most {WAITING_BYTES_MAX} waiting bytes of a session")
+        session.arrived.put_nowait(arrival)
         return True
 
     def _lose(self, peer: MemberIndex) -> None:
@@ -231,11 +264,13 @@ class Rounds:
             yield SessionRounds(session, state, {peer: self._links[peer] for peer in others})
         finally:
             del self._sessions[session]
+            while not state.arrived.empty():  # the channel outlives the session, as evidence
+                state.arrived.get_nowait()
 
 
-def _leaves(frames: Iterable[peer_pb2.Frame]) -> tuple[Digest, ...]:
-    """What a flush is signed over, frame by frame."""
-    return tuple(frame_digest(SessionId(frame.session), frame.round, frame.data) for frame in frames)
+def _leaf(frame: peer_pb2.Frame, hashed: Digest) -> Digest:
+    """What a flush is signed over, for one of its frames."""
+    return frame_digest(SessionId(frame.session), frame.chunk, frame.round, hashed)
 
 
 async def _superseded(link: _Link) -> None:
@@ -252,32 +287,36 @@ class SessionRounds:
         self._state = state
         self._links = dict(links)
 
-    def broadcast(self, number: int, data: bytes) -> None:
+    def broadcast(self, chunk: int, number: int, data: bytes) -> None:
         """Send a round's data to all others.
 
         Raises:
             SessionError: a peer's stream is congested.
         """
-        frame = peer_pb2.Frame(session=self._session, round=number, data=data)
+        departure = self._departure(chunk, number, data)
         for peer in self._links:
-            self._put(peer, frame)
+            self._put(peer, departure)
 
-    def send(self, to: MemberIndex, number: int, data: bytes) -> None:
+    def send(self, to: MemberIndex, chunk: int, number: int, data: bytes) -> None:
         """Send something to one of the others.
 
         Raises:
             SessionError: its stream is congested.
         """
-        self._put(to, peer_pb2.Frame(session=self._session, round=number, data=data))
+        self._put(to, self._departure(chunk, number, data))
 
-    def _put(self, peer: MemberIndex, frame: peer_pb2.Frame) -> None:
+    def _departure(self, chunk: int, number: int, data: bytes) -> _Departure:
+        frame = peer_pb2.Frame(session=self._session, chunk=chunk, round=number, data=data)
+        return _Departure(frame, _leaf(frame, data_hash(data)))
+
+    def _put(self, peer: MemberIndex, departure: _Departure) -> None:
         try:
-            self._links[peer].outgoing.put_nowait(frame)
+            self._links[peer].outgoing.put_nowait(departure)
         except asyncio.QueueFull as full:
             raise SessionError(f"over {FRAMES_WAITING_MAX} frames wait for member {peer}") from full
 
-    async def receive(self) -> tuple[MemberIndex, int, bytes]:
-        """Wait for the next frame: its sender, round and data.
+    async def receive(self) -> tuple[MemberIndex, int, int, bytes]:
+        """Wait for the next frame: its sender, chunk, round and data.
 
         Raises:
             PeerLostError: a peer's stream broke.
@@ -285,9 +324,11 @@ class SessionRounds:
         arrived = await self._state.arrived.get()
         if isinstance(arrived, PeerLostError):
             raise arrived
-        self._state.taken.append(arrived)
-        return arrived.sender, arrived.round, arrived.data
+        kept = arrived.kept
+        self._state.waiting_bytes[kept.sender] -= len(arrived.data)
+        self._state.taken.append(kept)
+        return kept.sender, kept.chunk, kept.round, arrived.data
 
-    def evidence(self) -> Sequence[SignedFrame]:
-        """Everything that was received so far, as its senders signed it; also after the session."""
-        return [frame.flush.frame(frame.sender, frame.place, frame.round, frame.data) for frame in self._state.taken]
+    def evidence(self) -> Sequence[ArrivedFrame]:
+        """What stands for every frame that was received so far; also after the session."""
+        return self._state.taken

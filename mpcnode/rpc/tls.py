@@ -15,10 +15,21 @@ from mpcnode.errors import UnknownPeerError
 from mpcnode.types import MemberIndex
 
 KEEPALIVE_MS = 20_000
-"""A peer that does not answer a ping this often is gone."""
+"""Between two pings of either side."""
+
+KEEPALIVE_TIMEOUT_MS = 20_000
+"""A peer that does not answer a ping for so long is gone."""
+
+PING_INTERVAL_MS = 10_000
+"""A listener bears a ping this often, though no call is under way: half of what any honest side sends."""
+
+STREAMS_MAX = 64
+"""Calls of one connection at a time. Rounds, corrections and blobs take one each for as long as they last."""
+
+METADATA_BYTES_MAX = 8 * 1024
 
 CONTROL_BYTES_MAX = 4 * 1024 * 1024 + 64 * 1024
-"""The widest message is a deal: corrections of at most 4 MiB."""
+"""The widest message is a flush of frames. What is larger travels in pieces: corrections, blobs."""
 
 INQUIRY_BYTES_MAX = 64 * 1024
 """What an inquirer may send at once: a request with the tokens of 128 members takes 27 KiB."""
@@ -26,8 +37,9 @@ INQUIRY_BYTES_MAX = 64 * 1024
 _CHANNEL_OPTIONS = (
     ("grpc.max_receive_message_length", CONTROL_BYTES_MAX),
     ("grpc.max_send_message_length", CONTROL_BYTES_MAX),
-    ("grpc.max_metadata_size", 8 * 1024),
+    ("grpc.max_metadata_size", METADATA_BYTES_MAX),
     ("grpc.keepalive_time_ms", KEEPALIVE_MS),
+    ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.initial_reconnect_backoff_ms", 200),
     ("grpc.min_reconnect_backoff_ms", 200),
@@ -37,11 +49,12 @@ _CHANNEL_OPTIONS = (
 
 _SERVER_OPTIONS = (
     ("grpc.max_send_message_length", CONTROL_BYTES_MAX),
-    ("grpc.max_metadata_size", 8 * 1024),
-    ("grpc.max_concurrent_streams", 64),
+    ("grpc.max_metadata_size", METADATA_BYTES_MAX),
+    ("grpc.max_concurrent_streams", STREAMS_MAX),
     ("grpc.http2.max_ping_strikes", 2),
-    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+    ("grpc.http2.min_ping_interval_without_data_ms", PING_INTERVAL_MS),
     ("grpc.keepalive_time_ms", KEEPALIVE_MS),
+    ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
     ("grpc.so_reuseport", 0),
 )
 

@@ -6,7 +6,7 @@ from mpcnode.scorecard.compile import ScorecardBody, compile_batch, compile_mode
 from mpcnode.scorecard.document import parse
 from mpcnode.scorecard.explanation import Contributed, Correlated, Explanation, explain_model
 from mpcnode.scorecard.model import Attribute, Bin, Grade, Model
-from mpcnode.scorecard.output import decode_output, encode_output, output_size
+from mpcnode.scorecard.output import decode_output, decode_outputs, encode_outcomes, encode_output, output_size
 from mpcnode.scorecard.panel import Contribution, Layout, PanelMember, Source, lay_out
 from mpcnode.scorecard.ranges import Ranges, analyse
 
@@ -32,7 +32,9 @@ __all__ = [
     "compile_batch",
     "compile_model",
     "decode_output",
+    "decode_outputs",
     "encode_model",
+    "encode_outcomes",
     "encode_output",
     "evaluate",
     "evaluate_many",

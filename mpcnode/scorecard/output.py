@@ -2,8 +2,11 @@
 
 import itertools
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mpcnode.errors import MalformedMessageError
-from mpcnode.scorecard.clear import INSUFFICIENT, Outcome
+from mpcnode.scorecard.clear import INSUFFICIENT, Outcome, Outcomes
 from mpcnode.scorecard.model import Model
 
 
@@ -44,3 +47,39 @@ def decode_output(model: Model, data: bytes) -> Outcome:
         return INSUFFICIENT
     index = len(model.cuts) - sum(grades)
     return Outcome(sufficient=True, grade=model.grades[index].name, grade_index=index, coverage_band=sum(bands))
+
+
+def encode_outcomes(model: Model, outcomes: Outcomes) -> bytes:
+    """Encode the outcomes of many subjects: what all nodes' output shares must make, of all subjects in turn."""
+    bands = len(model.coverage_bands) + 1
+    said = [
+        encode_output(model, Outcome(sufficient=True, grade_index=grade, coverage_band=band))
+        for grade in range(len(model.grades))
+        for band in range(bands)
+    ]
+    table = np.frombuffer(b"".join((*said, encode_output(model, INSUFFICIENT))), np.uint8).reshape(len(said) + 1, -1)
+    places = np.where(outcomes.sufficient, outcomes.grade_index * bands + outcomes.coverage_band, len(said))
+    return table[places].tobytes()
+
+
+def decode_outputs(model: Model, data: bytes) -> tuple[tuple[Outcome, ...], NDArray[np.intp]]:
+    """Decode the XOR of all nodes' output shares of many subjects.
+
+    Returns:
+        The outcomes that occur, and for each subject which one it is.
+
+    Raises:
+        MalformedMessageError: as `decode_output`.
+    """
+    size = output_size(model)
+    if not data or len(data) % size:
+        raise MalformedMessageError(f"output: expected {size} bytes for each subject, got {len(data)}")
+    rows = np.frombuffer(data, np.uint8).reshape(-1, size)
+    if size > 8:
+        found, places = np.unique(rows, axis=0, return_inverse=True)
+    else:
+        wide = np.zeros((len(rows), 8), np.uint8)
+        wide[:, :size] = rows
+        numbers, places = np.unique(wide.view("<u8")[:, 0], return_inverse=True)
+        found = numbers.astype("<u8").view(np.uint8).reshape(-1, 8)[:, :size]
+    return tuple(decode_output(model, row.tobytes()) for row in found), places.reshape(-1)

@@ -7,11 +7,16 @@ operator and the MPC nodes do not hold it. Identifiers never appear in an error'
 import hashlib
 import hmac
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+import numpy as np
+
+from ledger import merkle
 from ledger.encoding import Reader, Writer
 from ledger.types import ChainId, Digest, PublicKey
 from mpcnode.errors import MalformedIdError, SealedBoxError
+from mpcnode.sealing.blobs import BlobReference, decode_reference, derive_blob_key, encode_reference
 from mpcnode.sealing.boxes import BOX_OVERHEAD, open_box, seal
 from mpcnode.sealing.envelopes import ENVELOPE_OVERHEAD, seal_envelope
 from mpcnode.sealing.keys import OpeningKey
@@ -23,6 +28,12 @@ IDENTIFIER_BYTES_MAX = 64
 NONCE_BYTES = 32
 SUBJECT_KEY_BYTES = 32
 
+PSEUDONYM_BYTES = 32
+
+SUBJECTS_BLOCK = 4096
+"""Subjects whose pseudonyms are one leaf of the tree that S binds."""
+
+_BLOCK_BYTES = SUBJECTS_BLOCK * PSEUDONYM_BYTES
 _TOKEN_PADDING = 16
 _TOKEN_PLAIN_BYTES = 32 + 32 + 8 + 32 + 32 + _TOKEN_PADDING
 _COPY_PLAIN_BYTES = IDENTIFIER_BYTES_MAX + NONCE_BYTES
@@ -42,6 +53,7 @@ class SubjectToken:
     inquirer: PublicKey
     epoch: Epoch
     pseudonym: Pseudonym = field(repr=False)
+    """Of many subjects `pseudonyms_root`."""
     nonce: bytes = field(repr=False)
 
 
@@ -61,7 +73,8 @@ def normalise(identifier: str) -> bytes:
         MalformedIdError: it is empty, too long, or has control or unpaired surrogate characters.
     """
     text = unicodedata.normalize("NFC", identifier).strip().upper()
-    if any(unicodedata.category(character) in ("Cc", "Cs") for character in text):
+    is_plain = text.isascii() and text.isprintable()
+    if not is_plain and any(unicodedata.category(character) in ("Cc", "Cs") for character in text):
         raise MalformedIdError("identifier: expected no control or surrogate characters, got some")
     encoded = text.encode("utf-8")
     if not 1 <= len(encoded) <= IDENTIFIER_BYTES_MAX:
@@ -75,6 +88,49 @@ def make_pseudonym(subject_key: bytes, identifier: bytes) -> Pseudonym:
         raise ValueError(f"subject key: expected {SUBJECT_KEY_BYTES} bytes, got {len(subject_key)}")
     message = len(identifier).to_bytes(4, "big") + identifier
     return Pseudonym(hmac.digest(subject_key, message, "sha256"))
+
+
+def make_pseudonyms(subject_key: bytes, identifiers: Iterable[bytes]) -> bytes:
+    """Pseudonyms of many normalised identifiers, joined in their order.
+
+    One call of HMAC for each: 1.2 µs, of which a third is the call; SHA-256 over columns in numpy takes twice as long.
+    """
+    return b"".join(make_pseudonym(subject_key, identifier) for identifier in identifiers)
+
+
+def pseudonyms_root(pseudonyms: Iterable[bytes]) -> Pseudonym:
+    """What S binds of many subjects: the Merkle root over their pseudonyms, joined by `SUBJECTS_BLOCK`.
+
+    Args:
+        pseudonyms: all of them, joined in their order, in pieces of any size.
+    """
+    tree, waiting = merkle.Frontier(), bytearray()
+    for piece in pseudonyms:
+        waiting += piece
+        while len(waiting) >= _BLOCK_BYTES:
+            tree = tree.append(bytes(waiting[:_BLOCK_BYTES]))
+            del waiting[:_BLOCK_BYTES]
+    return Pseudonym((tree.append(bytes(waiting)) if waiting else tree).root())
+
+
+def pad_identifiers(identifiers: Iterable[bytes]) -> bytes:
+    """Normalised identifiers as they stand in the supervisor's blob: each padded with zeros to 64 bytes."""
+    return b"".join(identifier.ljust(IDENTIFIER_BYTES_MAX, b"\0") for identifier in identifiers)
+
+
+def split_identifiers(padded: bytes) -> list[bytes]:
+    """Read padded identifiers.
+
+    Raises:
+        SealedBoxError: one is empty, or has a zero inside; or there is a part of one.
+    """
+    if len(padded) % IDENTIFIER_BYTES_MAX:
+        raise SealedBoxError(f"identifiers: expected {IDENTIFIER_BYTES_MAX} bytes each, got {len(padded)} in all")
+    rows = np.frombuffer(padded, np.uint8).reshape(-1, IDENTIFIER_BYTES_MAX) != 0
+    if not rows[:, 0].all() or (rows[:, :-1] < rows[:, 1:]).any():
+        raise SealedBoxError("identifiers: expected each padded with zeros, got other bytes")
+    found: list[bytes] = np.frombuffer(padded, f"S{IDENTIFIER_BYTES_MAX}").tolist()
+    return found
 
 
 def subject_binding(chain: ChainId, query: QueryId, inquirer: PublicKey, pseudonym: Pseudonym, nonce: bytes) -> Digest:
@@ -124,8 +180,33 @@ def seal_supervisor_copy(identifier: bytes, nonce: bytes, keys: EpochKeys, secre
     """Seal a normalised identifier and the query's nonce to the supervisor; `COPY_BYTES` bytes."""
     if not 1 <= len(identifier) <= IDENTIFIER_BYTES_MAX or identifier.endswith(b"\0"):
         raise ValueError(f"expected a normalised identifier, got {len(identifier)} bytes")
-    plain = Writer().fixed(identifier.ljust(IDENTIFIER_BYTES_MAX, b"\0"), IDENTIFIER_BYTES_MAX)
-    return seal_envelope(plain.fixed(nonce, NONCE_BYTES).bytes(), keys, secrets)
+    return _seal_copy(pad_identifiers([identifier]), nonce, keys, secrets)
+
+
+def seal_batch_copy(identifiers: BlobReference, nonce: bytes, keys: EpochKeys, secrets: bytes) -> bytes:
+    """Seal the reference of many subjects' identifiers and the query's nonce to the supervisor; `COPY_BYTES` bytes."""
+    return _seal_copy(encode_reference(identifiers), nonce, keys, secrets)
+
+
+def _seal_copy(subject: bytes, nonce: bytes, keys: EpochKeys, secrets: bytes) -> bytes:
+    plain = Writer().fixed(subject, IDENTIFIER_BYTES_MAX).fixed(nonce, NONCE_BYTES)
+    return seal_envelope(plain.bytes(), keys, secrets)
+
+
+def read_batch_copy(plaintext: bytes) -> tuple[BlobReference, bytes]:
+    """Read what the envelope of a supervisor copy of many subjects held: where their identifiers are, and the nonce.
+
+    Raises:
+        SealedBoxError: it has another width.
+    """
+    if len(plaintext) != _COPY_PLAIN_BYTES:
+        raise SealedBoxError(f"supervisor copy: expected {_COPY_PLAIN_BYTES} bytes, got {len(plaintext)}")
+    return decode_reference(plaintext[:IDENTIFIER_BYTES_MAX]), plaintext[IDENTIFIER_BYTES_MAX:]
+
+
+def pseudonyms_key(nonce: bytes, query: QueryId) -> bytes:
+    """Key of the blob of many subjects' pseudonyms: whoever opens a token has the nonce."""
+    return derive_blob_key(nonce, b"pseudonyms", query)
 
 
 def read_supervisor_copy(plaintext: bytes) -> SubjectCopy:

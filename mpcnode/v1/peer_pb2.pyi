@@ -71,27 +71,32 @@ Global___DeliverResponse: _TypeAlias = DeliverResponse  # noqa: Y015
 
 @_typing.final
 class Frame(_message.Message):
-    """What one node sends all others in one round."""
+    """What one node sends all others in one round of one chunk."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     SESSION_FIELD_NUMBER: _builtins.int
+    CHUNK_FIELD_NUMBER: _builtins.int
     ROUND_FIELD_NUMBER: _builtins.int
     DATA_FIELD_NUMBER: _builtins.int
     session: _builtins.bytes
     """32 bytes."""
+    chunk: _builtins.int
+    """From 0."""
     round: _builtins.int
+    """From 1."""
     data: _builtins.bytes
     def __init__(
         self,
         *,
         session: _builtins.bytes = ...,
+        chunk: _builtins.int = ...,
         round: _builtins.int = ...,
         data: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "round", b"round", "session", b"session"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk", "data", b"data", "round", b"round", "session", b"session"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -150,3 +155,59 @@ class RoundsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RoundsResponse: _TypeAlias = RoundsResponse  # noqa: Y015
+
+@_typing.final
+class CorrectionsRequest(_message.Message):
+    """One chunk of a session that the sender is the last node of."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_FIELD_NUMBER: _builtins.int
+    CHUNK_FIELD_NUMBER: _builtins.int
+    session: _builtins.bytes
+    """32 bytes."""
+    chunk: _builtins.int
+    def __init__(
+        self,
+        *,
+        session: _builtins.bytes = ...,
+        chunk: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk", "session", b"session"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CorrectionsRequest: _TypeAlias = CorrectionsRequest  # noqa: Y015
+
+@_typing.final
+class CorrectionsResponse(_message.Message):
+    """A piece of a chunk's corrections; those of one chunk come in order, beside those of others."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_FIELD_NUMBER: _builtins.int
+    CHUNK_FIELD_NUMBER: _builtins.int
+    DATA_FIELD_NUMBER: _builtins.int
+    SIGNATURE_FIELD_NUMBER: _builtins.int
+    session: _builtins.bytes
+    chunk: _builtins.int
+    data: _builtins.bytes
+    signature: _builtins.bytes
+    """Over the statement mpcnode/corrections/1, with the last piece; empty before."""
+    def __init__(
+        self,
+        *,
+        session: _builtins.bytes = ...,
+        chunk: _builtins.int = ...,
+        data: _builtins.bytes = ...,
+        signature: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk", "data", b"data", "session", b"session", "signature", b"signature"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CorrectionsResponse: _TypeAlias = CorrectionsResponse  # noqa: Y015

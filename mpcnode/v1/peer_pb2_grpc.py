@@ -45,6 +45,11 @@ class PeerServiceStub:
                 request_serializer=mpcnode_dot_v1_dot_peer__pb2.RoundsRequest.SerializeToString,
                 response_deserializer=mpcnode_dot_v1_dot_peer__pb2.RoundsResponse.FromString,
                 _registered_method=True)
+        self.Corrections = channel.stream_stream(
+                '/mpcnode.v1.PeerService/Corrections',
+                request_serializer=mpcnode_dot_v1_dot_peer__pb2.CorrectionsRequest.SerializeToString,
+                response_deserializer=mpcnode_dot_v1_dot_peer__pb2.CorrectionsResponse.FromString,
+                _registered_method=True)
 
 
 class PeerServiceServicer:
@@ -64,6 +69,14 @@ class PeerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Corrections(self, request_iterator, context):
+        """Corrections of dealt correlations: a committee's last node asks the dealer for one chunk of a session after another,
+        on one stream for all its sessions. Answers come in any order.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_PeerServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -76,6 +89,11 @@ def add_PeerServiceServicer_to_server(servicer, server):
                     servicer.Rounds,
                     request_deserializer=mpcnode_dot_v1_dot_peer__pb2.RoundsRequest.FromString,
                     response_serializer=mpcnode_dot_v1_dot_peer__pb2.RoundsResponse.SerializeToString,
+            ),
+            'Corrections': grpc.stream_stream_rpc_method_handler(
+                    servicer.Corrections,
+                    request_deserializer=mpcnode_dot_v1_dot_peer__pb2.CorrectionsRequest.FromString,
+                    response_serializer=mpcnode_dot_v1_dot_peer__pb2.CorrectionsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -133,6 +151,33 @@ class PeerService:
             '/mpcnode.v1.PeerService/Rounds',
             mpcnode_dot_v1_dot_peer__pb2.RoundsRequest.SerializeToString,
             mpcnode_dot_v1_dot_peer__pb2.RoundsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Corrections(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/mpcnode.v1.PeerService/Corrections',
+            mpcnode_dot_v1_dot_peer__pb2.CorrectionsRequest.SerializeToString,
+            mpcnode_dot_v1_dot_peer__pb2.CorrectionsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -36,6 +36,10 @@ class PeerServiceStub:
     Deliver: _grpc.UnaryUnaryMultiCallable[_peer_pb2.DeliverRequest, _peer_pb2.DeliverResponse]
     Rounds: _grpc.StreamStreamMultiCallable[_peer_pb2.RoundsRequest, _peer_pb2.RoundsResponse]
     """Rounds of joint computation between two committee members; frames of many sessions share the stream."""
+    Corrections: _grpc.StreamStreamMultiCallable[_peer_pb2.CorrectionsRequest, _peer_pb2.CorrectionsResponse]
+    """Corrections of dealt correlations: a committee's last node asks the dealer for one chunk of a session after another,
+    on one stream for all its sessions. Answers come in any order.
+    """
 
 @_typing.type_check_only
 class PeerServiceAsyncStub(PeerServiceStub):
@@ -45,6 +49,10 @@ class PeerServiceAsyncStub(PeerServiceStub):
     Deliver: _aio.UnaryUnaryMultiCallable[_peer_pb2.DeliverRequest, _peer_pb2.DeliverResponse]  # type: ignore[assignment]
     Rounds: _aio.StreamStreamMultiCallable[_peer_pb2.RoundsRequest, _peer_pb2.RoundsResponse]  # type: ignore[assignment]
     """Rounds of joint computation between two committee members; frames of many sessions share the stream."""
+    Corrections: _aio.StreamStreamMultiCallable[_peer_pb2.CorrectionsRequest, _peer_pb2.CorrectionsResponse]  # type: ignore[assignment]
+    """Corrections of dealt correlations: a committee's last node asks the dealer for one chunk of a session after another,
+    on one stream for all its sessions. Answers come in any order.
+    """
 
 class PeerServiceServicer(metaclass=_abc_1.ABCMeta):
     """Orders, shares, deals, accepts and ends: one signed message at a time, acknowledged when its receiver has it."""
@@ -63,5 +71,15 @@ class PeerServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_peer_pb2.RoundsResponse], _abc.AsyncIterator[_peer_pb2.RoundsResponse]]:
         """Rounds of joint computation between two committee members; frames of many sessions share the stream."""
+
+    @_abc_1.abstractmethod
+    def Corrections(
+        self,
+        request_iterator: _MaybeAsyncIterator[_peer_pb2.CorrectionsRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_peer_pb2.CorrectionsResponse], _abc.AsyncIterator[_peer_pb2.CorrectionsResponse]]:
+        """Corrections of dealt correlations: a committee's last node asks the dealer for one chunk of a session after another,
+        on one stream for all its sessions. Answers come in any order.
+        """
 
 def add_PeerServiceServicer_to_server(servicer: PeerServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -3,11 +3,7 @@
 import asyncio
 import csv
 import os
-import re
-import shutil
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,14 +12,13 @@ from ledger.receipts import verify_receipt
 from mpcnode.client import Answer, Inquirer
 from mpcnode.config.node import load_node
 from mpcnode.config.profile import load_profile
-from mpcnode.devnet.control import open_layout, report
+from mpcnode.devnet.control import report
 from mpcnode.devnet.plan import Layout
 from mpcnode.sealing.keys import verify
+from scripts.bench.network import MODEL, PURPOSE, network
 from scripts.bench.registry import Measurement, Parameter, benchmark
 
 NETWORK = Path("build/bench/net")
-MODEL = "credit-rating"
-PURPOSE = "credit-application"
 WARM_UP = 3
 SEQUENTIAL = 30
 CONCURRENT = 60
@@ -35,26 +30,8 @@ SETTLE_S = 3.0
 @benchmark("query")
 def query() -> list[Measurement]:
     """Measure latency from ask to opened answer, throughput, CPU time, transactions and blocks."""
-    _mpcnode("devnet", "down", str(NETWORK), check=False)
-    shutil.rmtree(NETWORK, ignore_errors=True)
-    _mpcnode("devnet", "new", str(NETWORK))
-    _be_patient(open_layout(NETWORK).profile)
-    _mpcnode("devnet", "up", str(NETWORK))
-    try:
-        return asyncio.run(_measure(open_layout(NETWORK)))
-    finally:
-        _mpcnode("devnet", "down", str(NETWORK))
-
-
-def _mpcnode(*arguments: str, check: bool = True) -> None:
-    subprocess.run([sys.executable, "-m", "mpcnode", *arguments], check=check, capture_output=True)
-
-
-def _be_patient(profile: Path) -> None:
-    """Let no query run out of time while several wait for the same two cores."""
-    text = profile.read_text(encoding="utf-8")
-    text = re.sub(r"contribute_by_ms = \d+", "contribute_by_ms = 30000", text)
-    profile.write_text(re.sub(r"deadline_ms = \d+", "deadline_ms = 90000", text), encoding="utf-8")
+    with network(NETWORK) as layout:
+        return asyncio.run(_measure(layout))
 
 
 async def _measure(layout: Layout) -> list[Measurement]:

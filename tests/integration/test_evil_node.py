@@ -8,11 +8,13 @@ import asyncio
 import dataclasses
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from ledger.types import ChainId, Digest, Signature
 from mpcnode.errors import MalformedMessageError, NodeError
+from mpcnode.mpc import Payload
 from mpcnode.query.messages import (
     Abort,
     Accept,
@@ -132,16 +134,22 @@ def test_what_an_evil_node_signs_fails_the_attempt(case):
 
 
 @pytest.mark.parametrize("jump", [-1, 1, 2, 1_000_000, 2**32 - 1])
-def test_a_frame_of_another_round_fails_the_attempt(jump, monkeypatch):
+@pytest.mark.parametrize("part", ["round", "chunk"])
+def test_a_frame_of_another_round_or_chunk_fails_the_attempt(part, jump, monkeypatch):
     """The round before, one ahead too many, and numbers that no program has."""
+
+    def spoilt(payload: Payload) -> dict[str, int]:
+        return {part: (getattr(payload, part) + jump) % 2**32}
 
     async def scenario():
         async with Flow() as flow:
             sent = flow.network.frame
 
-            def frame(me, to, session, number, data):
-                spoilt = me == EVIL and number == 2 and not any(v.attempt > 1 for v in flow.watcher().link.view.open())
-                sent(me, to, session, (number + jump) % 2**32 if spoilt else number, data)
+            def frame(me, to, session, payload):
+                is_first = not any(view.attempt > 1 for view in flow.watcher().link.view.open())
+                if me == EVIL and payload.round == 2 and is_first:
+                    payload = replace(payload, **spoilt(payload))
+                sent(me, to, session, payload)
 
             monkeypatch.setattr(flow.network, "frame", frame)
             asked = await flow.ask(ALICE)

@@ -14,18 +14,26 @@ from ledger import merkle
 from ledger.types import Digest, Height
 from mpcnode.client.asking import Prepared
 from mpcnode.errors import NodeError
-from mpcnode.mpc import deal
 from mpcnode.query.contribution import AuditRecord, decode_audit_record, encode_audit_record
-from mpcnode.query.messages import Kind, decode_deal, decode_shares, encode_deal, encode_shares
+from mpcnode.query.messages import Kind, decode_shares, encode_shares
 from mpcnode.query.request import encode_request
-from mpcnode.query.statements import decode_deal_statement, encode_deal_statement
+from mpcnode.query.statements import CorrectionsStatement, encode_corrections_statement
 from mpcnode.query.view import QueryView
-from mpcnode.roles.ports import Call
-from mpcnode.roles.programs import program_of
+from mpcnode.roles.ports import Call, DealtCorrections
 from mpcnode.sealing.commitments import corrections_hash
 from mpcnode.sealing.envelopes import ENVELOPE_SECRET_BYTES, open_by_audit, seal_envelope
 from mpcnode.sealing.pseudonyms import SubjectToken, make_pseudonym, normalise, open_token, seal_token
-from mpcnode.types import AuditMode, AuditStage, FailReason, MemberIndex, QueryState, RefusalCode, Verdict, bitmap
+from mpcnode.types import (
+    AuditMode,
+    AuditStage,
+    FailReason,
+    MemberIndex,
+    QueryState,
+    RefusalCode,
+    SessionId,
+    Verdict,
+    bitmap,
+)
 from tests.support.consortium import (
     ALICE,
     AUDIT,
@@ -151,25 +159,19 @@ async def token_of_another_participant(flow: Flow) -> Prepared:
 
 
 class Deals(Deviation):
-    """The dealer's corrections are not those that follow from its seeds; its record may say so or not."""
+    """The dealer's corrections are not those that follow from its seeds; its signature may say so or not."""
 
-    def __init__(self, *, recorded: bool) -> None:
+    def __init__(self, *, signed: bool) -> None:
         super().__init__()
-        self.recorded = recorded
+        self.signed = signed
 
-    async def deliver(self, node: Node, to: MemberIndex, kind: str, payload: bytes) -> None:
-        await node.deliver(to, kind, self._changed(node, payload) if kind == Kind.DEAL else payload)
-
-    def _changed(self, node: Node, payload: bytes) -> bytes:
-        right = decode_deal(payload)
-        stated = decode_deal_statement(right.statement)
-        program = program_of(node.context, node.view_of(stated.session))
-        wrong = bytes(len(deal(program, stated.session, [bytes(32)] * program.parties)))
-        sent = replace(right, corrections=wrong if right.corrections else b"")
-        if self.recorded:
-            statement = encode_deal_statement(replace(stated, corrections_hash=corrections_hash(wrong)))
-            sent = replace(sent, statement=statement, signature=identity(REGULATOR).sign(statement))
-        return encode_deal(sent)
+    def dealt(self, node: Node, session: SessionId, chunk: int, right: DealtCorrections) -> DealtCorrections:
+        wrong = bytes(len(right.data))
+        stated = CorrectionsStatement(
+            chain=node.context.chain, session=session, chunk=chunk, corrections_hash=corrections_hash(wrong)
+        )
+        signature = identity(REGULATOR).sign(encode_corrections_statement(stated)) if self.signed else right.signature
+        return DealtCorrections(wrong, signature)
 
 
 # ------------------------------------------------------------------- the table
@@ -233,11 +235,11 @@ LIES: Mapping[str, Lie] = {
         Found(by="ledger", stage="COMMITTEE_SIGNATURES", named=LIAR), LIAR, PostsInAnotherOrder
     ),
     "node: no signature of its end": Lie(failed(FailReason.TIMEOUT, LIAR), LIAR, partial(Silent, {Kind.END}, 99)),
-    "dealer: another correction than recorded": Lie(
-        failed(FailReason.ABORT, REGULATOR), REGULATOR, partial(Deals, recorded=False)
+    "dealer: another correction than signed": Lie(
+        failed(FailReason.ABORT, REGULATOR), REGULATOR, partial(Deals, signed=False)
     ),
     "dealer: a correction that does not follow from the seeds": Lie(
-        attested(AuditStage.SESSION, named=REGULATOR), REGULATOR, partial(Deals, recorded=True)
+        attested(AuditStage.SESSION, named=REGULATOR), REGULATOR, partial(Deals, signed=True)
     ),
 }
 

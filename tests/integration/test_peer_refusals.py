@@ -234,7 +234,7 @@ def test_every_kind_has_its_row_and_every_rpc_its_rule():
     }
     assert rows == ALLOWED
     service = peer_pb2.DESCRIPTOR.services_by_name["PeerService"]
-    assert [method.name for method in service.methods] == ["Deliver", "Rounds"]
+    assert [method.name for method in service.methods] == ["Deliver", "Rounds", "Corrections"]
 
 
 def test_what_is_refused_does_not_fill_the_log():

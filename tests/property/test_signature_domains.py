@@ -33,6 +33,7 @@ from mpcnode.query.blobs import BlobKind, BlobLabel, HeldStatement, encode_held_
 from mpcnode.query.request import encode_request
 from mpcnode.query.statements import (
     encode_accept_statement,
+    encode_corrections_statement,
     encode_deal_statement,
     encode_end_statement,
     encode_flush_statement,
@@ -42,7 +43,7 @@ from mpcnode.query.statements import (
 from mpcnode.sealing.keys import SigningKey, certificate_statement, verify
 from mpcnode.sealing.messages import call_statement, message_statement
 from mpcnode.types import BlobId, MemberIndex, QueryId
-from tests.support.queries import ACCEPT, DEAL, END, FLUSH, RELEASE, REQUEST, SHARES
+from tests.support.queries import ACCEPT, CORRECTIONS, DEAL, END, FLUSH, RELEASE, REQUEST, SHARES
 
 KEY = SigningKey(b"\x01" * 32)
 ZERO = bytes(32)
@@ -82,6 +83,7 @@ STATEMENTS: dict[str, bytes] = {
     "mpcnode/request/1": encode_request(REQUEST),
     "mpcnode/shares/1": encode_shares_statement(SHARES),
     "mpcnode/deal/1": encode_deal_statement(DEAL),
+    "mpcnode/corrections/1": encode_corrections_statement(CORRECTIONS),
     "mpcnode/accept/1": encode_accept_statement(ACCEPT),
     "mpcnode/flush/1": encode_flush_statement(FLUSH),
     "mpcnode/end/1": encode_end_statement(END),

@@ -1,10 +1,12 @@
 """A consortium of eight daemons and an inquirer, in memory: who they are, their keys, their records, their model."""
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+
+import numpy as np
 
 from ledger.types import ChainId, InquirerRecord, Millis
 from mpcnode.config.consortium import ConsensusTimings, Consortium, ListedInquirer, ListedModel
@@ -14,9 +16,9 @@ from mpcnode.roles.compute import Compute
 from mpcnode.roles.context import Context
 from mpcnode.roles.operator import Operator
 from mpcnode.roles.participant import Participant
-from mpcnode.roles.ports import JournalPort, LedgerPort, PeersPort
+from mpcnode.roles.ports import BlobsPort, JournalPort, LedgerPort, PeersPort
 from mpcnode.roles.supervisor import Supervisor
-from mpcnode.scorecard import Contribution, Layout, Model, PanelMember, lay_out, model_hash, parse
+from mpcnode.scorecard import Columns, Contribution, Layout, Model, PanelMember, lay_out, model_hash, parse
 from mpcnode.sealing.keys import OpeningKey, SigningKey
 from mpcnode.sealing.pseudonyms import make_pseudonym, normalise
 from mpcnode.types import (
@@ -174,9 +176,15 @@ class FakeRecords:
         }
         self.poison: dict[str, int | None] = {}
 
-    def lookup(self, pseudonym: bytes) -> Mapping[str, int | None] | None:
-        row = self._rows.get(pseudonym)
-        return None if row is None else row | self.poison
+    def lookup(self, pseudonyms: bytes, attributes: Sequence[str]) -> Columns:
+        asked = [self._rows.get(pseudonyms[at : at + 32]) for at in range(0, len(pseudonyms), 32)]
+        rows = [None if row is None else row | self.poison for row in asked]
+        cells = [[None if row is None else row.get(name) for row in rows] for name in attributes]
+        return Columns(
+            known=np.array([row is not None for row in rows]),
+            present=np.array([[cell is not None for cell in of] for of in cells]).reshape(len(cells), len(rows)),
+            values=np.array([[cell or 0 for cell in of] for of in cells], np.int64).reshape(len(cells), len(rows)),
+        )
 
 
 def contribution(model: Model, member_index: MemberIndex, subject: str) -> Contribution:
@@ -204,6 +212,7 @@ def build_context(
     ledger: LedgerPort,
     peers: PeersPort,
     journal: JournalPort,
+    blobs: BlobsPort,
     clock,
 ) -> Context:
     return Context(
@@ -223,6 +232,7 @@ def build_context(
         ledger=ledger,
         peers=peers,
         journal=journal,
+        blobs=blobs,
         clock=clock,
         random=stream(f"daemon {index}"),
         correlations=consortium.correlations,

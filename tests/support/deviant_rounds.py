@@ -11,7 +11,7 @@ from ledger.types import Height
 from mpcnode.mpc.openings import Width
 from mpcnode.query.messages import Kind
 from mpcnode.roles.ports import Call
-from mpcnode.roles.programs import program_of
+from mpcnode.roles.programs import batch_of
 from mpcnode.types import MemberIndex, SessionId
 from tests.support.deviation import Deviation, Frame, Node, never
 
@@ -157,7 +157,7 @@ class Early(Deviation):
     """Sends a first round before anybody has accepted, of the right size."""
 
     def opened(self, node: Node, session: SessionId, others: Sequence[MemberIndex]) -> None:
-        size = program_of(node.context, node.view_of(session)).round_bytes[0]
+        size = batch_of(node.context, node.view_of(session)).program(0).round_bytes[0]
         for to in others:
             node.wire.frame(to, Frame(session, 1, bytes(size)))
 
@@ -206,7 +206,7 @@ class WrongOpening(Deviation):
     def _shifted(self, node: Node, frame: Frame) -> bytes:
         if frame.round != self.number:
             return frame.data
-        widths = program_of(node.context, node.view_of(frame.session)).rounds[self.number - 1]
+        widths = batch_of(node.context, node.view_of(frame.session)).program(frame.chunk).rounds[self.number - 1]
         if len(frame.data) != sum(width.size for width in widths):
             return frame.data  # of another node that deviates
         at = sum(width.size for width in widths[: self.place])

@@ -28,6 +28,7 @@ from mpcnode.query.messages import Kind
 from mpcnode.roles.context import Context
 from mpcnode.roles.ports import Call, Handler
 from mpcnode.rpc.peers import Peers
+from mpcnode.rpc.rounds import SessionRounds, _Session
 from mpcnode.sealing.messages import SignedMessage
 from mpcnode.types import MemberIndex, SessionId
 from mpcnode.v1 import peer_pb2
@@ -44,8 +45,8 @@ class RealWire:
 
     def frame(self, to: MemberIndex, frame: Frame) -> None:
         assert self.peers._rounds is not None
-        sent = peer_pb2.Frame(session=frame.session, round=frame.round, data=frame.data)
-        self.peers._rounds._links[to].outgoing.put_nowait(sent)
+        alone = SessionRounds(frame.session, _Session(frozenset()), {to: self.peers._rounds._links[to]})
+        alone.broadcast(frame.chunk, frame.round, frame.data)
 
     async def post(self, to: MemberIndex, message: SignedMessage) -> None:
         fields = {name: getattr(message, name) for name in ("kind", "sender", "receiver", "payload", "signature")}

@@ -14,9 +14,9 @@ from ledger.types import Height
 from mpcnode.query.messages import Kind
 from mpcnode.query.view import QueryView
 from mpcnode.roles.context import Context
-from mpcnode.roles.ports import Call, Handler, RoundsChannel
+from mpcnode.roles.ports import Call, CorrectionsDealer, DealtCorrections, Handler, RoundsChannel
 from mpcnode.sealing.messages import SignedMessage, sign_message
-from mpcnode.types import MemberIndex, SessionId
+from mpcnode.types import BlobId, MemberIndex, SessionId
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,7 @@ class Frame:
     session: SessionId
     round: int
     data: bytes
+    chunk: int = 0
 
 
 class Wire(Protocol):
@@ -106,6 +107,11 @@ class Deviation:
         del node, sender
         return frame.data
 
+    def dealt(self, node: Node, session: SessionId, chunk: int, right: DealtCorrections) -> DealtCorrections:
+        """Return what a dealer gives the last node for the right corrections of a chunk."""
+        del node, session, chunk
+        return right
+
     def heard(self, node: Node, sender: MemberIndex, kind: Kind, payload: bytes) -> None:
         """A message arrived; the role gets it, too."""
 
@@ -136,6 +142,10 @@ class Outfit:
         """The role's handlers, overheard."""
         return {kind: self._overheard(kind, handler) for kind, handler in handlers.items()}
 
+    def deals(self, honest: CorrectionsDealer) -> CorrectionsDealer:
+        """A dealer's answers."""
+        return honest if self._node is None else _Deals(self.deviation, self._node, honest)
+
     def _overheard(self, kind: Kind, handler: Handler) -> Handler:
         async def handle(sender: MemberIndex, payload: bytes) -> None:
             if self._node is not None and self.deviation.active:
@@ -143,6 +153,19 @@ class Outfit:
             await handler(sender, payload)
 
         return handle
+
+
+class _Deals:
+    """`roles.ports.CorrectionsDealer` that deviates."""
+
+    def __init__(self, deviation: Deviation, node: Node, honest: CorrectionsDealer) -> None:
+        self._deviation, self._node, self._honest = deviation, node, honest
+
+    async def corrections(self, node: MemberIndex, session: SessionId, chunk: int) -> DealtCorrections | None:
+        right = await self._honest.corrections(node, session, chunk)
+        if right is None or not self._deviation.active:
+            return right
+        return self._deviation.dealt(self._node, session, chunk, right)
 
 
 class _Ledger:
@@ -172,12 +195,18 @@ class _Peers:
         else:
             await self._node.deliver(to, kind, payload)
 
+    async def send_blob(self, to: MemberIndex, blob: BlobId) -> None:
+        await self._node.context.peers.send_blob(to, blob)
+
     @asynccontextmanager
     async def rounds(self, session: SessionId, others: Sequence[MemberIndex]) -> AsyncIterator["_Channel"]:
         async with self._node.context.peers.rounds(session, others) as channel:
             if self._deviation.active:
                 self._deviation.opened(self._node, session, others)
             yield _Channel(self._deviation, self._node, session, others, channel)
+
+    def pull(self, dealer: MemberIndex, session: SessionId, chunk: int, size: int):
+        return self._node.context.peers.pull(dealer, session, chunk, size)
 
 
 class _Channel:
@@ -199,24 +228,24 @@ class _Channel:
             honest,
         )
 
-    def broadcast(self, number: int, data: bytes) -> None:
+    def broadcast(self, chunk: int, number: int, data: bytes) -> None:
         if not self._deviation.active:
-            self._honest.broadcast(number, data)
+            self._honest.broadcast(chunk, number, data)
             return
         for to in self._others:
-            self._deviation.frame(self._node, to, Frame(self._session, number, data))
+            self._deviation.frame(self._node, to, Frame(self._session, number, data, chunk))
 
-    def send(self, to: MemberIndex, number: int, data: bytes) -> None:
+    def send(self, to: MemberIndex, chunk: int, number: int, data: bytes) -> None:
         if self._deviation.active:
-            self._deviation.frame(self._node, to, Frame(self._session, number, data))
+            self._deviation.frame(self._node, to, Frame(self._session, number, data, chunk))
         else:
-            self._honest.send(to, number, data)
+            self._honest.send(to, chunk, number, data)
 
-    async def receive(self) -> tuple[MemberIndex, int, bytes]:
-        sender, number, data = await self._honest.receive()
+    async def receive(self) -> tuple[MemberIndex, int, int, bytes]:
+        sender, chunk, number, data = await self._honest.receive()
         if self._deviation.active:
-            data = self._deviation.arrived(self._node, sender, Frame(self._session, number, data))
-        return sender, number, data
+            data = self._deviation.arrived(self._node, sender, Frame(self._session, number, data, chunk))
+        return sender, chunk, number, data
 
     def evidence(self):
         return self._honest.evidence()

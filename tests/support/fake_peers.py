@@ -3,27 +3,30 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ledger import merkle
 from ledger.types import ChainId
-from mpcnode.errors import CATALOGUE, CallerError, ErrorCode, PeerLostError, PeerRefusedError, code_of
-from mpcnode.query.frames import Flush, SignedFrame
+from mpcnode.errors import CATALOGUE, CallerError, DealError, ErrorCode, PeerLostError, PeerRefusedError, code_of
+from mpcnode.mpc import Payload
+from mpcnode.query.frames import ArrivedFrame, Flush
 from mpcnode.query.messages import Kind
-from mpcnode.query.statements import FlushStatement, encode_flush_statement, frame_digest
-from mpcnode.roles.ports import Handler
-from mpcnode.rpc.permissions import PERMISSIONS, check_permission
+from mpcnode.query.statements import FlushStatement, data_hash, encode_flush_statement, frame_digest
+from mpcnode.roles.ports import BlobKeeper, BlobsPort, CorrectionsDealer, DealtCorrections, Handler
+from mpcnode.rpc.permissions import CORRECTIONS, PERMISSIONS, check_permission
 from mpcnode.sealing.messages import SignedMessage, check_message
-from mpcnode.types import Member, MemberIndex, SessionId
+from mpcnode.types import BlobId, Member, MemberIndex, SessionId
 from tests.support.consortium import identity
 
 _PASSING = {"UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "CANCELLED", "INTERNAL", "UNKNOWN"}
 ROUNDS = "rounds"
+PULLS = "corrections"
+BLOB = "blob"
 
 
 @dataclass(kw_only=True)
 class Fault:
-    """What happens to messages of a kind (or of `ROUNDS`) from one daemon to another; None: any."""
+    """What happens to messages of a kind (or of `ROUNDS` or `PULLS`) from one daemon to another; None: any."""
 
     kind: str | None = None
     sender: int | None = None
@@ -44,6 +47,14 @@ class Fault:
 
 
 NO_FAULT = Fault()
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """A frame that arrives: what is kept of it, and its data."""
+
+    kept: ArrivedFrame
+    data: bytes
 
 
 @dataclass(frozen=True)
@@ -85,19 +96,26 @@ class Network:
     """Hands messages and frames from daemon to daemon, as well as its faults let it."""
 
     def __init__(
-        self, chain: ChainId, members: Sequence[Member], handlers: Callable[[int], Mapping[Kind, Handler] | None]
+        self,
+        chain: ChainId,
+        members: Sequence[Member],
+        handlers: Callable[[int], Mapping[Kind, Handler] | None],
+        dealers: Callable[[int], CorrectionsDealer | None],
+        shelf: Callable[[int], tuple[BlobsPort, BlobKeeper] | None] = lambda _: None,
     ) -> None:
-        """Take everybody, and what tells a running daemon's handlers."""
+        """Take everybody, and what tells a running daemon's handlers, deals and blobs, and who may put some there."""
+        self._shelf = shelf
         self._chain = chain
         self._members = members
         self.flushes = 0
-        self.taken: dict[tuple[SessionId, int], list[SignedFrame]] = {}
+        self.taken: dict[tuple[SessionId, int], list[ArrivedFrame]] = {}
         """Frames that sessions received, by session and receiver, as their senders signed them."""
         self._handlers = handlers
+        self._dealers = dealers
         self.faults: list[Fault] = []
         self.sent: list[Sent] = []
         self.refused: list[Sent] = []
-        self._sessions: dict[tuple[SessionId, int], asyncio.Queue[SignedFrame | PeerLostError]] = {}
+        self._sessions: dict[tuple[SessionId, int], asyncio.Queue[Arrival | PeerLostError]] = {}
 
     def fault(self, kind: str, sender: int, receiver: int) -> Fault:
         return next((fault for fault in self.faults if fault.hits(kind, sender, receiver)), NO_FAULT)
@@ -118,6 +136,37 @@ class Network:
             if any(taken):
                 return
             await asyncio.sleep(0.2)
+
+    async def send_blob(self, sender: int, to: int, blob: BlobId) -> None:
+        """Hand a blob over, chunk by chunk; a fault hits every chunk and breaks the stream there."""
+        while True:
+            own, other = self._shelf(sender), self._shelf(to)
+            if own is not None and other is not None and await self._hand_blob(own[0], other, (sender, to), blob):
+                return
+            await asyncio.sleep(0.2)
+
+    async def _hand_blob(
+        self, own: BlobsPort, other: tuple[BlobsPort, BlobKeeper], way: tuple[int, int], blob: BlobId
+    ) -> bool:
+        """Go on where the other side is; False if the transfer broke off."""
+        blobs, keeper = other
+        offer, _ = await own.about(blob)
+        try:
+            held = await blobs.offer(offer, keeper.admit(MemberIndex(way[0]), offer))
+            while held < len(offer.manifest.chunks):
+                fault = self.fault(BLOB, *way)
+                await asyncio.sleep((1 + fault.delay_ms) / 1000)
+                if fault.drop or self._shelf(way[1]) is None:
+                    return False
+                held = await blobs.put(blob, held, fault.tamper(await own.get(blob, held)))
+        except Exception as error:
+            code = code_of(error)
+            if code is ErrorCode.INTERNAL:
+                raise
+            if CATALOGUE[code].grpc not in _PASSING:
+                raise PeerRefusedError(f"blob to member {way[1]}: {error}", code) from error
+            return False
+        return True
 
     async def _hand(self, sent: Sent, handlers: Mapping[Kind, Handler]) -> bool:
         """Give a message to its handler; False if it should be sent again later."""
@@ -163,19 +212,37 @@ class Network:
         finally:
             del self._sessions[session, me]
 
-    def frame(self, me: int, to: int, session: SessionId, number: int, data: bytes) -> None:
+    async def pull(self, me: int, dealer: int, session: SessionId, chunk: int, size: int) -> DealtCorrections:
+        """A dealer's answer to a node that pulls corrections; asked again where none came."""
+        while True:
+            fault = self.fault(PULLS, dealer, me)
+            await asyncio.sleep((1 + fault.delay_ms) / 1000)
+            deals = self._dealers(dealer)
+            if fault.drop or deals is None:
+                await asyncio.sleep(0.2)
+                continue
+            check_permission(CORRECTIONS, self._members[me], self._members[dealer], PULLS)
+            dealt = await deals.corrections(MemberIndex(me), session, chunk)
+            if dealt is None:
+                continue
+            data = fault.tamper(dealt.data)
+            if len(data) != size:
+                raise DealError(f"corrections: expected {size} bytes, got {len(data)}")
+            return DealtCorrections(data, dealt.signature)
+
+    def frame(self, me: int, to: int, session: SessionId, payload: Payload) -> None:
         fault = self.fault(ROUNDS, me, to)
         if not fault.drop:
             for _ in range(fault.copies):
-                arrival = self._signed(session, to, (MemberIndex(me), number, fault.tamper(data)))
+                arrival = self._signed(session, to, MemberIndex(me), replace(payload, data=fault.tamper(payload.data)))
                 after_s = (1 + fault.delay_ms) / 1000 + self.flushes * 1e-9  # a stream keeps its order
                 asyncio.get_running_loop().call_later(after_s, self._arrive, session, to, arrival)
 
-    def _signed(self, session: SessionId, to: int, arrival: tuple[MemberIndex, int, bytes]) -> SignedFrame:
+    def _signed(self, session: SessionId, to: int, sender: MemberIndex, frame: Payload) -> Arrival:
         """A frame as its sender signed it: each leaves alone."""
-        sender, number, data = arrival
         self.flushes += 1
-        leaves = (frame_digest(session, number, data),)
+        hashed = data_hash(frame.data)
+        leaves = (frame_digest(session, frame.chunk, frame.round, hashed),)
         stated = FlushStatement(
             chain=self._chain,
             sender=sender,
@@ -184,9 +251,10 @@ class Network:
             frames_root=merkle.root(leaves),
         )
         signature = identity(sender).sign(encode_flush_statement(stated))
-        return Flush(self.flushes, leaves, signature).frame(sender, 0, number, data)
+        flush = Flush(self.flushes, leaves, signature)
+        return Arrival(ArrivedFrame(flush, 0, sender, frame.chunk, frame.round, hashed), frame.data)
 
-    def _arrive(self, session: SessionId, to: int, arrival: SignedFrame | PeerLostError) -> None:
+    def _arrive(self, session: SessionId, to: int, arrival: Arrival | PeerLostError) -> None:
         arrived = self._sessions.get((session, to))
         if arrived is not None:
             arrived.put_nowait(arrival)
@@ -207,8 +275,15 @@ class Port:
     async def deliver(self, to: MemberIndex, kind: str, payload: bytes) -> None:
         await self._network.deliver(self._me, to, kind, payload)
 
+    async def send_blob(self, to: MemberIndex, blob: BlobId) -> None:
+        await self._network.send_blob(self._me, to, blob)
+
     def rounds(self, session: SessionId, others: Sequence[MemberIndex]):
         return self._network.rounds(self._me, session, others)
+
+    def pull(self, dealer: MemberIndex, session: SessionId, chunk: int, size: int) -> asyncio.Future[DealtCorrections]:
+        pulling = self._network.pull(self._me, dealer, session, chunk, size)
+        return asyncio.get_running_loop().create_task(pulling, name=f"corrections of chunk {chunk}")
 
 
 class Frames:
@@ -216,21 +291,22 @@ class Frames:
 
     def __init__(self, network: Network, me: int, session: SessionId, others: Sequence[MemberIndex], arrived) -> None:
         self._network, self._me, self._session, self._others = network, me, session, others
-        self._arrived: asyncio.Queue[SignedFrame | PeerLostError] = arrived
+        self._arrived: asyncio.Queue[Arrival | PeerLostError] = arrived
 
-    def broadcast(self, number: int, data: bytes) -> None:
+    def broadcast(self, chunk: int, number: int, data: bytes) -> None:
         for other in self._others:
-            self._network.frame(self._me, other, self._session, number, data)
+            self._network.frame(self._me, other, self._session, Payload(number, data, chunk))
 
-    def send(self, to: MemberIndex, number: int, data: bytes) -> None:
-        self._network.frame(self._me, to, self._session, number, data)
+    def send(self, to: MemberIndex, chunk: int, number: int, data: bytes) -> None:
+        self._network.frame(self._me, to, self._session, Payload(number, data, chunk))
 
-    async def receive(self) -> tuple[MemberIndex, int, bytes]:
+    async def receive(self) -> tuple[MemberIndex, int, int, bytes]:
         arrival = await self._arrived.get()
         if isinstance(arrival, PeerLostError):
             raise arrival
-        self._network.taken.setdefault((self._session, self._me), []).append(arrival)
-        return arrival.sender, arrival.round, arrival.data
+        kept = arrival.kept
+        self._network.taken.setdefault((self._session, self._me), []).append(kept)
+        return kept.sender, kept.chunk, kept.round, arrival.data
 
-    def evidence(self) -> Sequence[SignedFrame]:
+    def evidence(self) -> Sequence[ArrivedFrame]:
         return self._network.taken.get((self._session, self._me), [])

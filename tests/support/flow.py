@@ -15,13 +15,16 @@ import structlog
 from ledger.replica import Replica
 from ledger.types import Millis
 from mpcnode.adapters.ledger_link import LedgerLink
-from mpcnode.client.asking import Prepared, Question, prepare
+from mpcnode.client.asking import Prepared, Question, about_one, prepare
 from mpcnode.client.opening import open_outcome, view_of_receipt
+from mpcnode.mpc import Payload
 from mpcnode.query.committee import pool_order
 from mpcnode.query.messages import Kind
 from mpcnode.query.view import QueryView
+from mpcnode.roles.blobs import QueryBlobs
 from mpcnode.roles.operator import Operator
-from mpcnode.roles.ports import Call, Handler
+from mpcnode.roles.ports import Call, CorrectionsDealer, Handler
+from mpcnode.roles.supervisor import Supervisor
 from mpcnode.roles.timekeeper import Timekeeper
 from mpcnode.scorecard import Outcome, evaluate
 from mpcnode.sealing.messages import SignedMessage
@@ -44,10 +47,11 @@ from tests.support.consortium import (
     stream,
 )
 from tests.support.deviation import Deviation, Frame, Outfit
+from tests.support.fake_blobs import MemoryBlobs
 from tests.support.fake_ledger import FakeChain, FakeReplica, LoopClock
-from tests.support.fake_peers import ROUNDS, Fault, MemoryJournal, Network, Sent
+from tests.support.fake_peers import BLOB, PULLS, ROUNDS, Fault, MemoryJournal, Network, Sent
 
-__all__ = ["ROUNDS", "Daemon", "Fault", "Flow", "MemoryJournal", "Network", "Sent"]
+__all__ = ["BLOB", "PULLS", "ROUNDS", "Daemon", "Fault", "Flow", "MemoryJournal", "Network", "Sent"]
 
 
 class FlowWire:
@@ -57,7 +61,7 @@ class FlowWire:
         self._network, self._me = network, me
 
     def frame(self, to: MemberIndex, frame: Frame) -> None:
-        self._network.frame(self._me, to, frame.session, frame.round, frame.data)
+        self._network.frame(self._me, to, frame.session, Payload(frame.round, frame.data, frame.chunk))
 
     async def post(self, to: MemberIndex, message: SignedMessage) -> None:
         await self._network.post(self._me, to, message)
@@ -84,10 +88,12 @@ class Daemon:
             ledger=self.link,
             peers=flow.network.port(index),
             journal=flow.journals.setdefault(index, MemoryJournal()),
+            blobs=flow.blobs.setdefault(index, MemoryBlobs()),
             clock=self.clock,
         )
         if index in flow.outfits:
             self.context = flow.outfits[index].context(self.context)
+        self.keeper = QueryBlobs(self.context)
         self.role: AnyRole = build_role(self.context, flow.records.get(MemberIndex(index)))
         self.task = asyncio.get_running_loop().create_task(self._run(flow), name=f"daemon {index}")
 
@@ -109,8 +115,9 @@ class Flow:
         self.clock = LoopClock()
         self.clocks: dict[int, LoopClock] = {}
         self.chain = FakeChain(self.setting, self.clock)
-        self.network = Network(self.consortium.chain, self.consortium.members, self._handlers)
+        self.network = Network(self.consortium.chain, self.consortium.members, self._handlers, self._deals, self._shelf)
         self.journals: dict[int, MemoryJournal] = {}
+        self.blobs: dict[int, MemoryBlobs] = {}
         self.records = {who: FakeRecords(who) for who in PANEL}
         self.daemons: dict[int, Daemon] = {}
         self.outfits: dict[int, Outfit] = {}
@@ -126,9 +133,20 @@ class Flow:
         outfit, handlers = self.outfits.get(index), daemon.role.handlers
         return handlers if outfit is None else outfit.handlers(handlers)
 
+    def _deals(self, index: int) -> CorrectionsDealer | None:
+        daemon = self.daemons.get(index)
+        if daemon is None or not isinstance(daemon.role, Supervisor):
+            return None
+        outfit, deals = self.outfits.get(index), daemon.role.deals
+        return deals if outfit is None else outfit.deals(deals)
+
     def outfit(self, index: int, deviation: Deviation) -> None:
         """Let a daemon deviate from its next start on."""
         self.outfits[index] = Outfit(deviation, lambda _: FlowWire(self.network, index))
+
+    def _shelf(self, index: int) -> tuple[MemoryBlobs, QueryBlobs] | None:
+        daemon = self.daemons.get(index)
+        return None if daemon is None else (self.blobs[index], daemon.keeper)
 
     async def __aenter__(self) -> "Flow":
         self._capture = structlog.testing.capture_logs()
@@ -192,13 +210,12 @@ class Flow:
         now = self.clock.now_ms()
         question = Question(
             model=self.consortium.models[0],
-            subject=subject,
             purpose=PURPOSE,
             consent=b"consent",
             contribute_by=Millis(now + window_ms),
             deadline=Millis(now + life_ms),
         )
-        return prepare(self.consortium, key, SUBJECT_KEY, question, self._random)
+        return prepare(self.consortium, key, about_one(subject, SUBJECT_KEY, self._random), question, self._random)
 
     @property
     def desk(self) -> Operator:

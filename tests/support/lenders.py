@@ -3,7 +3,7 @@
 import dataclasses
 
 from ledger.types import Millis
-from mpcnode.client.asking import Question, prepare
+from mpcnode.client.asking import Question, about_one, prepare
 from mpcnode.config.consortium import ListedInquirer
 from mpcnode.sealing.keys import SigningKey
 from mpcnode.types import CompanyIndex
@@ -30,10 +30,9 @@ def prepared_by(flow, key):
     now = flow.clock.now_ms()
     question = Question(
         model=flow.consortium.models[0],
-        subject=ALICE,
         purpose=PURPOSE,
         consent=b"consent",
         contribute_by=Millis(now + 2_000),
         deadline=Millis(now + 30_000),
     )
-    return prepare(flow.consortium, key, SUBJECT_KEY, question, flow._random)
+    return prepare(flow.consortium, key, about_one(ALICE, SUBJECT_KEY, flow._random), question, flow._random)

@@ -14,6 +14,7 @@ from ledger.types import ChainId, Millis
 from mpcnode.adapters.certificates import VALID_DAYS, TlsPair, make_certificate
 from mpcnode.adapters.clock import SystemClock
 from mpcnode.query.messages import Kind
+from mpcnode.roles.ports import CorrectionsDealer
 from mpcnode.rpc.peers import PeerServicer, add_peer_service
 from mpcnode.rpc.rounds import Rounds
 from mpcnode.rpc.statuses import CODE_KEY
@@ -84,6 +85,7 @@ class Listener:
             verify=verify,
         )
         self.fails_with: Exception | None = None
+        self.dealer: CorrectionsDealer | None = None
 
     def handler(self, kind: Kind):
         async def handle(sender: MemberIndex, payload: bytes) -> None:
@@ -104,6 +106,7 @@ class Listener:
             directory=PeerDirectory({fingerprint(tls(index)): index for index in self.members}),
             handlers={kind: self.handler(kind) for kind in Kind},
             rounds=self.rounds,
+            dealer=self.dealer,
         )
         server = grpc.aio.server(options=server_options(CONTROL_BYTES_MAX))
         add_peer_service(server, servicer)

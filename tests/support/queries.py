@@ -21,6 +21,7 @@ from mpcnode.query.events import (
 from mpcnode.query.request import Request, SealedRequest, decode_request, encode_request
 from mpcnode.query.statements import (
     AcceptStatement,
+    CorrectionsStatement,
     DealStatement,
     EndStatement,
     FlushStatement,
@@ -92,8 +93,11 @@ DEAL = DealStatement(
     chain=CHAIN,
     session=SESSION,
     seeds_hash=some_digest("seeds"),
-    corrections_hash=some_digest("corrections"),
+    chunks=245,
     correcting=MemberIndex(2),
+)
+CORRECTIONS = CorrectionsStatement(
+    chain=CHAIN, session=SESSION, chunk=2**32 - 1, corrections_hash=some_digest("corrections")
 )
 ACCEPT = AcceptStatement(chain=CHAIN, session=SESSION, deal_hash=some_digest("deal"))
 FLUSH = FlushStatement(

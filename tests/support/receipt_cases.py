@@ -375,7 +375,7 @@ def odd_transaction(ours: ChainId, rng: random.Random) -> bytes:
         chain=rng.choice((ours, ours, OTHERS[4].chain)),
         method=rng.choice(("", "test.put", "m" * 255)),
         args=bytes(rng.choice((0, 1, 14 << 10, (14 << 10) + 1))),
-        cosigners=[(member_key(1), bytes(rng.choice((0, 32, 33, 512, 544))))] * rng.choice((0, 1, 2, 8, 9)),
+        cosigners=[(member_key(1), bytes(rng.choice((0, 32, 33, 576, 608))))] * rng.choice((0, 1, 2, 8, 9)),
     )
 
 

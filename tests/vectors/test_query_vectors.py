@@ -248,11 +248,10 @@ def deal():
         digest("mpcnode/seed/1", session(), bytes([node]), seed(f"deal seed {node}"), seed(f"deal salt {node}"))
         for node in COMMITTEE
     ]
-    corrections = sha(seed("corrections", 100))
-    return stated("mpcnode/deal/1", session(), digest("mpcnode/seeds/1", *hashes), corrections, COMMITTEE[-1])
+    return stated("mpcnode/deal/1", session(), digest("mpcnode/seeds/1", *hashes), 1, COMMITTEE[-1])
 
 
-def test_session_deal_accept_and_flush():
+def test_session_deal_corrections_accept_and_flush():
     found = V["session"]
     assert found["session"] == session().hex()
     assert found["deal_statement"] == deal().hex()
@@ -260,9 +259,12 @@ def test_session_deal_accept_and_flush():
     accept = stated("mpcnode/accept/1", session(), sha(deal()))
     assert found["accept_statement"] == accept.hex()
     assert found["accept_signatures"] == [sign(f"identity {node}", accept).hex() for node in COMMITTEE]
+    corrections = stated("mpcnode/corrections/1", session(), 0, sha(seed("corrections", 100)))
+    assert found["corrections_statement"] == corrections.hex()
+    assert found["corrections_signature"] == sign("identity 6", corrections).hex()
     frames = [
-        digest("mpcnode/frame/1", session(), struct.pack(">I", number), data)
-        for number, data in ((1, seed("frame", 20)), (2, b""))
+        digest("mpcnode/frame/1", session(), struct.pack(">I", chunk), struct.pack(">I", number), sha(data))
+        for chunk, number, data in ((0, 1, seed("frame", 20)), (1, 2, b""))
     ]
     flush = stated("mpcnode/flush/1", COMMITTEE[0], COMMITTEE[1], 1, tree(frames))
     assert found["flush_statement"] == flush.hex()

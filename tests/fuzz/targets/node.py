@@ -21,7 +21,7 @@ from mpcnode.query.contribution import (
     encode_audit_record,
     encode_contribution,
 )
-from mpcnode.query.frames import Flush, SignedFrame, decode_frames, encode_frames
+from mpcnode.query.frames import ArrivedFrame, Flush, Shown, SignedCorrections, decode_shown, encode_shown
 from mpcnode.query.messages import (
     Abort,
     Accept,
@@ -29,6 +29,7 @@ from mpcnode.query.messages import (
     End,
     Kind,
     Order,
+    Recall,
     Shares,
     decode_abort,
     decode_accept,
@@ -66,7 +67,7 @@ _CODECS: Mapping[str, Callable[[bytes], None]] = {
     Kind.END: codec(decode_end, encode_end, REFUSED),
     Kind.ABORT: codec(decode_abort, encode_abort, REFUSED),
     Kind.RECALL: codec(decode_recall, encode_recall, REFUSED),
-    Kind.FRAMES: codec(decode_frames, lambda shown: encode_frames(*shown), REFUSED),
+    Kind.FRAMES: codec(decode_shown, encode_shown, REFUSED),
 }
 _STATED: Mapping[str, tuple[Callable[[bytes], Any], Callable[[bytes], None]]] = {
     Kind.ORDER: (decode_order, codec(requests.decode_request, requests.encode_request, REFUSED)),
@@ -90,10 +91,19 @@ def _real(*path: str | int) -> bytes:
     return bytes.fromhex(found)
 
 
-def _frames() -> tuple[SignedFrame, ...]:
+def _shown() -> Shown:
     leaves = (Digest(bytes(32)), Digest(bytes(31) + b"\x01"))
     flush = Flush(1, leaves, NO_SIGNATURE)
-    return tuple(flush.frame(PEER, place, 1, b"data") for place in range(len(leaves)))
+    return Shown(
+        session=SessionId(_real("session", "session")),
+        first=0,
+        chunk_hashes=(Digest(bytes(32)),),
+        opened=((Digest(bytes(32)), Digest(bytes(32))),),
+        corrections=(SignedCorrections(0, Digest(bytes(32)), NO_SIGNATURE),),
+        frames=tuple(
+            ArrivedFrame(flush, place, PEER, 0, 1, Digest(bytes(32))).signed() for place in range(len(leaves))
+        ),
+    )
 
 
 def _payloads() -> Mapping[str, bytes]:
@@ -111,7 +121,6 @@ def _payloads() -> Mapping[str, bytes]:
         seed_hashes=tuple(map(bytes.fromhex, session["seed_hashes"])),
         seed=bytes(32),
         salt=bytes(32),
-        corrections=b"corrections",
     )
     end = End(
         statement=_real("session", "ends", 0, "statement"),
@@ -136,8 +145,8 @@ def _payloads() -> Mapping[str, bytes]:
         Kind.ACCEPT: encode_accept(accept),
         Kind.END: encode_end(end),
         Kind.ABORT: encode_abort(Abort(session=_real("session", "session"), reason=3)),
-        Kind.RECALL: encode_recall(_real("session", "session")),
-        Kind.FRAMES: encode_frames(SessionId(_real("session", "session")), _frames()),
+        Kind.RECALL: encode_recall(Recall(session=_real("session", "session"), first=32)),
+        Kind.FRAMES: encode_shown(_shown()),
     }
 
 
@@ -202,13 +211,15 @@ def rounds() -> Target:
             receiver=ME,
             number=sent.number,
             frames_root=statements.frames_root(
-                (SessionId(frame.session), frame.round, frame.data) for frame in sent.frames
+                (SessionId(frame.session), frame.chunk, frame.round, frame.data) for frame in sent.frames
             ),
         )
         stated = statements.encode_flush_statement(flush)
         expect(statements.decode_flush_statement(stated) == flush, f"expected {flush} to be encoded and decoded")
 
-    frames = [peer_pb2.Frame(session=_real("session", "session"), round=number, data=b"shares") for number in (1, 2)]
+    frames = [
+        peer_pb2.Frame(session=_real("session", "session"), chunk=7, round=number, data=b"shares") for number in (1, 2)
+    ]
     sent = peer_pb2.RoundsRequest(number=1, frames=frames, signature=NO_SIGNATURE)
     return Target(check=check, seeds=(sent.SerializeToString(),))
 

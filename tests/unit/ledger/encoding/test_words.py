@@ -40,6 +40,7 @@ WORDS = {
     "mpcnode/request/1": 18,
     "mpcnode/shares/1": 7,
     "mpcnode/deal/1": 6,
+    "mpcnode/corrections/1": 5,
     "mpcnode/accept/1": 4,
     "mpcnode/flush/1": 6,
     "mpcnode/end/1": 10,

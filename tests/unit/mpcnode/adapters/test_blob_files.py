@@ -16,7 +16,7 @@ from mpcnode.types import QueryId
 KEY = bytes(range(32))
 BODY = keystream(b"body".ljust(32), 3 * CHUNK_BYTES + 5000).tobytes()
 LABEL = BlobLabel(query=QueryId(b"q" * 32), attempt=1, kind=BlobKind.ROWS, author=3)
-OTHER = BlobLabel(query=QueryId(b"r" * 32), attempt=EVERY_ATTEMPT, kind=BlobKind.SUBJECTS, author=INQUIRER)
+OTHER = BlobLabel(query=QueryId(b"r" * 32), attempt=EVERY_ATTEMPT, kind=BlobKind.IDENTIFIERS, author=INQUIRER)
 UNTIL = Millis(1_000_000)
 ROOM = 1 << 30
 

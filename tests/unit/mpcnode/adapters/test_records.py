@@ -13,6 +13,17 @@ def pseudonym(identifier):
     return make_pseudonym(KEY, normalise(identifier))
 
 
+def said(records, identifier):
+    """All that the records say of one subject, by attribute; None if they do not know it."""
+    found = records.lookup(pseudonym(identifier), records.attributes)
+    if not found.known[0]:
+        assert not found.present.any()
+        assert not found.values.any()
+        return None
+    cells = zip(records.attributes, found.values[:, 0].tolist(), found.present[:, 0].tolist(), strict=True)
+    return {name: value if present else None for name, value, present in cells}
+
+
 @pytest.fixture
 def load(tmp_path):
     def loaded(text, id_column="subject", **asked):
@@ -27,24 +38,45 @@ def test_subjects_are_found_by_pseudonym(load):
     records = load("income,subject,debts\n3000, de-1 ,\n-5,DE-2,7\n")
     assert len(records) == 2
     assert records.attributes == ("income", "debts")
-    assert records.lookup(pseudonym("DE-1")) == {"income": 3000, "debts": None}
-    assert records.lookup(pseudonym("de-2")) == {"income": -5, "debts": 7}
-    assert records.lookup(pseudonym("DE-3")) is None
+    assert said(records, "DE-1") == {"income": 3000, "debts": None}
+    assert said(records, "de-2") == {"income": -5, "debts": 7}
+    assert said(records, "DE-3") is None
+
+
+def test_many_are_found_at_once(load):
+    records = load("".join(["subject,a,b\n", *(f"S{place},{place},{place or ''}\n" for place in range(500))]))
+    asked = [f"S{place}" for place in (499, 0, 7, 7, 1000, 3)]
+    found = records.lookup(b"".join(map(pseudonym, asked)), ["b", "nobody's", "a"])
+    assert found.known.tolist() == [True, True, True, True, False, True]
+    assert found.values.tolist() == [[499, 0, 7, 7, 0, 3], [0] * 6, [499, 0, 7, 7, 0, 3]]
+    assert found.present.tolist() == [
+        [True, False, True, True, False, True],
+        [False] * 6,
+        [True, True, True, True, False, True],
+    ]
+
+
+def test_pseudonyms_that_differ_in_zeros_at_their_end_are_apart(load, monkeypatch):
+    made = {"A": b"\1" + bytes(31), "B": b"\1" + bytes(30) + b"\1", "C": bytes(32)}
+    monkeypatch.setattr("mpcnode.adapters.records.make_pseudonym", lambda _, name: made[name.decode()])
+    records = load("subject,a\nA,1\nB,2\nC,3\n")
+    found = records.lookup(made["B"] + made["C"] + made["A"] + bytes(31) + b"\1", ["a"])
+    assert (found.values.tolist(), found.known.tolist()) == ([[2, 3, 1, 0]], [True, True, True, False])
 
 
 def test_values_are_plain_integers_of_64_bits(load):
     records = load(f"subject,a,b\nX,{-(1 << 63)},{(1 << 63) - 1}\n")
-    found = records.lookup(pseudonym("X"))
-    assert found == {"a": -(1 << 63), "b": (1 << 63) - 1}
-    assert all(type(value) is int for value in found.values())
+    assert said(records, "X") == {"a": -(1 << 63), "b": (1 << 63) - 1}
 
 
 def test_files_of_spreadsheets_are_read(load):
-    assert load(b'\xef\xbb\xbfsubject,a\r\n"DE-1","4"\r\n').lookup(pseudonym("DE-1")) == {"a": 4}
+    assert said(load(b'\xef\xbb\xbfsubject,a\r\n"DE-1","4"\r\n'), "DE-1") == {"a": 4}
 
 
 def test_a_file_without_subjects_knows_nobody(load):
-    assert len(load("subject,a,b\n")) == 0
+    records = load("subject,a,b\n")
+    assert len(records) == 0
+    assert said(records, "DE-1") is None
 
 
 @pytest.mark.parametrize(

@@ -209,7 +209,8 @@ def test_a_supervisor_that_releases_something_else_is_shown_by_what_is_kept(lie,
 
     def lying(self, view, known):
         if lie == "session":
-            return signed(self, view, replace(known, session=SessionId(bytes(32))))
+            other = replace(known.dealt, session=SessionId(bytes(32)))
+            return signed(self, view, replace(known, dealt=other))
         return signed(self, view, replace(known, honest=replace(known.honest, output=b"\xff")))
 
     monkeypatch.setattr(Supervisor, "_signed_release", lying)

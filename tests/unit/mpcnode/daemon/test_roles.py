@@ -20,7 +20,13 @@ def build(layout, name):
     keys = load_keystore(config.keys_dir, config.consortium, config.member)
     unused = cast("Any", None)
     context = build_context(
-        config, keys, members=Roster(config.consortium.members), ledger=unused, peers=unused, journal=unused
+        config,
+        keys,
+        members=Roster(config.consortium.members),
+        ledger=unused,
+        peers=unused,
+        journal=unused,
+        blobs=unused,
     )
     return build_role(config, keys, context)
 

@@ -43,6 +43,19 @@ def test_one_subject_is_one_chunk() -> None:
     assert (batch.chunk_subjects, batch.window) == (CHUNK_SUBJECTS, WINDOW)
 
 
+@pytest.mark.parametrize(
+    ("most", "chunk_subjects"), [(77_824, 4_096), (77_823, 2_048), (40_000, 2_048), (20_000, 1_024)]
+)
+def test_chunks_are_halved_until_every_payload_fits_a_message(most: int, chunk_subjects: int, monkeypatch) -> None:
+    monkeypatch.setattr("mpcnode.mpc.batch.PAYLOAD_BYTES_MAX", most)
+    batch = compile_batch(LAYOUT, 3, 10_000)
+    assert batch.chunk_subjects == chunk_subjects
+    assert max(batch.whole.round_bytes) <= most
+    assert sum(len(batch.subjects_of(chunk)) for chunk in range(batch.chunks)) == 10_000
+    if chunk_subjects < CHUNK_SUBJECTS:
+        assert max(compile_model(LAYOUT, 3, 2 * chunk_subjects).round_bytes) > most
+
+
 def test_batches_are_equal_wherever_they_are_cut() -> None:
     assert batch_of(11) == batch_of(11)
     assert batch_of(11) != batch_of(12)

@@ -7,7 +7,7 @@ import pytest
 
 from ledger.encoding import digest
 from mpcnode.errors import CorrelationReuseError, SessionError, ShareError
-from mpcnode.mpc import Finished, Party, Payload, Program, Session, deal, join_output, replay
+from mpcnode.mpc import Finished, Party, Payload, Program, Session, chunk_hash, deal, join_output, replay
 from mpcnode.scorecard import Contribution, compile_model, encode_output, evaluate
 from mpcnode.types import Rank
 from tests.support.joint import Run, dealt, run_joint, run_protocols, seeds_for, session_id, share_rows
@@ -59,7 +59,7 @@ def test_transcript_is_the_documented_chain() -> None:
                 value = sum(shares) % (1 << width.bits) if width.bits else shares[0] ^ shares[1] ^ shares[2]
                 opened += value.to_bytes(size, "little")
             at += width.size
-        link = digest("mpcnode/round/1", link, number.to_bytes(4, "big"), opened)
+        link = digest("mpcnode/round/1", link, number.to_bytes(4, "big"), hashlib.sha256(opened).digest())
     assert real.transcripts[0] == link
 
 
@@ -105,7 +105,11 @@ def test_payloads_may_come_a_round_early_and_in_any_order() -> None:
     steps: list[Payload | Finished] = []
     for number, rank in itertools.product(range(3, 7), (1, 2)):
         steps.extend(session.receive(Rank(rank), number, real.sent[number - 1][rank]))
-    assert steps[-1] == Finished(real.shares[0], real.transcripts[0])
+    end = steps[-1]
+    assert isinstance(end, Finished)
+    assert (end.output, end.transcript) == (real.shares[0], real.transcripts[0])
+    assert len(end.rounds) == len(program().round_bytes)
+    assert chunk_hash(session_id("one"), 0, end.rounds) == end.transcript
 
 
 def test_two_steps_follow_at_once_if_a_whole_round_came_early() -> None:
@@ -201,5 +205,5 @@ def test_bytes_are_frozen() -> None:
     """Corrections, transcript and output shares as another implementation must make them."""
     corrections = deal(program(), session_id("one"), seeds_for("one", 3))
     assert hashlib.sha256(corrections).hexdigest() == "7ef9c8bc1ea611a3a8f0d9a9d1053536fd8ae1e5998f09e2a7a26eb69baa5ec9"
-    assert run().transcripts[0].hex() == "fea1df57b51c9758422bfaa45f4c296758675916ff74c97153888b1a43fe11e4"
+    assert run().transcripts[0].hex() == "4c6485dcad0fb4b6018b68be85b4f1fa4dad30eb382c0332eb4f267b358a73e8"
     assert [share.hex() for share in run().shares] == ["21", "18", "0a"]

@@ -7,10 +7,17 @@ import pytest
 
 from ledger.types import Digest
 from mpcnode.errors import InputError
-from mpcnode.query.audit import Evidence, Finding, check_copy, check_input, check_ranges, judge, open_envelope
-from mpcnode.query.contribution import AuditRecord, decode_audit_record, encode_audit_record, encode_contribution
+from mpcnode.mpc import RowShape
+from mpcnode.query.audit import Evidence, Finding, check_copy, check_input, check_rows, judge, open_envelope
+from mpcnode.query.contribution import (
+    AuditRecord,
+    decode_audit_record,
+    decode_contribution,
+    encode_audit_record,
+    encode_contribution,
+)
 from mpcnode.query.view import QueryView
-from mpcnode.scorecard import Attribute, Bin, Contribution, Outcome
+from mpcnode.scorecard import Attribute, Bin, Contribution
 from mpcnode.sealing.commitments import decode_output
 from mpcnode.sealing.envelopes import open_by_audit, seal_envelope
 from mpcnode.sealing.keys import OpeningKey
@@ -56,13 +63,18 @@ def a_record() -> AuditRecord:
 
 def test_a_good_contribution_passes():
     audited = check_input(a_plaintext(), a_view(), FOUR, ATTRIBUTES)
-    assert audited.contribution == Contribution(known=True, values=(-5, None, 2**40))
+    assert decode_contribution(audited.record.row, 3) == Contribution(known=True, values=(-5, None, 2**40))
     assert [item.hex() for item in audited.sent] == CONTRIBUTED[FOUR].vectors["sent"]
 
 
 def test_a_miss_passes():
     plaintext = open_envelope(CONTRIBUTED[FIVE].envelope, KEYS, AUDIT).plaintext
-    assert check_input(plaintext, a_view(), FIVE, ATTRIBUTES[:1]).contribution.known is False
+    assert decode_contribution(check_input(plaintext, a_view(), FIVE, ATTRIBUTES[:1]).record.row, 1).known is False
+
+
+def checked(values: tuple[int | None, ...], attributes: Any) -> Any:
+    row = encode_contribution(Contribution(known=True, values=values))
+    return check_rows(row, RowShape(len(values)), attributes)
 
 
 def stage_of(plaintext: bytes, participant: MemberIndex = FOUR, attributes: Any = ATTRIBUTES) -> AuditStage:
@@ -96,18 +108,37 @@ def test_a_value_outside_its_range_is_found_and_not_quoted():
     narrow = (an_attribute(minimum=-4), *ATTRIBUTES[1:])
     assert stage_of(a_plaintext(), attributes=narrow) is AuditStage.INPUT
     with pytest.raises(InputError, match="attribute income: expected -4 to") as caught:
-        check_ranges(Contribution(known=True, values=(-777, None, None)), narrow)
+        checked((-777, None, None), narrow)
     assert "777" not in str(caught.value)
 
 
 @pytest.mark.parametrize("value", [-4, 0, 9])
 def test_values_at_the_edges_pass(value):
-    check_ranges(Contribution(known=True, values=(value,)), (an_attribute(minimum=-4, maximum=9),))
+    columns = checked((value,), (an_attribute(minimum=-4, maximum=9),))
+    assert (columns.known.tolist(), columns.values.tolist()) == ([True], [[value]])
 
 
-def test_a_contribution_has_a_value_for_each_attribute():
-    with pytest.raises(InputError, match="expected 1 values, got 2"):
-        check_ranges(Contribution(known=True, values=(1, 2)), (an_attribute(),))
+def test_a_row_has_a_value_for_each_attribute():
+    with pytest.raises(InputError, match="expected 9 bytes, got 17"):
+        check_rows(encode_contribution(Contribution(known=True, values=(1, 2))), RowShape(1), (an_attribute(),))
+
+
+def test_of_many_subjects_one_value_outside_is_enough():
+    shape, attributes = RowShape(1, 3), (an_attribute(minimum=0, maximum=9),)
+
+    def row(values, present=0b110_111):
+        return b"".join(value.to_bytes(8, "little", signed=True) for value in values) + bytes([present])
+
+    assert check_rows(row((9, 0, 0), 0b011_111), shape, attributes).present.tolist() == [[True, True, False]]
+    for wrong in (
+        row((1, -1, 2), 0b111_111),
+        row((1, 10, 2), 0b111_111),
+        row((1, 2, 3), 0b011_111),
+        row((1, 2, 3), 0b111_011),
+        row((1, 2, 3), 0b1_111_111),
+    ):
+        with pytest.raises(InputError):
+            check_rows(wrong, shape, attributes)
 
 
 def test_an_envelope_that_the_archive_cannot_open_is_found():
@@ -134,7 +165,7 @@ def test_the_supervisor_copy_names_the_subject_that_s_binds():
         check_copy(short, REQUEST, INQUIRER.public, seed("subject key"))
 
 
-GRADE_A = Outcome(sufficient=True, grade="A", grade_index=0, coverage_band=1, score=5)
+GRADE_A, GRADE_B, INSUFFICIENT = b"\x0f", b"\x07", b"\0"
 
 
 def evidence(**changes: Any) -> Evidence:
@@ -150,9 +181,11 @@ def evidence(**changes: Any) -> Evidence:
         "transcript_hash": seed("transcript hash"),
         "outputs": outputs,
         "clear": GRADE_A,
-        "joint": dataclasses.replace(GRADE_A, score=None),
+        "joint": GRADE_A,
     }
-    return Evidence(**(values | changes))
+    values |= changes
+    bodies = {node: None if output is None else output.share for node, output in values["outputs"].items()}
+    return Evidence(**({"bodies": bodies} | values))
 
 
 def test_a_good_result_matches():
@@ -162,7 +195,7 @@ def test_a_good_result_matches():
 def test_where_nobody_but_the_committee_has_seeds_the_outcome_decides():
     joint = {"has_seeds": False, "transcript_hash": None}
     assert judge(evidence(**joint)) == Finding(verdict=Verdict.MATCH)
-    wrong = judge(evidence(**joint, joint=dataclasses.replace(GRADE_A, grade="B", grade_index=1)))
+    wrong = judge(evidence(**joint, joint=GRADE_B))
     assert wrong == Finding(verdict=Verdict.MISMATCH, member=NOBODY, stage=AuditStage.OUTPUT)
     other = judge(evidence(**joint, deal_hash=bytes(32)))
     assert other == Finding(verdict=Verdict.MISMATCH, member=NOBODY, stage=AuditStage.SESSION)
@@ -173,14 +206,19 @@ def test_where_nobody_but_the_committee_has_seeds_the_outcome_decides():
     [
         ({"deal_hash": bytes(32)}, AuditStage.SESSION, 0),
         ({"transcript_hash": bytes(32)}, AuditStage.TRANSCRIPT, 0),
-        ({"joint": dataclasses.replace(GRADE_A, grade="B", grade_index=1)}, AuditStage.OUTPUT, 0),
+        ({"joint": GRADE_B}, AuditStage.OUTPUT, 0),
         ({"joint": None}, AuditStage.OUTPUT, 0),
-        ({"clear": Outcome(sufficient=False)}, AuditStage.OUTPUT, 0),
+        ({"clear": INSUFFICIENT}, AuditStage.OUTPUT, 0),
     ],
 )
 def test_a_deviation_is_a_mismatch(changes, stage, round_number):
     finding = judge(evidence(**changes))
     assert (finding.verdict, finding.stage, finding.round) == (Verdict.MISMATCH, stage, round_number)
+
+
+@pytest.mark.parametrize(("chunk", "number", "place"), [(0, 0, 0), (0, 6, 6), (2, 1, 15), (9_999, 7, 65_535)])
+def test_chunk_and_round_are_counted_through_in_16_bits(chunk, number, place):
+    assert Finding(verdict=Verdict.MISMATCH, chunk=chunk, round=number).place(7) == place
 
 
 def test_a_deal_that_all_signed_and_this_dealer_did_not_make_is_the_dealers():
@@ -204,6 +242,12 @@ def test_a_member_whose_share_differs_from_the_replays_is_named():
     assert judge(evidence(replayed=replayed)).verdict is Verdict.MATCH
     finding = judge(evidence(replayed=replayed | {NODES[1]: b"\0\0\0"}))
     assert finding == Finding(verdict=Verdict.MISMATCH, member=NODES[1], stage=AuditStage.OUTPUT)
+
+
+def test_a_member_whose_box_leads_to_nothing_is_named():
+    bodies: dict[MemberIndex, bytes | None] = dict.fromkeys(NODES, b"share")
+    finding = judge(evidence(bodies=bodies | {NODES[2]: None}))
+    assert finding == Finding(verdict=Verdict.MISMATCH, member=NODES[2], stage=AuditStage.OUTPUT)
 
 
 def test_another_session_than_the_ledgers_is_a_mismatch():

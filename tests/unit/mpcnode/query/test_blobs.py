@@ -21,7 +21,7 @@ from mpcnode.types import BlobId, QueryId
 
 QUERY = QueryId(b"q" * 32)
 ROWS = BlobLabel(query=QUERY, attempt=2, kind=BlobKind.ROWS, author=7)
-SUBJECTS = BlobLabel(query=QUERY, attempt=EVERY_ATTEMPT, kind=BlobKind.SUBJECTS, author=INQUIRER)
+SUBJECTS = BlobLabel(query=QUERY, attempt=EVERY_ATTEMPT, kind=BlobKind.IDENTIFIERS, author=INQUIRER)
 MANIFEST = Manifest(length=5, chunks=(Digest(b"c" * 32),))
 
 

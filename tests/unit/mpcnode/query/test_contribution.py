@@ -10,13 +10,15 @@ from mpcnode.mpc.sharing import Row, RowShape
 from mpcnode.query.contribution import (
     AuditRecord,
     decode_audit_record,
+    decode_columns,
     decode_contribution,
     encode_audit_record,
+    encode_columns,
     encode_contribution,
     record_bytes,
     row_bytes,
 )
-from mpcnode.scorecard import Contribution
+from mpcnode.scorecard import Columns, Contribution
 from mpcnode.types import Attempt, AuditStage, MemberIndex
 from scripts.vector_query import MODEL, QUERY
 from tests.support.queries import some_digest
@@ -116,3 +118,48 @@ def test_a_record_has_a_seed_for_all_nodes_but_one():
 def test_a_record_does_not_print_what_it_holds():
     assert repr(a_record().row) not in repr(a_record())
     assert repr(a_record().seeds[0]) not in repr(a_record())
+
+
+@given(contributions)
+def test_of_one_subject_columns_are_the_row(contribution):
+    row, shape = encode_contribution(contribution), RowShape(len(contribution.values))
+    columns = decode_columns(row, shape)
+    assert encode_columns(columns) == row
+    cells = zip(columns.values[:, 0].tolist(), columns.present[:, 0].tolist(), strict=True)
+    assert tuple(value if present else None for value, present in cells) == contribution.values
+    assert columns.known.tolist() == [contribution.known]
+
+
+@given(st.integers(0, 5), st.integers(1, 40), st.data())
+def test_columns_of_many_come_back_and_nothing_else_does(values, subjects, data):
+    known = np.array(data.draw(st.lists(st.booleans(), min_size=subjects, max_size=subjects)))
+    present = np.array(
+        [data.draw(st.lists(st.booleans(), min_size=subjects, max_size=subjects)) for _ in range(values)]
+    )
+    present = present.reshape(values, subjects).astype(bool) & known
+    numbers = np.where(present, np.arange(values * subjects).reshape(values, subjects) + 1, 0)
+    shape = RowShape(values, subjects)
+    row = encode_columns(Columns(known=known, present=present, values=numbers))
+    assert len(row) == shape.size
+    found = decode_columns(row, shape)
+    assert (found.known == known).all()
+    assert (found.present == present).all()
+    assert (found.values == numbers).all()
+    for wrong in (row + b"\0", row[:-1]):
+        with pytest.raises(InputError):
+            decode_columns(wrong, shape)
+    if not known.all() and values:
+        subject = int(np.argmin(known))
+        for place in (subject, values * subjects + subject):  # a value, and the presence of the first value
+            changed = bytearray(row)
+            if place < values * subjects:
+                changed[8 * subject] ^= 1
+            else:
+                bit = subjects + subject
+                changed[shape.value_bytes + bit // 8] ^= 1 << bit % 8
+            with pytest.raises(InputError):
+                decode_columns(bytes(changed), shape)
+
+
+def test_a_record_of_many_holds_a_reference_whatever_the_row():
+    assert record_bytes(3, 3, 1000) == record_bytes(50, 3, 2) == record_bytes(3, 3) - row_bytes(3) + 64

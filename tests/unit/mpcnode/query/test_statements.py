@@ -8,12 +8,14 @@ import pytest
 from ledger.errors import DecodeError
 from mpcnode.query.statements import (
     decode_accept_statement,
+    decode_corrections_statement,
     decode_deal_statement,
     decode_end_statement,
     decode_flush_statement,
     decode_release_statement,
     decode_shares_statement,
     encode_accept_statement,
+    encode_corrections_statement,
     encode_deal_statement,
     encode_end_statement,
     encode_flush_statement,
@@ -22,11 +24,12 @@ from mpcnode.query.statements import (
     frames_root,
 )
 from mpcnode.types import Attempt, SessionId
-from tests.support.queries import ACCEPT, DEAL, END, FLUSH, RELEASE, SESSION, SHARES, some_digest
+from tests.support.queries import ACCEPT, CORRECTIONS, DEAL, END, FLUSH, RELEASE, SESSION, SHARES, some_digest
 
 KINDS: dict[str, Any] = {
     "shares": (SHARES, encode_shares_statement, decode_shares_statement, 7),
     "deal": (DEAL, encode_deal_statement, decode_deal_statement, 6),
+    "corrections": (CORRECTIONS, encode_corrections_statement, decode_corrections_statement, 5),
     "accept": (ACCEPT, encode_accept_statement, decode_accept_statement, 4),
     "flush": (FLUSH, encode_flush_statement, decode_flush_statement, 6),
     "end": (END, encode_end_statement, decode_end_statement, 10),
@@ -82,15 +85,16 @@ def test_every_field_of_an_end_is_in_its_bytes():
     assert len(encoded) == 10
 
 
-def test_the_frames_root_binds_session_round_data_and_order():
-    frames = [(SESSION, 1, b"a"), (SESSION, 2, b"b")]
+def test_the_frames_root_binds_session_chunk_round_data_and_order():
+    frames = [(SESSION, 0, 1, b"a"), (SESSION, 0, 2, b"b")]
     other = SessionId(some_digest("other"))
     roots = {
         frames_root(frames),
         frames_root(frames[::-1]),
-        frames_root([(other, 1, b"a"), frames[1]]),
-        frames_root([(SESSION, 3, b"a"), frames[1]]),
-        frames_root([(SESSION, 1, b"c"), frames[1]]),
+        frames_root([(other, 0, 1, b"a"), frames[1]]),
+        frames_root([(SESSION, 1, 1, b"a"), frames[1]]),
+        frames_root([(SESSION, 0, 3, b"a"), frames[1]]),
+        frames_root([(SESSION, 0, 1, b"c"), frames[1]]),
         frames_root([]),
     }
-    assert len(roots) == 6
+    assert len(roots) == 7

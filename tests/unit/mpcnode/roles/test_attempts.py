@@ -9,7 +9,7 @@ from mpcnode.query.messages import decode_deal, decode_shares
 from mpcnode.query.view import QueryView
 from mpcnode.types import AuditMode, EndReason, FailReason, QueryState, Verdict, members_of
 from tests.support.consortium import ALICE, BANK, NODES, REGULATOR, SPARE_MPC, Setting
-from tests.support.flow import ROUNDS, Fault, Flow
+from tests.support.flow import PULLS, ROUNDS, Fault, Flow
 from tests.support.virtual_time import run
 
 
@@ -108,10 +108,11 @@ def test_a_node_whose_ends_get_lost_posts_the_result_itself(rank):
     run(scenario())
 
 
-def test_a_dealer_that_goes_silent_is_named():
+@pytest.mark.parametrize("kind", ["deal", PULLS])
+def test_a_dealer_that_goes_silent_is_named(kind):
     async def scenario():
         async with Flow() as flow:
-            first_attempt_only(Fault(kind="deal", drop=True), flow)
+            first_attempt_only(Fault(kind=kind, drop=True), flow)
             await answered_after_one_failure(flow, FailReason.TIMEOUT, {REGULATOR})
 
     run(scenario())
@@ -148,13 +149,13 @@ def test_a_share_that_does_not_open_its_commitment_fails_the_attempt(at):
     run(scenario())
 
 
-@pytest.mark.parametrize("at", [-1, -5, 300], ids=["corrections", "end of corrections", "seed hashes"])
-def test_a_deal_that_is_not_its_record_fails_the_attempt(at):
+@pytest.mark.parametrize(("kind", "at"), [("deal", -1), ("deal", 300), (PULLS, 0), (PULLS, -1)])
+def test_a_deal_that_is_not_its_record_fails_the_attempt(kind, at):
     async def scenario():
         async with Flow() as flow:
             asked = await flow.ask(ALICE)
             last = flow.view(asked).committee[-1]
-            first_attempt_only(Fault(kind="deal", receiver=last, tamper=flipped(at)), flow)
+            first_attempt_only(Fault(kind=kind, receiver=last, tamper=flipped(at)), flow)
             view = await flow.settled(asked)
             assert [(event.reason, event.waited) for event in view.failures] == [(FailReason.ABORT, 1 << REGULATOR)]
             assert view.verdict is Verdict.MATCH
@@ -207,7 +208,7 @@ def test_messages_may_come_twice(kind):
     run(scenario())
 
 
-@pytest.mark.parametrize("kind", ["order", "shares", "deal", "accept", "end", ROUNDS])
+@pytest.mark.parametrize("kind", ["order", "shares", "deal", "accept", "end", ROUNDS, PULLS])
 def test_messages_may_be_late(kind):
     async def scenario():
         async with Flow() as flow:

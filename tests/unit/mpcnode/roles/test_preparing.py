@@ -167,7 +167,7 @@ class Channels:
     """Frames of a few nodes without a network: what is sent arrives at once, as it is told to."""
 
     def __init__(self, committee: tuple[MemberIndex, ...]) -> None:
-        self.queues: dict[int, asyncio.Queue[tuple[int, int, bytes]]] = {who: asyncio.Queue() for who in committee}
+        self.queues: dict[int, asyncio.Queue[tuple[int, int, int, bytes]]] = {who: asyncio.Queue() for who in committee}
         self.frames: list[tuple[int, int, int, int]] = []
 
     def of(self, me: MemberIndex) -> "Channel":
@@ -178,12 +178,12 @@ class Channel:
     def __init__(self, channels: Channels, me: MemberIndex) -> None:
         self._channels, self._me = channels, me
 
-    def broadcast(self, number, data):
+    def broadcast(self, chunk, number, data):
         raise AssertionError("expected messages to one node each")
 
-    def send(self, to, number, data):
+    def send(self, to, chunk, number, data):
         self._channels.frames.append((self._me, to, number, len(data)))
-        self._channels.queues[to].put_nowait((self._me, number, data))
+        self._channels.queues[to].put_nowait((self._me, chunk, number, data))
 
     async def receive(self):
         return await self._channels.queues[self._me].get()
@@ -221,8 +221,8 @@ def test_messages_are_cut_into_pieces_and_put_together_again(monkeypatch, piece)
 @pytest.mark.parametrize(
     ("frames", "said"),
     [
-        ([(2, b"a")], "member 4: expected piece 1 of up to 8 bytes, got piece 2 of 1"),
-        ([(1, bytes(9))], "member 4: expected piece 1 of up to 8 bytes, got piece 1 of 9"),
+        ([(2, b"a")], "member 4: expected piece 1 of up to 8 bytes, got piece 2 of 1 of chunk 0"),
+        ([(1, bytes(9))], "member 4: expected piece 1 of up to 8 bytes, got piece 1 of 9 of chunk 0"),
         ([(1, bytes(8)), (2, bytes(8)), (3, bytes(8))], "member 4: expected one message a round of up to 20 bytes"),
     ],
 )
@@ -234,7 +234,7 @@ def test_pieces_that_no_honest_node_sends_end_it(monkeypatch, frames, said):
         channels = Channels(COMMITTEE)
         node = Preparation(channels.of(COMMITTEE[0]), COMMITTEE, Rank(0))
         for number, data in frames:
-            channels.of(COMMITTEE[1]).send(COMMITTEE[0], number, data)
+            channels.of(COMMITTEE[1]).send(COMMITTEE[0], 0, number, data)
         with pytest.raises(SessionError, match=said):
             await node.run(CorrelationSource.OT, one_and(), session_id("wrong"), bytes, 1e9)
 
@@ -247,7 +247,7 @@ def test_a_peer_is_a_message_ahead_at_most():
         channels = Channels(committee)
         node = Preparation(channels.of(COMMITTEE[0]), committee, Rank(0))
         for number in (1, 2, 3):
-            channels.of(COMMITTEE[1]).send(COMMITTEE[0], number, b"early")
+            channels.of(COMMITTEE[1]).send(COMMITTEE[0], 0, number, b"early")
         with pytest.raises(SessionError, match="member 4: expected one message a round"):
             await node.run(CorrelationSource.OT, one_and(3), session_id("ahead"), bytes, 1e9)
 
@@ -259,7 +259,7 @@ def test_who_sends_nothing_in_time_is_named():
         committee = (*COMMITTEE, MemberIndex(2))
         channels = Channels(committee)
         node = Preparation(channels.of(COMMITTEE[0]), committee, Rank(0))
-        channels.of(COMMITTEE[1]).send(COMMITTEE[0], 1, b"in time")
+        channels.of(COMMITTEE[1]).send(COMMITTEE[0], 0, 1, b"in time")
         with pytest.raises(SilentPeersError, match=r"no word from members \[2\]") as silent:
             await node.run(CorrelationSource.OT, one_and(3), session_id("silent"), bytes, 0.0)
         assert silent.value.members == (2,)

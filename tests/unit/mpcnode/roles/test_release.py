@@ -5,9 +5,11 @@ from dataclasses import replace
 
 import pytest
 
+from ledger.types import Digest
 from mpcnode.errors import NodeError, RequestError, RevertedError
 from mpcnode.mpc import Payload, Session
 from mpcnode.query.audit import Finding
+from mpcnode.query.frames import decode_shown, encode_shown
 from mpcnode.query.view import QueryView
 from mpcnode.types import NOBODY, AuditMode, AuditStage, EndReason, QueryState, Verdict
 from tests.support.consortium import ALICE, BANK, NODES, REGULATOR, Setting
@@ -173,7 +175,7 @@ def with_cheat(monkeypatch, rank: int, number: int) -> None:
                 self._mine = (replace(first, share=share), *self._mine[1:])
             return super()._payload()
 
-    monkeypatch.setattr("mpcnode.roles.session.Session", Cheat)
+    monkeypatch.setattr("mpcnode.mpc.chunked.Session", Cheat)
 
 
 async def mismatched(flow: Flow) -> QueryView:
@@ -218,10 +220,12 @@ def test_after_release_a_wrong_opening_is_named_too(monkeypatch):
     run(scenario())
 
 
-def all_but_first_byte(data: bytes) -> bytes:
-    """Frames of the right session that nobody signed: the data of the first one is changed."""
-    at = 32 + 4 + 1 + 4 + 4
-    return data[:at] + bytes((data[at] ^ 1,)) + data[at + 1 :]
+def with_another_hash(data: bytes) -> bytes:
+    """Frames of the right session that nobody signed: the hash of the first one is changed."""
+    shown = decode_shown(data)
+    first = shown.frames[0]
+    wrong = replace(first, data_hash=Digest(bytes((first.data_hash[0] ^ 1, *first.data_hash[1:]))))
+    return encode_shown(replace(shown, frames=(wrong, *shown.frames[1:])))
 
 
 class SilentRank(Fault):
@@ -272,7 +276,7 @@ def test_nobody_puts_words_into_anothers_mouth(monkeypatch):
     async def scenario():
         async with Flow(BEFORE) as flow:
             for node in NODES:
-                flow.network.faults.append(Fault(kind="frames", sender=node, tamper=all_but_first_byte))
+                flow.network.faults.append(Fault(kind="frames", sender=node, tamper=with_another_hash))
             view = await mismatched(flow)
             assert any(entry["event"] == "trace.unproven" for entry in flow.logs)
             assert named(view)[0] in {NOBODY, view.committee[1]}
@@ -288,9 +292,9 @@ def test_frames_are_shown_to_the_supervisor_only_and_only_of_a_posted_session():
             assert not flow.network.of("recall")
             node = flow.daemons[view.committee[0]].role
             with pytest.raises(NodeError, match="whose result this replica shows"):
-                await node.handlers["recall"](REGULATOR, bytes(32))  # type: ignore[index]
+                await node.handlers["recall"](REGULATOR, bytes(36))  # type: ignore[index]
             regulator = flow.daemons[REGULATOR].role
             with pytest.raises(NodeError, match="that was asked for"):
-                await regulator.handlers["frames"](view.committee[0], bytes(36))  # type: ignore[index]
+                await regulator.handlers["frames"](view.committee[0], bytes(52))  # type: ignore[index]
 
     run(scenario())

@@ -10,11 +10,10 @@ import pytest
 from ledger.types import Digest
 from mpcnode.client.asking import Prepared
 from mpcnode.errors import ConfigError
-from mpcnode.mpc import Finished
 from mpcnode.query.contribution import AuditRecord, decode_audit_record, encode_audit_record
 from mpcnode.query.request import encode_request
-from mpcnode.roles.participant import Participant
-from mpcnode.roles.session import SessionRunner
+from mpcnode.roles.contributing import Contributor
+from mpcnode.roles.session import Computed, SessionRunner
 from mpcnode.sealing import envelopes
 from mpcnode.sealing.envelopes import ENVELOPE_SECRET_BYTES
 from mpcnode.sealing.pseudonyms import normalise, seal_supervisor_copy
@@ -87,7 +86,7 @@ def test_an_envelope_that_does_not_say_what_was_shared_is_rejected(lie, monkeypa
             plaintext = encode_audit_record(lie(decode_audit_record(plaintext, 1, len(NODES))))
         return seal(plaintext, keys, secret)
 
-    monkeypatch.setattr("mpcnode.roles.participant.seal_envelope", lying)
+    monkeypatch.setattr("mpcnode.roles.contributing.seal_envelope", lying)
 
     async def scenario():
         async with Flow() as flow:
@@ -97,13 +96,13 @@ def test_an_envelope_that_does_not_say_what_was_shared_is_rejected(lie, monkeypa
 
 
 def test_an_envelope_that_does_not_open_is_rejected(monkeypatch):
-    prepared = Participant._prepared
+    prepared = Contributor.prepare
 
     async def spoilt(self, view, token):
         made = await prepared(self, view, token)
         return replace(made, envelope=bytes(len(made.envelope))) if self._context.me.index == INSURER else made
 
-    monkeypatch.setattr(Participant, "_prepared", spoilt)
+    monkeypatch.setattr(Contributor, "prepare", spoilt)
 
     async def scenario():
         async with Flow() as flow:
@@ -142,11 +141,11 @@ def test_a_copy_of_another_subject_ends_the_query_soon_and_blames_no_participant
     run(scenario())
 
 
-def with_finished(monkeypatch, change: Callable[[MemberIndex, Finished], Finished]) -> None:
+def with_computed(monkeypatch, change: Callable[[MemberIndex, Computed], Computed]) -> None:
     seal = SessionRunner._seal
 
-    def changed(self, plan, deal_hash, finished):
-        return seal(self, plan, deal_hash, change(self._context.me.index, finished))
+    def changed(self, plan, computed):
+        return seal(self, plan, change(self._context.me.index, computed))
 
     monkeypatch.setattr(SessionRunner, "_seal", changed)
 
@@ -156,11 +155,11 @@ def with_finished(monkeypatch, change: Callable[[MemberIndex, Finished], Finishe
 def test_a_changed_output_share_is_a_mismatch(bit, audit, monkeypatch):
     """The node seals and signs another share than it computed: only the recomputation shows it."""
 
-    def change(node: MemberIndex, finished: Finished) -> Finished:
-        share = bytes((finished.output[0] ^ 1 << bit, *finished.output[1:]))
-        return replace(finished, output=share) if node == NODES[1] else finished
+    def change(node: MemberIndex, computed: Computed) -> Computed:
+        share = bytes((computed.share[0] ^ 1 << bit, *computed.share[1:]))
+        return replace(computed, share=share) if node == NODES[1] else computed
 
-    with_finished(monkeypatch, change)
+    with_computed(monkeypatch, change)
 
     async def scenario():
         async with Flow(Setting(audit=audit)) as flow:
@@ -174,7 +173,7 @@ def test_a_changed_output_share_is_a_mismatch(bit, audit, monkeypatch):
 
 
 def test_a_transcript_that_all_agreed_on_and_nobody_had_is_a_mismatch(monkeypatch):
-    with_finished(monkeypatch, lambda _, finished: replace(finished, transcript=Digest(bytes(32))))
+    with_computed(monkeypatch, lambda _, computed: replace(computed, transcript=Digest(bytes(32))))
 
     async def scenario():
         async with Flow() as flow:
@@ -187,10 +186,10 @@ def test_a_transcript_that_all_agreed_on_and_nobody_had_is_a_mismatch(monkeypatc
 
 
 def test_a_transcript_that_one_had_alone_fails_the_attempt(monkeypatch):
-    def change(node: MemberIndex, finished: Finished) -> Finished:
-        return replace(finished, transcript=Digest(bytes(32))) if node == NODES[1] else finished
+    def change(node: MemberIndex, computed: Computed) -> Computed:
+        return replace(computed, transcript=Digest(bytes(32))) if node == NODES[1] else computed
 
-    with_finished(monkeypatch, change)
+    with_computed(monkeypatch, change)
 
     async def scenario():
         async with Flow() as flow:

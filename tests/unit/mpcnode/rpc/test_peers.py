@@ -1,6 +1,7 @@
 """Delivering until a peer has kept it, has refused it for good, or the caller gives up."""
 
 import asyncio
+from collections.abc import Awaitable
 from itertools import pairwise
 from typing import Any, cast
 
@@ -38,7 +39,11 @@ class Stub:
         self.takes_at_last = takes_at_last
         self.taken: list[tuple[float, peer_pb2.DeliverRequest]] = []
 
-    async def Deliver(self, request: peer_pb2.DeliverRequest, **_: object) -> None:  # noqa: N802 - gRPC's name
+    def Deliver(self, request: peer_pb2.DeliverRequest, **_: object) -> Awaitable[None]:  # noqa: N802 - gRPC's name
+        """Like a real stub's: no coroutine function; what it returns is to be awaited."""
+        return self._deliver(request)
+
+    async def _deliver(self, request: peer_pb2.DeliverRequest) -> None:
         self.taken.append((asyncio.get_running_loop().time(), request))
         await asyncio.sleep(0.001)
         if self.failures:
@@ -46,7 +51,16 @@ class Stub:
 
 
 def peers(stub: Stub) -> Peers:
-    return Peers(chain=CHAIN, me=ME, key=identity(ME), stubs={PEER: cast("Any", stub)}, rounds=None)
+    return Peers(
+        chain=CHAIN,
+        me=ME,
+        key=identity(ME),
+        stubs={PEER: cast("Any", stub)},
+        rounds=None,
+        pullers={},
+        blobs=cast("Any", None),
+        links={},
+    )
 
 
 def test_a_message_is_signed_for_its_receiver():
@@ -113,6 +127,8 @@ def test_who_gives_up_leaves_nothing_behind():
 def test_a_daemon_that_does_not_compute_has_no_rounds():
     with pytest.raises(NotAllowedError):
         peers(Stub()).rounds(SessionId(bytes(32)), [PEER])
+    with pytest.raises(NotAllowedError):
+        peers(Stub()).pull(PEER, SessionId(bytes(32)), 0, 10)
 
 
 PASSING = {

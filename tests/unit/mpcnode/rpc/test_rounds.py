@@ -9,6 +9,7 @@ import pytest
 from ledger.types import ChainId
 from mpcnode.errors import MalformedMessageError, SessionError, WrongSignatureError
 from mpcnode.query.frames import check_frame
+from mpcnode.query.statements import data_hash
 from mpcnode.rpc.rounds import FRAMES_WAITING_MAX, Rounds
 from mpcnode.sealing.keys import verify
 from mpcnode.types import MemberIndex, SessionId
@@ -101,10 +102,10 @@ def test_frames_arrive_in_both_directions_and_in_order():
     async def body(pair):
         async with pair.low.open(ONE, [HIGH]) as low, pair.high.open(ONE, [LOW]) as high:
             for number in (1, 2, 3):
-                low.broadcast(number, bytes([number]))
-            high.broadcast(1, b"back")
-            assert [await high.receive() for _ in range(3)] == [(LOW, n, bytes([n])) for n in (1, 2, 3)]
-            assert await low.receive() == (HIGH, 1, b"back")
+                low.broadcast(0, number, bytes([number]))
+            high.broadcast(0, 1, b"back")
+            assert [await high.receive() for _ in range(3)] == [(LOW, 0, n, bytes([n])) for n in (1, 2, 3)]
+            assert await low.receive() == (HIGH, 0, 1, b"back")
 
     scenario(body)
 
@@ -112,10 +113,10 @@ def test_frames_arrive_in_both_directions_and_in_order():
 def test_what_is_for_one_node_goes_to_that_node_only():
     async def body(pair):
         async with pair.low.open(ONE, [HIGH]) as low, pair.high.open(ONE, [LOW]) as high:
-            low.send(HIGH, 7, b"to you")
-            assert await high.receive() == (LOW, 7, b"to you")
+            low.send(HIGH, 0, 7, b"to you")
+            assert await high.receive() == (LOW, 0, 7, b"to you")
             with pytest.raises(KeyError):
-                low.send(MemberIndex(5), 1, b"to somebody who is not in the session")
+                low.send(MemberIndex(5), 0, 1, b"to somebody who is not in the session")
 
     scenario(body)
 
@@ -128,10 +129,10 @@ def test_what_is_ready_together_travels_under_one_signature():
             pair.high.open(ONE, [LOW]) as first,
             pair.high.open(TWO, [LOW]) as second,
         ):
-            one.broadcast(1, b"a")
-            two.broadcast(1, b"b")
-            assert await first.receive() == (LOW, 1, b"a")
-            assert await second.receive() == (LOW, 1, b"b")
+            one.broadcast(0, 1, b"a")
+            two.broadcast(0, 1, b"b")
+            assert await first.receive() == (LOW, 0, 1, b"a")
+            assert await second.receive() == (LOW, 0, 1, b"b")
             (flush,) = pair.wires[0].flushes
             assert (flush.number, len(flush.frames)) == (1, 2)
 
@@ -147,12 +148,13 @@ def test_what_arrived_proves_who_sent_it_also_after_the_session():
             pair.high.open(TWO, [LOW]) as second,
         ):
             for number, data in ((1, b"a"), (2, b"c")):
-                one.broadcast(number, data)
-                two.broadcast(number, b"b")
+                one.broadcast(0, number, data)
+                two.broadcast(0, number, b"b")
                 await first.receive()
                 await second.receive()
-        frames = first.evidence()
-        assert [(frame.sender, frame.round, frame.data) for frame in frames] == [(LOW, 1, b"a"), (LOW, 2, b"c")]
+        frames = [arrived.signed() for arrived in first.evidence()]
+        expected = [(LOW, 0, 1, data_hash(b"a")), (LOW, 0, 2, data_hash(b"c"))]
+        assert [(frame.sender, frame.chunk, frame.round, frame.data_hash) for frame in frames] == expected
         assert [frame.size for frame in frames] == [2, 2]
         for frame in frames:
             check_frame(frame, ChainId(seed("chain")), ONE, HIGH, identity(LOW).public)
@@ -168,13 +170,13 @@ def test_frames_that_a_session_left_waiting_are_no_evidence_of_what_it_received(
 
     async def body(pair):
         async with pair.low.open(ONE, [HIGH]) as cheat, pair.high.open(ONE, [LOW]) as honest:
-            cheat.broadcast(1, b"wrong")
+            cheat.broadcast(0, 1, b"wrong")
             for number in range(1, 2000):
-                cheat.broadcast(number, b"right")
-            assert await honest.receive() == (LOW, 1, b"wrong")
+                cheat.broadcast(0, number, b"right")
+            assert await honest.receive() == (LOW, 0, 1, b"wrong")
             await asyncio.sleep(1)
         (frame,) = honest.evidence()
-        assert (frame.sender, frame.round, frame.data) == (LOW, 1, b"wrong")
+        assert (frame.sender, frame.round, frame.data_hash) == (LOW, 1, data_hash(b"wrong"))
 
     scenario(body)
 
@@ -187,13 +189,13 @@ def test_a_broken_stream_ends_its_sessions_and_the_next_one_carries_new_ones():
                 with pytest.raises(SessionError):
                     await channel.receive()
             await asyncio.sleep(1)
-            low.broadcast(1, b"of a session that is over")
+            low.broadcast(0, 1, b"of a session that is over")
             await asyncio.sleep(1)
             assert len(pair.wires) == 2
             assert pair.wires[1].flushes == []
         async with pair.low.open(TWO, [HIGH]) as low, pair.high.open(TWO, [LOW]) as high:
-            low.broadcast(1, b"new")
-            assert await high.receive() == (LOW, 1, b"new")
+            low.broadcast(0, 1, b"new")
+            assert await high.receive() == (LOW, 0, 1, b"new")
             assert pair.wires[1].flushes[0].number == 1
 
     scenario(body)
@@ -204,8 +206,8 @@ def test_a_session_that_was_opened_before_the_stream_uses_it():
         pair.wires[0].cut()
         await asyncio.sleep(0.01)
         async with pair.low.open(ONE, [HIGH]) as low, pair.high.open(ONE, [LOW]) as high:
-            low.broadcast(1, b"early")
-            assert await high.receive() == (LOW, 1, b"early")
+            low.broadcast(0, 1, b"early")
+            assert await high.receive() == (LOW, 0, 1, b"early")
 
     scenario(body)
 
@@ -218,7 +220,7 @@ def test_a_second_stream_of_a_peer_takes_the_place_of_the_first():
             with pytest.raises(SessionError):
                 await high.receive()
             await asyncio.sleep(0.01)
-            high.broadcast(1, b"lost with the old stream")
+            high.broadcast(0, 1, b"lost with the old stream")
             await asyncio.sleep(1)
             assert stale.flushes == []
 
@@ -228,11 +230,11 @@ def test_a_second_stream_of_a_peer_takes_the_place_of_the_first():
 def test_frames_of_a_session_that_is_not_open_are_left_alone():
     async def body(pair):
         async with pair.low.open(ONE, [HIGH]) as low, pair.high.open(TWO, [LOW]) as high:
-            low.broadcast(1, b"nobody asked")
+            low.broadcast(0, 1, b"nobody asked")
             await asyncio.sleep(0.1)
             async with pair.low.open(TWO, [HIGH]) as other:
-                other.broadcast(1, b"asked")
-                assert await high.receive() == (LOW, 1, b"asked")
+                other.broadcast(0, 1, b"asked")
+                assert await high.receive() == (LOW, 0, 1, b"asked")
 
     scenario(body)
 
@@ -241,9 +243,9 @@ def test_a_congested_stream_ends_the_session_that_would_add_to_it():
     async def body(pair):
         async with pair.low.open(ONE, [HIGH]) as low:
             for number in range(FRAMES_WAITING_MAX):
-                low.broadcast(number, b"")
+                low.broadcast(0, number, b"")
             with pytest.raises(SessionError, match=f"wait for member {HIGH}"):
-                low.broadcast(1, b"")
+                low.broadcast(0, 1, b"")
 
     scenario(body)
 
@@ -284,7 +286,7 @@ def test_a_flush_that_is_not_the_next_of_its_signer_breaks_the_stream(change):
                 put(flush)
 
             wire.there.put_nowait = spoilt
-            low.broadcast(1, b"data")
+            low.broadcast(0, 1, b"data")
             with pytest.raises(SessionError):
                 await high.receive()
 

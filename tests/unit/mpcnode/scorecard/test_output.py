@@ -1,9 +1,20 @@
 import itertools
 
+import numpy as np
 import pytest
 
 from mpcnode.errors import MalformedMessageError
-from mpcnode.scorecard import INSUFFICIENT, Outcome, decode_output, encode_output, output_size
+from mpcnode.scorecard import (
+    INSUFFICIENT,
+    Model,
+    Outcome,
+    Outcomes,
+    decode_output,
+    decode_outputs,
+    encode_outcomes,
+    encode_output,
+    output_size,
+)
 from tests.support.models import credit
 
 
@@ -51,3 +62,35 @@ def test_every_outcome_comes_back_and_no_other_byte_is_one() -> None:
 def test_what_no_honest_committee_computes(data: bytes, message: str) -> None:
     with pytest.raises(MalformedMessageError, match=message):
         decode_output(credit(), data)
+
+
+def many_outcomes(model: Model, count: int = 300) -> Outcomes:
+    places = np.arange(count)
+    return Outcomes(
+        sufficient=places % 7 != 0,
+        grade_index=places % len(model.grades),
+        coverage_band=places % (len(model.coverage_bands) + 1),
+        score=places,
+    )
+
+
+def test_many_are_encoded_as_one_by_one_and_come_back() -> None:
+    outcomes = many_outcomes(credit())
+    one_by_one = [outcomes.at(credit(), place) for place in range(300)]
+    data = encode_outcomes(credit(), outcomes)
+    assert data == b"".join(encode_output(credit(), outcome) for outcome in one_by_one)
+    found, places = decode_outputs(credit(), data)
+    assert [found[place] for place in places] == one_by_one
+    assert len(found) <= len(credit().grades) * (len(credit().coverage_bands) + 1) + 1
+
+
+@pytest.mark.parametrize("wrong", [b"\xfe", b"\x09", b"\x40"])
+def test_one_impossible_output_among_many_is_found(wrong: bytes) -> None:
+    data = encode_outcomes(credit(), many_outcomes(credit()))
+    with pytest.raises(MalformedMessageError):
+        decode_outputs(credit(), data[:17] + wrong + data[18:])
+
+
+def test_no_output_at_all_is_none() -> None:
+    with pytest.raises(MalformedMessageError):
+        decode_outputs(credit(), b"")

@@ -7,27 +7,37 @@ from typing import Any
 
 import pytest
 
+from ledger import merkle
 from ledger.types import ChainId, PublicKey
 from mpcnode.errors import MalformedIdError, SealedBoxError
+from mpcnode.sealing.blobs import BlobReference
 from mpcnode.sealing.boxes import seal
 from mpcnode.sealing.envelopes import open_by_audit
 from mpcnode.sealing.keys import OpeningKey
 from mpcnode.sealing.pseudonyms import (
     COPY_BYTES,
+    SUBJECTS_BLOCK,
     TOKEN_BYTES,
     SubjectCopy,
     SubjectToken,
     copy_opens,
     make_pseudonym,
+    make_pseudonyms,
     normalise,
     open_token,
+    pad_identifiers,
+    pseudonyms_key,
+    pseudonyms_root,
+    read_batch_copy,
     read_supervisor_copy,
+    seal_batch_copy,
     seal_supervisor_copy,
     seal_token,
+    split_identifiers,
     subject_binding,
     token_opens,
 )
-from mpcnode.types import Epoch, EpochKeys, Pseudonym, QueryId
+from mpcnode.types import BlobId, Epoch, EpochKeys, Pseudonym, QueryId
 
 CHAIN = ChainId(b"\x07" * 32)
 QUERY, OTHER_QUERY = QueryId(b"\x08" * 32), QueryId(b"\x88" * 32)
@@ -177,3 +187,54 @@ def test_what_names_a_subject_does_not_print():
     assert a_token().pseudonym.hex() not in repr(a_token())
     assert repr(a_token().pseudonym) not in repr(a_token())
     assert "SECRET" not in repr(SubjectCopy(identifier=b"SECRET", nonce=NONCE))
+
+
+def some(count):
+    return [f"DE-{place:04d}".encode() for place in range(count)]
+
+
+@pytest.mark.parametrize("count", [1, SUBJECTS_BLOCK - 1, SUBJECTS_BLOCK, SUBJECTS_BLOCK + 1, 2 * SUBJECTS_BLOCK + 5])
+def test_the_root_of_many_is_that_of_blocks_however_they_come(count):
+    joined = make_pseudonyms(bytes(32), some(count))
+    assert joined == b"".join(make_pseudonym(bytes(32), identifier) for identifier in some(count))
+    width = 32 * SUBJECTS_BLOCK
+    blocks = [joined[at : at + width] for at in range(0, len(joined), width)]
+    assert pseudonyms_root([joined]) == bytes(merkle.root(blocks))
+    assert pseudonyms_root(joined[at : at + 1000] for at in range(0, len(joined), 1000)) == bytes(merkle.root(blocks))
+
+
+def test_another_subject_or_order_is_another_root():
+    subjects = some(5)
+    roots = {
+        pseudonyms_root([make_pseudonyms(bytes(32), of)])
+        for of in (subjects, subjects[::-1], subjects[:4], [*subjects[:4], b"X"], [*subjects, subjects[0]])
+    }
+    assert len(roots) == 5
+
+
+def test_identifiers_come_back_from_their_padding():
+    identifiers = [b"A", b"B" * 64, "ÄÖ".encode(), b"A"]
+    assert split_identifiers(pad_identifiers(identifiers)) == identifiers
+
+
+@pytest.mark.parametrize("wrong", [bytes(64), b"A\0B".ljust(64, b"\0"), b"\0A".ljust(64, b"\0"), b"A" * 63])
+def test_padding_that_no_client_makes_is_refused(wrong):
+    with pytest.raises(SealedBoxError):
+        split_identifiers(pad_identifiers([b"A"]) + wrong)
+
+
+def test_a_copy_of_many_leads_to_their_identifiers():
+    reference = BlobReference(blob=BlobId(b"b" * 32), key=b"k" * 32)
+    audit, archive = OpeningKey(b"\1" * 32), OpeningKey(b"\2" * 32)
+    keys = EpochKeys(epoch=Epoch(7), audit=audit.public, archive=archive.public)
+    sealed = seal_batch_copy(reference, b"n" * 32, keys, bytes(range(96)))
+    assert len(sealed) == COPY_BYTES
+    plaintext = open_by_audit(sealed, Epoch(7), audit).plaintext
+    assert read_batch_copy(plaintext) == (reference, b"n" * 32)
+    with pytest.raises(SealedBoxError):
+        read_batch_copy(plaintext[:-1])
+
+
+def test_the_key_of_pseudonyms_is_of_one_query():
+    assert pseudonyms_key(b"n" * 32, QueryId(b"q" * 32)) != pseudonyms_key(b"n" * 32, QueryId(b"r" * 32))
+    assert pseudonyms_key(b"n" * 32, QueryId(b"q" * 32)) != pseudonyms_key(b"m" * 32, QueryId(b"q" * 32))

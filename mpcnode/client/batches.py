@@ -1,0 +1,251 @@
+"""Queries about many subjects on the inquirer's machine: sealing, sending, fetching and writing, each taken up again.
+
+Whatever is needed to go on is in private files before it is sent anywhere: the sealed blobs, their keys, the request.
+Identifiers and answers are in clear nowhere but in the file that the inquirer gives and the one that it gets.
+"""
+
+import csv
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ledger.types import Millis
+from mpcnode.adapters.blob_files import BlobFiles
+from mpcnode.adapters.durable import PRIVATE_FILE, replace_file, storage_error
+from mpcnode.adapters.private_files import read_private_file
+from mpcnode.client.asking import QUERY_ID_BYTES, Many
+from mpcnode.errors import ErrorCode, MalformedIdError, RequestError
+from mpcnode.query.blobs import EVERY_ATTEMPT, INQUIRER, BlobKind, BlobLabel, BlobOffer
+from mpcnode.query.request import SealedRequest, decode_sealed_request, encode_sealed_request
+from mpcnode.roles.ports import RandomBytes
+from mpcnode.rpc.blobs import BlobLink
+from mpcnode.scorecard import Outcome
+from mpcnode.sealing.blobs import KEY_BYTES, BlobReference, Manifest, decode_reference, encode_reference, open_chunks
+from mpcnode.sealing.pseudonyms import (
+    NONCE_BYTES,
+    SUBJECTS_BLOCK,
+    make_pseudonyms,
+    normalise,
+    pad_identifiers,
+    pseudonyms_key,
+    pseudonyms_root,
+    split_identifiers,
+)
+from mpcnode.types import SUBJECTS_MAX, BlobId, Pseudonym, QueryId
+
+KEPT_MS = Millis(30 * 24 * 3_600_000)
+"""How long sealed blobs of one's own are kept here for a query that is not finished."""
+
+LOCAL_BYTES_MAX = 8 << 30
+
+OnStep: TypeAlias = Callable[[str, int, int], None]
+"""Told what is being done, how much of it is done, and how much there is."""
+
+COLUMNS = ("subject", "answer", "coverage_band")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchState:
+    """What going on needs."""
+
+    many: Many
+    model: str
+    purpose: str
+    consent: str
+    sealed: SealedRequest | None = field(default=None, repr=False)
+    """As it was sent; None before."""
+
+
+def read_subjects(path: Path) -> list[bytes]:
+    """Read identifiers, one in a line, and normalise them; empty lines are skipped.
+
+    Raises:
+        RequestError: the file cannot be read, or has fewer than 2 or more than 1,000,000.
+        MalformedIdError: a line holds none; the message names the line and does not quote it.
+    """
+    found: list[bytes] = []
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            for number, line in enumerate(file, 1):
+                if line.strip():
+                    found.append(_normalised(path, number, line))
+    except (OSError, UnicodeDecodeError) as error:
+        raise RequestError(f"{path}: expected identifiers in UTF-8, one in a line ({type(error).__name__})") from error
+    if not 2 <= len(found) <= SUBJECTS_MAX:
+        raise RequestError(f"{path}: expected 2 to {SUBJECTS_MAX} subjects, got {len(found)}")
+    return found
+
+
+def _normalised(path: Path, number: int, line: str) -> bytes:
+    try:
+        return normalise(line)
+    except MalformedIdError as error:
+        raise MalformedIdError(f"{path}:{number}: {error}") from error
+
+
+class BatchFiles:
+    """The private files of queries about many subjects, beside the answers of a profile."""
+
+    def __init__(self, directory: Path, now: Millis) -> None:
+        """Take the answers directory and the time; what was left unfinished long ago is removed."""
+        self.until = Millis(now + KEPT_MS)
+        self._directory = directory
+        self.blobs = BlobFiles(directory / "blobs", LOCAL_BYTES_MAX)
+        self.blobs.sweep(now)
+
+    def seal(self, identifiers: Sequence[bytes], subject_key: bytes, random: RandomBytes) -> Many:
+        """Seal what is asked about into blobs; on disk when this returns."""
+        query, nonce, key = QueryId(random(QUERY_ID_BYTES)), random(NONCE_BYTES), random(KEY_BYTES)
+        pseudonyms = make_pseudonyms(subject_key, identifiers)
+        until = self.until
+        sealed = self.blobs.create(
+            _label(query, BlobKind.PSEUDONYMS), pseudonyms_key(nonce, query), (pseudonyms,), until
+        )
+        blocks = (identifiers[at : at + SUBJECTS_BLOCK] for at in range(0, len(identifiers), SUBJECTS_BLOCK))
+        named = self.blobs.create(_label(query, BlobKind.IDENTIFIERS), key, map(pad_identifiers, blocks), until)
+        return Many(
+            query=query,
+            nonce=nonce,
+            subjects=len(identifiers),
+            root=pseudonyms_root((pseudonyms,)),
+            pseudonyms=sealed.blob,
+            identifiers=BlobReference(blob=named.blob, key=key),
+        )
+
+    def keep(self, state: BatchState) -> None:
+        """Write what going on needs, durably."""
+        many = state.many
+        document = {
+            "query": many.query.hex(),
+            "nonce": many.nonce.hex(),
+            "subjects": many.subjects,
+            "root": many.root.hex(),
+            "pseudonyms": many.pseudonyms.hex(),
+            "identifiers": encode_reference(many.identifiers).hex(),
+            "model": state.model,
+            "purpose": state.purpose,
+            "consent": state.consent,
+            "sealed": None if state.sealed is None else encode_sealed_request(state.sealed).hex(),
+        }
+        replace_file(self._path(many.query.hex()), json.dumps(document, indent=1).encode() + b"\n")
+
+    def load(self, query: str) -> BatchState:
+        """Read what going on needs.
+
+        Raises:
+            RequestError: there is nothing of this query, or of several that begin like this.
+        """
+        found = [path for path in self._directory.glob("*.batch") if path.stem.startswith(query.lower())]
+        if len(found) != 1:
+            raise RequestError(f"query {query}: expected one unfinished, got {len(found)}", ErrorCode.UNKNOWN_QUERY)
+        document = json.loads(read_private_file(found[0]))
+        sealed = document["sealed"]
+        return BatchState(
+            many=Many(
+                query=QueryId(bytes.fromhex(document["query"])),
+                nonce=bytes.fromhex(document["nonce"]),
+                subjects=document["subjects"],
+                root=Pseudonym(bytes.fromhex(document["root"])),
+                pseudonyms=BlobId(bytes.fromhex(document["pseudonyms"])),
+                identifiers=decode_reference(bytes.fromhex(document["identifiers"])),
+            ),
+            model=document["model"],
+            purpose=document["purpose"],
+            consent=document["consent"],
+            sealed=None if sealed is None else decode_sealed_request(bytes.fromhex(sealed)),
+        )
+
+    def forget(self, state: BatchState) -> None:
+        """Remove everything of a finished query but its answer's file and receipt."""
+        self._path(state.many.query.hex()).unlink(missing_ok=True)
+        self.blobs.sweep_query(state.many.query)
+
+    def identifiers(self, many: Many) -> Iterator[str]:
+        """The subjects that were asked about, in their order, normalised."""
+        for padded in open_chunks(many.identifiers.key, self.blobs.chunks(many.identifiers.blob)):
+            yield from (identifier.decode() for identifier in split_identifiers(padded))
+
+    def _path(self, query: str) -> Path:
+        return self._directory / f"{query}.batch"
+
+
+async def send_batch(link: BlobLink, files: BatchFiles, many: Many, on_step: OnStep) -> None:
+    """Send what is asked about; goes on where an earlier transfer ended."""
+
+    async def get(blob: BlobId, number: int) -> bytes:
+        return files.blobs.get(blob, number)
+
+    for name, blob in (("sending pseudonyms", many.pseudonyms), ("sending identifiers", many.identifiers.blob)):
+        offer = files.blobs.about(blob)
+        await link.send(offer, partial(get, blob), partial(_tell, on_step, name, len(offer.manifest.chunks)))
+
+
+def _tell(on_step: OnStep, name: str, total: int, done: int) -> None:
+    on_step(name, done, total)
+
+
+async def fetch_batch(
+    link: BlobLink, files: BatchFiles, query: QueryId, references: Sequence[BlobReference], on_step: OnStep
+) -> None:
+    """Fetch what references lead to; goes on where an earlier transfer ended."""
+    for place, reference in enumerate(references):
+        blob = reference.blob
+        # nodes' shares and the mask have labels of their own at the desk; here they are told apart by their place
+        label = BlobLabel(query=query, attempt=1, kind=BlobKind.OUTPUT, author=place)
+
+        async def put(manifest: Manifest, number: int, chunk: bytes, *, label: BlobLabel = label) -> None:
+            files.blobs.offer(BlobOffer(label=label, manifest=manifest), files.until)
+            files.blobs.put(manifest.blob, number, chunk)
+
+        if not files.blobs.is_whole(blob):
+            await link.fetch(blob, 0, put)
+        on_step("fetching answers", place + 1, len(references))
+
+
+def write_answers(path: Path, subjects: Iterator[str], outcomes: Sequence[Outcome], places: NDArray[np.intp]) -> None:
+    """Write the answers as CSV, for the inquirer's eyes only (0600); whole, or not at all.
+
+    Raises:
+        StorageError: the disk failed.
+    """
+    said = [
+        (outcome.grade or "insufficient", "" if outcome.coverage_band is None else str(outcome.coverage_band))
+        for outcome in outcomes
+    ]
+    aside = path.with_name(f".{path.name}.new")
+    try:
+        aside.unlink(missing_ok=True)
+        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE_FILE)
+        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(COLUMNS)
+            rows = zip(subjects, places.tolist(), strict=True)
+            writer.writerows((subject, *said[place]) for subject, place in rows)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+    except OSError as error:
+        raise storage_error(f"{path}: expected to write the answers", error) from error
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def body_of(files: BatchFiles, reference: BlobReference) -> bytes:
+    """What a reference leads to, of a blob that was fetched."""
+    return b"".join(open_chunks(reference.key, files.blobs.chunks(reference.blob)))
+
+
+def with_request(state: BatchState, sealed: SealedRequest) -> BatchState:
+    """The state of a query that is about to be asked."""
+    return replace(state, sealed=sealed)
+
+
+def _label(query: QueryId, kind: BlobKind) -> BlobLabel:
+    return BlobLabel(query=query, attempt=EVERY_ATTEMPT, kind=kind, author=INQUIRER)

@@ -1,0 +1,204 @@
+"""One node's run of a session, chunk by chunk: rows and corrections in, frames out and in, outputs on to a sink.
+
+Two things go on side by side: chunks begin as the window has room, and frames of all running chunks are taken. Both
+advance one state machine, in turn. What is held does not grow with the number of chunks.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+
+from ledger.types import Digest
+from mpcnode.errors import SessionError
+from mpcnode.mpc import Batch, ChunkedSession, ChunkOutput, Ended, Expander, Material, Payload, Step
+from mpcnode.roles.context import Context
+from mpcnode.roles.evidence import Evidence
+from mpcnode.roles.failures import AttemptFailedError
+from mpcnode.roles.worker import at_once
+from mpcnode.tasks import first_of
+from mpcnode.types import FailReason, MemberIndex, Rank, SessionId
+
+INLINE_BYTES_MAX = 32 * 1024
+"""Payloads of a chunk's rounds, all together, up to which a step takes well below 1 ms: some 100 subjects."""
+
+
+class ShareRows(Protocol):
+    """This node's shares of the rows of one session."""
+
+    def rows(self, chunk: int) -> Sequence[bytes | None]:
+        """Return its share of each row of a chunk, in panel order; None for who did not contribute.
+
+        Called for each chunk once, in ascending order, in a worker thread if chunks are large: it may read a file.
+
+        Raises:
+            ShareError: there are no such rows.
+        """
+
+
+class CorrectionsSource(Protocol):
+    """Where the last node's corrections come from."""
+
+    async def take(self, chunk: int) -> bytes:
+        """Wait for a chunk's corrections; called for each chunk once, in ascending order.
+
+        Raises:
+            DealError: they are not what the dealer owes.
+        """
+
+
+class OutputSink(Protocol):
+    """Where this node's shares of the output go."""
+
+    async def put(self, share: bytes) -> None:
+        """Take the share of the next chunk, of its subjects in turn."""
+
+
+@dataclass(slots=True)
+class OutputInMemory:
+    """A sink for few subjects."""
+
+    share: bytes = b""
+
+    async def put(self, share: bytes) -> None:
+        """Add the share of the next chunk."""
+        self.share += share
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """What a node runs: its place in a session."""
+
+    batch: Batch
+    session: SessionId
+    rank: Rank
+    others: Mapping[MemberIndex, Rank]
+    """The rest of the committee."""
+    dealer: MemberIndex
+    seed: bytes
+    """From the dealer; not used if the committee made the material."""
+    rows: ShareRows
+    corrections: CorrectionsSource | None
+    """For the last node in rank order, if a dealer deals."""
+    made: Material | None = None
+    """What the committee made for the only chunk; None if a dealer deals."""
+
+
+class ChunkedRun:
+    """Runs a part, once."""
+
+    def __init__(self, part: Part, evidence: Evidence, sink: OutputSink, context: Context, by: float) -> None:
+        """Take the channel and what is kept of it, where outputs go, and until when by the loop's time.
+
+        That is for the first chunk; each chunk that ends gives the next one time.
+        """
+        self._part = part
+        self._channel = evidence.channel
+        self._opened = evidence.opened
+        self._sink = sink
+        self._timing = context.timing
+        self._session = ChunkedSession(part.batch, part.session, part.rank)
+        self._expand: Callable[[int, bytes | None], Material]
+        made = part.made
+        if made is None:
+            self._expand = Expander(part.batch, part.session, part.rank, part.seed).expand
+        else:
+            self._expand = lambda _chunk, _corrections: made
+        is_small = sum(part.batch.whole.round_bytes) <= INLINE_BYTES_MAX
+        self._do: Callable[[Callable[[], tuple[Step, ...]]], Awaitable[tuple[Step, ...]]]
+        self._do = at_once if is_small else context.worker.run
+        self._turn = asyncio.Lock()
+        self._moved = asyncio.Event()
+        self._ended: asyncio.Future[Digest] = asyncio.get_running_loop().create_future()
+        self._done = 0
+        """Chunks whose output was given."""
+        self._latest: dict[int, dict[MemberIndex, int]] = defaultdict(lambda: dict.fromkeys(part.others, 0))
+        """Newest round that everybody sent of a chunk, for chunks in work."""
+        self._limit = asyncio.timeout_at(by)
+
+    async def run(self) -> tuple[Digest, float]:
+        """Run all chunks.
+
+        Returns:
+            The transcript hash, and when the last chunk had to end.
+
+        Raises:
+            AttemptFailedError: a peer sent what no honest node sends, or nothing for too long.
+            DealError: corrections are not what the dealer owes.
+            SessionError: frames cannot be sent.
+            PeerLostError: a peer's stream broke.
+        """
+        try:
+            async with self._limit as limit:
+                transcript = await first_of(self._exchange(), self._begin_chunks())
+                return transcript, limit.when() or 0.0
+        except TimeoutError as error:
+            raise await self._too_late() from error
+
+    async def _begin_chunks(self) -> Digest:
+        """Begin every chunk in its turn, as soon as the window has room for it."""
+        part = self._part
+        for chunk in range(part.batch.chunks):
+            while self._session.next_chunk != chunk:
+                self._moved.clear()
+                await self._moved.wait()
+            corrections = None if part.corrections is None else await self._taken(part.corrections, chunk)
+            async with self._turn:
+                await self._follow(await self._do(partial(self._begun, chunk, corrections)))
+        return await self._ended
+
+    async def _taken(self, corrections: CorrectionsSource, chunk: int) -> bytes:
+        """Wait for the dealer, a notice less than the others wait for this node: so it is heard before it is blamed."""
+        patience = (self._timing.computation - self._timing.notice) / 1000
+        try:
+            async with asyncio.timeout(patience):
+                return await corrections.take(chunk)
+        except TimeoutError as error:
+            why = f"chunk {chunk}: no corrections from member {self._part.dealer} in time"
+            raise AttemptFailedError(FailReason.TIMEOUT, why, (self._part.dealer,)) from error
+
+    def _begun(self, chunk: int, corrections: bytes | None) -> tuple[Step, ...]:
+        return self._session.begin(chunk, self._part.rows.rows(chunk), self._expand(chunk, corrections))
+
+    async def _exchange(self) -> Digest:
+        """Take frames until the last chunk has ended."""
+        while not self._ended.done():
+            member, chunk, number, data = await self._channel.receive()
+            async with self._turn:
+                try:
+                    steps = await self._do(
+                        partial(self._session.receive, self._part.others[member], chunk, number, data)
+                    )
+                except SessionError as error:
+                    raise AttemptFailedError(FailReason.ABORT, f"member {member}: {error}", (member,)) from error
+                self._latest[chunk][member] = number
+                await self._follow(steps)
+        return self._ended.result()
+
+    async def _follow(self, steps: Sequence[Step]) -> None:
+        for step in steps:
+            match step:
+                case Payload():
+                    self._channel.broadcast(step.chunk, step.round, step.data)
+                case ChunkOutput():
+                    await self._sink.put(step.share)
+                    self._opened.append(step.rounds)
+                    self._latest.pop(step.chunk, None)
+                    self._done = step.chunk + 1
+                    self._moved.set()
+                    if self._done < self._part.batch.chunks:
+                        self._limit.reschedule(asyncio.get_running_loop().time() + self._timing.computation / 1000)
+                case Ended():
+                    self._ended.set_result(step.transcript)
+
+    async def _too_late(self) -> AttemptFailedError:
+        """Whom this node waited for in the oldest chunk in work."""
+        latest = self._latest[self._done]
+        behind = [member for member, number in latest.items() if number == min(latest.values())]
+        if len(behind) == len(latest):
+            # all of them may be waiting for this node, whose frames got lost: then they say so now
+            await asyncio.sleep(self._timing.notice / 1000)
+        why = f"rounds: no word from members {behind} after round {min(latest.values())} of chunk {self._done}"
+        return AttemptFailedError(FailReason.TIMEOUT, why, behind)

@@ -1,0 +1,150 @@
+"""Queries about many subjects, through all roles: the answers, what stops them, and what goes on after a break."""
+
+import asyncio
+
+import pytest
+
+from mpcnode.errors import ErrorCode, RequestError
+from mpcnode.query.blobs import BlobKind
+from mpcnode.types import AuditMode, AuditStage, EndReason, QueryState, Verdict
+from tests.support.batches import ask_many, opened_many, prepare_many
+from tests.support.consortium import ALICE, BANK, BOB, INSURER, NOBODY_KNOWS, NODES, OPERATOR, PANEL, REGULATOR
+from tests.support.fake_blobs import MemoryBlobs
+from tests.support.flow import BLOB, Fault, Flow
+from tests.support.lenders import Lenders
+from tests.support.virtual_time import run
+
+FEW = [ALICE, BOB, NOBODY_KNOWS, ALICE]
+THOUSANDS = [ALICE, BOB, NOBODY_KNOWS] * 1500
+AFTER = Lenders(quota=1_000_000)
+BEFORE = Lenders(quota=1_000_000, audit=AuditMode.BEFORE_RELEASE)
+
+
+@pytest.mark.parametrize("subjects", [FEW, THOUSANDS], ids=["few", "thousands"])
+@pytest.mark.parametrize("setting", [AFTER, BEFORE], ids=["after release", "before release"])
+def test_every_subject_gets_the_answer_in_clear(subjects, setting):
+    async def scenario():
+        async with Flow(setting) as flow:
+            asked = await ask_many(flow, subjects)
+            view = await flow.settled(asked)
+            assert view.verdict is Verdict.MATCH
+            assert view.state is (QueryState.RELEASED if setting is BEFORE else QueryState.ANSWERED)
+            clear = {subject: flow.clear(subject) for subject in set(subjects)}
+            assert await opened_many(flow, asked) == [clear[subject] for subject in subjects]
+
+    run(scenario())
+
+
+def test_pseudonyms_of_others_than_the_supervisors_are_found():
+    """The panel would be asked about others than the supervisor is told: S binds both lists to one."""
+
+    async def scenario():
+        async with Flow(AFTER) as flow:
+            asked = await ask_many(flow, FEW, bound=[ALICE, BOB, NOBODY_KNOWS, BOB])
+            view = await flow.settled(asked)
+            assert view.state is QueryState.REFUSED
+            assert view.refused == view.panel
+
+    run(scenario())
+
+
+def test_a_request_waits_for_what_it_is_about():
+    async def scenario():
+        async with Flow(AFTER) as flow:
+            asked = await prepare_many(flow, FEW)
+            for blob in (asked.request.pseudonyms, asked.request.identifiers):
+                kept = flow.blobs[OPERATOR].chunks.pop(blob)
+                flow.blobs[OPERATOR].chunks[blob] = []
+                with pytest.raises(RequestError, match="expected it whole") as refused:
+                    await flow.desk.ask(asked.sealed)
+                assert refused.value.code is ErrorCode.NOT_READY
+                flow.blobs[OPERATOR].chunks[blob] = kept
+            await flow.desk.ask(asked.sealed)
+            assert (await flow.settled(asked)).verdict is Verdict.MATCH
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("index", [BANK, INSURER], ids=["bank", "insurer"])
+def test_a_contribution_outside_its_range_is_rejected_and_the_others_answer(index):
+    async def scenario():
+        async with Flow(AFTER) as flow:
+            name = {BANK: "income", INSURER: "claims"}[index]
+            flow.records[index].poison = {name: 1 << 60}
+            asked = await ask_many(flow, THOUSANDS)
+            view = await flow.settled(asked)
+            assert (view.attempt, view.refused, view.verdict) == (2, 1 << index, Verdict.MATCH)
+            rest = [member for member in PANEL if member != index]
+            clear = {subject: flow.clear(subject, rest) for subject in set(THOUSANDS)}
+            assert await opened_many(flow, asked) == [clear[subject] for subject in THOUSANDS]
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("restarted", "kind"),
+    [(BANK, "contribution"), (REGULATOR, "accept"), *((node, kind) for node in NODES for kind in ("started", "end"))],
+)
+def test_a_daemon_that_dies_and_comes_back_costs_an_attempt_at_most(restarted, kind):
+    async def scenario():
+        async with Flow(AFTER) as flow:
+            flow.kill_after(restarted, kind)
+            asked = await ask_many(flow, THOUSANDS)
+            while restarted in flow.daemons:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+            flow.start(restarted)
+            view = await flow.settled(asked)
+            assert (view.state, view.verdict) == (QueryState.ANSWERED, Verdict.MATCH)
+            clear = {subject: flow.clear(subject) for subject in set(THOUSANDS)}
+            assert view.committed == view.panel
+            assert view.attempt <= 2
+            assert await opened_many(flow, asked) == [clear[subject] for subject in THOUSANDS]
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(("sender", "receiver"), [(OPERATOR, BANK), (BANK, REGULATOR), (NODES[0], OPERATOR)])
+def test_transfers_that_break_go_on(sender, receiver):
+    async def scenario():
+        async with Flow(AFTER) as flow:
+            flow.network.faults.append(Fault(kind=BLOB, sender=sender, receiver=receiver, drop=True, times=3))
+            asked = await ask_many(flow, FEW)
+            view = await flow.settled(asked)
+            assert (view.attempt, view.verdict) == (1, Verdict.MATCH)
+            assert len(await opened_many(flow, asked)) == len(FEW)
+
+    run(scenario())
+
+
+def test_a_node_whose_output_is_another_than_it_computed_is_named():
+    async def scenario():
+        async with Flow(BEFORE) as flow:
+            create = flow.blobs.setdefault(NODES[1], MemoryBlobs()).create
+
+            async def changed(label, key, pieces, until):
+                body = b"".join(pieces)
+                if label.kind is BlobKind.OUTPUT:
+                    body = bytes((body[0] ^ 1, *body[1:]))
+                return await create(label, key, (body,), until)
+
+            flow.blobs[NODES[1]].create = changed  # type: ignore[method-assign]
+            asked = await ask_many(flow, THOUSANDS)
+            view = await flow.settled(asked)
+            assert (view.state, view.verdict) == (QueryState.ABORTED, Verdict.MISMATCH)
+            assert view.attestation is not None
+            assert (view.attestation.member, view.attestation.stage) == (NODES[1], AuditStage.OUTPUT)
+
+    run(scenario())
+
+
+def test_corrections_that_are_not_those_of_the_record_are_the_dealers_fault():
+    async def scenario():
+        async with Flow(AFTER) as flow:
+            flow.network.faults.append(
+                Fault(kind="corrections", tamper=lambda data: data[:-1] + bytes((data[-1] ^ 1,)))
+            )
+            view = await flow.settled(await ask_many(flow, THOUSANDS))
+            assert (view.state, view.end_reason) == (QueryState.ABORTED, EndReason.ATTEMPTS_EXHAUSTED)
+            assert {failure.waited for failure in view.failures} == {1 << REGULATOR}
+
+    run(scenario())

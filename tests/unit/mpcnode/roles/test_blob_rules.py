@@ -1,0 +1,146 @@
+"""Who may send which blob where, how large it must be, and who may fetch it: everything else is refused."""
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from ledger.types import Digest, Millis
+from mpcnode.errors import NotAllowedError, UnavailableError
+from mpcnode.query.blobs import EVERY_ATTEMPT, INQUIRER, BlobKind, BlobLabel, BlobOffer
+from mpcnode.roles.blobs import INPUT_RETENTION_MS, INQUIRER_BLOBS_MAX, RESULT_RETENTION_MS
+from mpcnode.sealing.blobs import Manifest
+from mpcnode.types import AuditMode, QueryId, QueryState
+from tests.support.batches import ask_many
+from tests.support.consortium import ALICE, BANK, BOB, INSURER, LENDER, NODES, OPERATOR, REGULATOR, SAVINGS, STRANGER
+from tests.support.flow import Flow
+from tests.support.lenders import Lenders
+from tests.support.virtual_time import run
+
+SUBJECTS = [ALICE, BOB, ALICE]
+EVERYBODY = (OPERATOR, BANK, INSURER, SAVINGS, REGULATOR, *NODES)
+
+
+def offers(flow: Flow, query: QueryId) -> dict[tuple[BlobKind, int], BlobOffer]:
+    """Every blob of a query, by kind and author."""
+    found = {}
+    for blobs in flow.blobs.values():
+        for offer, _ in blobs.offers.values():
+            if offer.label.query == query:
+                found[offer.label.kind, offer.label.author] = offer
+    return found
+
+
+def takers(flow: Flow, offer: BlobOffer) -> set[tuple[int, int]]:
+    """All pairs of a sender and a receiver that would go along with this blob."""
+    taken = set()
+    for receiver in EVERYBODY:
+        for sender in EVERYBODY:
+            try:
+                flow.daemons[receiver].keeper.admit(sender, offer)
+            except NotAllowedError:
+                continue
+            taken.add((int(sender), int(receiver)))
+    return taken
+
+
+def test_each_blob_has_its_senders_and_receivers():
+    async def scenario():
+        async with Flow(Lenders(quota=1_000, audit=AuditMode.BEFORE_RELEASE)) as flow:
+            asked = await ask_many(flow, SUBJECTS)
+            view = await flow.settled(asked)
+            assert view.state is QueryState.RELEASED
+            found = offers(flow, asked.request.query)
+            last = view.committee[-1]
+            wanted: dict[tuple[BlobKind, int], set[tuple[int, int]]] = {
+                (BlobKind.PSEUDONYMS, INQUIRER): {(OPERATOR, member) for member in (BANK, INSURER, SAVINGS)},
+                (BlobKind.IDENTIFIERS, INQUIRER): {(OPERATOR, REGULATOR)},
+                (BlobKind.MASK, REGULATOR): {(REGULATOR, OPERATOR)},
+            }
+            for member in (BANK, INSURER, SAVINGS):
+                wanted[BlobKind.ROWS, member] = {(member, last), (member, REGULATOR)}
+            for node in view.committee:
+                wanted[BlobKind.OUTPUT, node] = {(node, OPERATOR), (node, REGULATOR)}
+            assert {place: takers(flow, offer) for place, offer in found.items()} == wanted
+            for offer in found.values():
+                longer = dataclasses.replace(offer.manifest, length=offer.manifest.length + 1)
+                assert takers(flow, dataclasses.replace(offer, manifest=longer)) == set()
+                assert takers(flow, dataclasses.replace(offer, label=unknown_attempt(offer.label))) == set()
+
+    def unknown_attempt(label: BlobLabel) -> BlobLabel:
+        return dataclasses.replace(label, kind=BlobKind.ROWS, author=OPERATOR, attempt=1)
+
+    run(scenario())
+
+
+def test_only_the_inquirer_fetches_and_only_answers():
+    async def scenario():
+        async with Flow(Lenders(quota=1_000)) as flow:
+            asked = await ask_many(flow, SUBJECTS)
+            await flow.settled(asked)
+            desk = flow.daemons[OPERATOR].keeper
+            for offer in offers(flow, asked.request.query).values():
+                is_answer = offer.label.kind in (BlobKind.OUTPUT, BlobKind.MASK)
+                if is_answer:
+                    desk.check_reader(LENDER.public, offer.label)
+                readers: list[Any] = [STRANGER.public, BANK, REGULATOR, *([] if is_answer else [LENDER.public])]
+                for reader in readers:
+                    with pytest.raises(NotAllowedError):
+                        desk.check_reader(reader, offer.label)
+
+    run(scenario())
+
+
+def offered(kind: BlobKind, length: int, number: int = 0) -> BlobOffer:
+    label = BlobLabel(query=QueryId(bytes([number]) * 32), attempt=EVERY_ATTEMPT, kind=kind, author=INQUIRER)
+    return BlobOffer(label=label, manifest=Manifest(length=length, chunks=(Digest(bytes([number]) * 32),)))
+
+
+def test_an_inquirer_sends_what_it_will_ask_about_and_not_without_end():
+    async def scenario():
+        async with Flow() as flow:
+            desk, now = flow.daemons[OPERATOR].keeper, flow.clock.now_ms()
+            assert desk.admit(LENDER.public, offered(BlobKind.PSEUDONYMS, 64)) > now + INPUT_RETENTION_MS
+            desk.admit(LENDER.public, offered(BlobKind.IDENTIFIERS, 640, 1))
+            for kind, length in [
+                (BlobKind.PSEUDONYMS, 32),
+                (BlobKind.PSEUDONYMS, 65),
+                (BlobKind.PSEUDONYMS, 32 * 1_000_001),
+                (BlobKind.IDENTIFIERS, 96),
+            ]:
+                with pytest.raises(NotAllowedError):
+                    desk.admit(LENDER.public, offered(kind, length))
+            with pytest.raises(NotAllowedError):
+                flow.daemons[BANK].keeper.admit(LENDER.public, offered(BlobKind.PSEUDONYMS, 64))
+            for number in range(2, INQUIRER_BLOBS_MAX):
+                desk.admit(LENDER.public, offered(BlobKind.PSEUDONYMS, 64, number))
+            with pytest.raises(UnavailableError, match="at most 16"):
+                desk.admit(LENDER.public, offered(BlobKind.PSEUDONYMS, 64, 99))
+            desk.admit(LENDER.public, offered(BlobKind.PSEUDONYMS, 64, 5))
+            desk.admit(STRANGER.public, offered(BlobKind.PSEUDONYMS, 64, 99))
+
+    run(scenario())
+
+
+def test_what_the_own_ledger_does_not_show_yet_is_sent_again_later():
+    async def scenario():
+        async with Flow(Lenders(quota=1_000)) as flow:
+            with pytest.raises(UnavailableError, match="not on the own ledger yet"):
+                flow.daemons[BANK].keeper.admit(OPERATOR, offered(BlobKind.PSEUDONYMS, 64))
+
+    run(scenario())
+
+
+def test_answers_are_kept_longer_than_what_they_were_made_from():
+    async def scenario():
+        async with Flow(Lenders(quota=1_000)) as flow:
+            asked = await ask_many(flow, SUBJECTS)
+            view = await flow.settled(asked)
+            for blobs in flow.blobs.values():
+                for offer, until in blobs.offers.values():
+                    is_answer = offer.label.kind is BlobKind.OUTPUT
+                    kept = RESULT_RETENTION_MS if is_answer else INPUT_RETENTION_MS
+                    if offer.label.author != INQUIRER:
+                        assert until == Millis(view.deadline + kept)
+
+    run(scenario())
