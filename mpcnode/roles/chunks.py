@@ -6,7 +6,7 @@ advance one state machine, in turn. What is held does not grow with the number o
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -36,6 +36,18 @@ class ShareRows(Protocol):
         Raises:
             ShareError: there are no such rows.
         """
+
+
+class RowStream:
+    """This node's shares of the rows, as they come from seeds and blobs."""
+
+    def __init__(self, rows: Iterator[Sequence[bytes | None]]) -> None:
+        """Take the shares of every chunk in order."""
+        self._rows = rows
+
+    def rows(self, _chunk: int) -> Sequence[bytes | None]:
+        """Return its share of each row of the next chunk."""
+        return next(self._rows)
 
 
 class CorrectionsSource(Protocol):

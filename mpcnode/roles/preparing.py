@@ -8,15 +8,19 @@ from new randomness.
 import asyncio
 import hashlib
 from collections import defaultdict, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from mpcnode.errors import SessionError
 from mpcnode.mpc import Material, Program
 from mpcnode.mpc.joint import Talk
 from mpcnode.mpc.providers import Source, converse
+from mpcnode.query.view import QueryView
+from mpcnode.roles.context import Context
+from mpcnode.roles.failures import AttemptFailedError
 from mpcnode.roles.ports import RoundsChannel
-from mpcnode.types import CorrelationSource, MemberIndex, Rank, SessionId
+from mpcnode.types import AuditMode, CorrelationSource, FailReason, MemberIndex, Rank, SessionId
 
 PIECE_BYTES = 256 * 1024
 """Of a message in one frame: no frame may fill a flush."""
@@ -117,6 +121,27 @@ class Preparation:
             )
         if len(piece) < PIECE_BYTES:
             self._whole[member].append(bytes(self._partial.pop(member)))
+
+
+@asynccontextmanager
+async def open_preparation(context: Context, view: QueryView, session: SessionId) -> AsyncIterator[Preparation | None]:
+    """Open the frames in which the committee of a query makes correlations; None if a dealer deals them.
+
+    Raises:
+        AttemptFailedError: it is a query that needs a dealer: to release its mask, or for many subjects.
+    """
+    if not context.correlations.is_joint:
+        yield None
+        return
+    if view.mode is AuditMode.BEFORE_RELEASE:
+        why = "audit before release: expected correlations that a dealer deals, who alone can release the mask"
+        raise AttemptFailedError(FailReason.ABORT, why)
+    if view.terms.subjects > 1:
+        why = f"correlations without a dealer: expected a query about one subject, got {view.terms.subjects}"
+        raise AttemptFailedError(FailReason.ABORT, why)
+    others = [member for member in view.committee if member != context.me.index]
+    async with context.peers.rounds(preparation_name(session), others) as channel:
+        yield Preparation(channel, view.committee, Rank(view.committee.index(context.me.index)))
 
 
 def _next(talk: Talk[Material], received: Mapping[Rank, bytes] | None) -> Mapping[Rank, bytes] | _Made:

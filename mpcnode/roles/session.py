@@ -9,8 +9,7 @@ import asyncio
 import hashlib
 import hmac
 import itertools
-from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NoReturn, TypeVar
 
@@ -41,13 +40,13 @@ from mpcnode.query.statements import (
 )
 from mpcnode.query.view import QueryView
 from mpcnode.roles.blobs import kept_until
-from mpcnode.roles.chunks import ChunkedRun, OutputInMemory, Part
+from mpcnode.roles.chunks import ChunkedRun, OutputInMemory, Part, RowStream
 from mpcnode.roles.context import Context, Timing, deliver, send_blob
 from mpcnode.roles.corrections import Corrections
 from mpcnode.roles.evidence import Evidence, EvidenceShelf
 from mpcnode.roles.failures import AttemptFailedError
 from mpcnode.roles.inbox import Inbox
-from mpcnode.roles.preparing import PATIENCE_MS, Preparation, SilentPeersError, preparation_name
+from mpcnode.roles.preparing import PATIENCE_MS, Preparation, SilentPeersError, open_preparation
 from mpcnode.roles.programs import batch_of, session_of
 from mpcnode.roles.rows import Sent, SharedRows, shares
 from mpcnode.sealing.blobs import KEY_BYTES, REFERENCE_BYTES, BlobReference, encode_reference
@@ -67,7 +66,7 @@ from mpcnode.sealing.commitments import (
 from mpcnode.sealing.envelopes import ENVELOPE_SECRET_BYTES, seal_envelope
 from mpcnode.sealing.keys import check_signature
 from mpcnode.tasks import first_of
-from mpcnode.types import AuditMode, FailReason, MemberIndex, QueryId, Rank, SessionId, members_of
+from mpcnode.types import FailReason, MemberIndex, QueryId, Rank, SessionId, members_of
 
 _STARTED = "started"
 """Journal: sessions whose first frame may have left."""
@@ -124,18 +123,6 @@ class _Plan:
     def is_last(self) -> bool:
         """Whether this node receives corrections."""
         return self.rank == len(self.others)
-
-
-class RowStream:
-    """This node's shares of the rows, as they come from seeds and blobs."""
-
-    def __init__(self, rows: Iterator[Sequence[bytes | None]]) -> None:
-        """Take the shares of every chunk in order."""
-        self._rows = rows
-
-    def rows(self, _chunk: int) -> Sequence[bytes | None]:
-        """Return its share of each row of the next chunk."""
-        return next(self._rows)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,7 +195,7 @@ class SessionRunner:
         try:
             async with (
                 self._context.peers.rounds(plan.session, plan.others) as channel,
-                self._preparation(plan) as preparation,
+                open_preparation(self._context, plan.view, plan.session) as preparation,
             ):
                 evidence = Evidence(channel, corrections)
                 self._evidence.keep(plan.session, evidence)
@@ -267,21 +254,6 @@ class SessionRunner:
         by = max(by + 2 * notice, _now() + self._context.timing.computation / 1000)
         transcript, by = await ChunkedRun(part, evidence, output, self._context, by).run()
         return Computed(deal_hash=deal_hash, transcript=transcript, share=output.share), by
-
-    @asynccontextmanager
-    async def _preparation(self, plan: _Plan) -> AsyncIterator[Preparation | None]:
-        """Open the frames in which the committee makes correlations, if it makes any."""
-        if not self._context.correlations.is_joint:
-            yield None
-            return
-        if plan.view.mode is AuditMode.BEFORE_RELEASE:
-            why = "audit before release: expected correlations that a dealer deals, who alone can release the mask"
-            raise AttemptFailedError(FailReason.ABORT, why)
-        if plan.batch.subjects > 1:
-            why = f"correlations without a dealer: expected a query about one subject, got {plan.batch.subjects}"
-            raise AttemptFailedError(FailReason.ABORT, why)
-        async with self._context.peers.rounds(preparation_name(plan.session), plan.others) as channel:
-            yield Preparation(channel, plan.view.committee, plan.rank)
 
     def _joint_hash(self, plan: _Plan) -> Digest:
         return joint_hash(self._context.chain, plan.session, self._context.correlations)
