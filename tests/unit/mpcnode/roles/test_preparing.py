@@ -7,12 +7,12 @@ from functools import partial
 import numpy as np
 import pytest
 
-from mpcnode.errors import SessionError
+from mpcnode.errors import RequestError, SessionError
 from mpcnode.mpc import providers
 from mpcnode.mpc.paillier import accept
 from mpcnode.mpc.providers import converse
 from mpcnode.query.messages import Kind
-from mpcnode.roles import preparing, session
+from mpcnode.roles import operator, preparing, session
 from mpcnode.roles.preparing import Preparation, SilentPeersError, preparation_name
 from mpcnode.types import (
     NOBODY,
@@ -27,6 +27,7 @@ from mpcnode.types import (
     Verdict,
     members_of,
 )
+from tests.support.batches import ask_many
 from tests.support.consortium import ALICE, BOB, INSURER, NOBODY_KNOWS, NODES, PANEL, Setting
 from tests.support.flow import ROUNDS, Fault, Flow
 from tests.support.joint import session_id
@@ -159,6 +160,31 @@ def test_no_mask_is_made_that_nobody_could_release():
             view = await flow.settled(prepared, within_s=1_000)
             assert view.state is QueryState.ABORTED
             assert any("expected correlations that a dealer deals" in str(entry.get("why")) for entry in flow.logs)
+
+    run(scenario())
+
+
+def test_a_query_about_many_subjects_is_refused_by_the_operator():
+    async def scenario():
+        async with Flow(OT) as flow:
+            with pytest.raises(RequestError, match="expected 1 where no member deals correlations, got 3"):
+                await ask_many(flow, [ALICE, BOB, NOBODY_KNOWS])
+
+    run(scenario())
+
+
+def test_a_query_about_many_subjects_ends_at_a_node_that_would_have_to_make_its_correlations(monkeypatch):
+    async def passed(_self, _request):
+        return None
+
+    monkeypatch.setattr(operator.Operator, "_check_blobs", passed)
+
+    async def scenario():
+        async with Flow(OT) as flow:
+            asked = await ask_many(flow, [ALICE, BOB, NOBODY_KNOWS])
+            view = await flow.settled(asked, within_s=4_000)
+            assert view.state is not QueryState.ANSWERED
+            assert any("expected a query about one subject, got 3" in str(entry.get("why")) for entry in flow.logs)
 
     run(scenario())
 
