@@ -371,6 +371,9 @@ class SessionRunner:
         accepted = await self._collect("accepts", waits, by)
         for member, accepted_hash in accepted.items():
             if accepted_hash != deal_hash:
+                if context.correlations.is_joint:
+                    why = f"member {member}: accepted other correlations than {context.correlations}"
+                    raise AttemptFailedError(FailReason.ABORT, why, (member,))
                 # one of the two lies: who dealt two deals, or who accepts one that was not dealt
                 why = f"member {member}: accepted another deal than member {context.dealer} dealt here"
                 raise AttemptFailedError(FailReason.ABORT, why, (member, context.dealer))
