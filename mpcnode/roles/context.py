@@ -62,6 +62,8 @@ class Timing:
     """For word of a peer's failure. Whoever is a step further waits so much longer, and so does not blame who waits."""
     retry: int = 500
     """Between tries of a transaction."""
+    room: int = 3_000
+    """Between tries to keep a blob of one's own where there is no room for it: each seals it anew."""
     call: int = 60_000
     """Life of a transaction that has no nearer deadline."""
 

@@ -22,12 +22,14 @@ from mpcnode.errors import (
     SealedBoxError,
     SessionError,
     ShareError,
+    StorageError,
+    UnavailableError,
     WrongSignatureError,
 )
 from mpcnode.mpc import SEED_BYTES, Batch, Material
 from mpcnode.query.blobs import BlobKind, BlobLabel
 from mpcnode.query.frames import Shown
-from mpcnode.query.messages import Abort, Accept, Deal, End, Kind, Shares, encode_abort, encode_accept, encode_end
+from mpcnode.query.messages import Abort, Accept, End, Kind, Shares, encode_abort, encode_accept, encode_end
 from mpcnode.query.statements import (
     AcceptStatement,
     EndStatement,
@@ -45,7 +47,7 @@ from mpcnode.roles.context import Context, Timing, deliver, send_blob
 from mpcnode.roles.corrections import Corrections
 from mpcnode.roles.evidence import Evidence, EvidenceShelf
 from mpcnode.roles.failures import AttemptFailedError
-from mpcnode.roles.inbox import Inbox
+from mpcnode.roles.mailbox import Mailbox, share_name
 from mpcnode.roles.preparing import PATIENCE_MS, Preparation, SilentPeersError, open_preparation
 from mpcnode.roles.programs import batch_of, session_of
 from mpcnode.roles.rows import Sent, SharedRows, shares
@@ -66,7 +68,7 @@ from mpcnode.sealing.commitments import (
 from mpcnode.sealing.envelopes import ENVELOPE_SECRET_BYTES, seal_envelope
 from mpcnode.sealing.keys import check_signature
 from mpcnode.tasks import first_of
-from mpcnode.types import FailReason, MemberIndex, QueryId, Rank, SessionId, members_of
+from mpcnode.types import FailReason, MemberIndex, Rank, SessionId, members_of
 
 _STARTED = "started"
 """Journal: sessions whose first frame may have left."""
@@ -74,37 +76,7 @@ _STARTED = "started"
 _END = "end"
 """Journal: own ends, by session."""
 
-_ENDS_KEPT_MAX = 256
-"""An end holds two boxes, up to 24 KiB in all: so a peer that sends ends of nothing takes 6 MiB at most."""
-
 T = TypeVar("T")
-
-
-@dataclass(slots=True)
-class Mailbox:
-    """What peers delivered for sessions, ahead of their use or not."""
-
-    shares: Inbox[Shares] = field(default_factory=Inbox)
-    """By participant and `share_name`."""
-    deals: Inbox[Deal] = field(default_factory=Inbox)
-    """By dealer and session."""
-    accepts: Inbox[bytes] = field(default_factory=Inbox)
-    """Deal hashes by node and session."""
-    ends: Inbox[End] = field(default_factory=lambda: Inbox(_ENDS_KEPT_MAX))
-    """By node and session."""
-    aborts: Inbox[Abort] = field(default_factory=Inbox)
-    """By node and session."""
-
-    def forget(self, plan: "_Plan") -> None:
-        """Drop everything that came for an attempt."""
-        self.shares.forget(share_name(plan.view.query, plan.view.attempt))
-        for inbox in (self.deals, self.accepts, self.ends, self.aborts):
-            inbox.forget(plan.session)
-
-
-def share_name(query: QueryId, attempt: int) -> bytes:
-    """Name of a participant's share for an attempt."""
-    return query + bytes((attempt,))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,7 +135,7 @@ class SessionRunner:
                 self._tell_abort(plan, failure, sends)
             raise
         finally:
-            self._mailbox.forget(plan)
+            self._mailbox.forget(plan.session, share_name(plan.view.query, plan.view.attempt))
 
     def shown(self, session: SessionId, first: int) -> Shown:
         """What is kept of what arrived in a session, from a chunk on; nothing if it is too long ago."""
@@ -389,13 +361,16 @@ class SessionRunner:
             return computed
         label, key = _label(view, BlobKind.OUTPUT, context.me.index), context.random(KEY_BYTES)
         until = kept_until(label.kind, view.deadline)
-        manifest = await context.blobs.create(label, key, (computed.share,), until)
         try:
-            async with asyncio.timeout_at(by), asyncio.TaskGroup() as group:
-                for holder in (context.dealer, context.operator):
-                    group.create_task(send_blob(context, view.query, holder, manifest.blob))
-        except TimeoutError as error:
-            raise AttemptFailedError(FailReason.TIMEOUT, "output: expected it to be held in time") from error
+            manifest = await context.blobs.create(label, key, (computed.share,), until)
+        except (UnavailableError, StorageError) as error:
+            raise AttemptFailedError(FailReason.ABORT, f"output: {error}", (context.me.index,)) from error
+        holders = (context.dealer, context.operator)
+        sends = {holder: send_blob(context, view.query, holder, manifest.blob) for holder in holders}
+        held = await self._collect("held outputs", sends, by)
+        refusing = [holder for holder in holders if not held[holder]]
+        if refusing:
+            raise AttemptFailedError(FailReason.ABORT, f"output: refused by members {refusing}", refusing)
         return replace(computed, share=encode_reference(BlobReference(blob=manifest.blob, key=key)))
 
     def _seal(self, plan: _Plan, computed: Computed) -> End:

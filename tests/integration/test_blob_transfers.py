@@ -159,10 +159,10 @@ class Holder:
             raise NotAllowedError("a stranger", ErrorCode.UNKNOWN_INQUIRER)
 
     @asynccontextmanager
-    async def link(self, *, member=BANK, key=None, holder=None):
+    async def link(self, *, member=BANK, key=None, holder=None, patience_s=None):
         async with self.channel(member) as channel:
             sign = None if key is None else lambda method, payload: signed(key, method, payload)
-            yield BlobLink(blob_stub(channel), CHAIN, holder or identity(self.me).public, sign)
+            yield BlobLink(blob_stub(channel), CHAIN, holder or identity(self.me).public, sign, patience_s)
 
     def channel(self, member=BANK):
         trusted = tls(self.me).certificate
@@ -274,6 +274,68 @@ def test_an_inquirer_fetches_on_where_it_was(tmp_path, at):
             found.clear()
             await link.fetch(BLOB, at, put)
             assert found == CHUNKS[at:]
+
+    asyncio.run(work())
+
+
+PATIENCE_S = 0.5
+
+
+async def given_up(work):
+    """The code of a transfer that is given up, although nothing says that it will never succeed."""
+    with pytest.raises(UnavailableError) as raised:
+        await work
+    return raised.value.code
+
+
+def test_an_inquirer_gives_up_what_gets_no_further(tmp_path):
+    """The desk has no room, breaks every stream at one chunk, has nothing to give, or is gone."""
+
+    async def work():
+        running = Holder(tmp_path, inquiry=True).running()
+        async with running as holder, holder.link(key=LENDER, patience_s=PATIENCE_S) as link:
+            holder.keeper.known = False
+            assert await given_up(link.send(OFFER, chunk)) is ErrorCode.UNAVAILABLE
+            holder.keeper.known = True
+            put, seen = holder.store.put, list[int]()
+
+            async def full(blob, number, data):
+                seen.append(number)
+                if number == 2:
+                    raise UnavailableError("no room", ErrorCode.BUSY)
+                return await put(blob, number, data)
+
+            holder.store.put = full
+            assert await given_up(link.send(OFFER, chunk)) is ErrorCode.BUSY
+            assert seen.count(2) > 1
+            holder.store.put = put
+            assert (await link.send(OFFER, chunk)).chunks == 4
+
+            async def lost(*_):
+                raise UnavailableError("the inquirer's disk is full", ErrorCode.BUSY)
+
+            assert await given_up(link.fetch(BLOB, 0, lost)) is ErrorCode.BUSY
+        async with holder.link(key=LENDER, patience_s=PATIENCE_S) as link:
+            assert await given_up(link.send(OFFER, chunk)) is ErrorCode.UNAVAILABLE
+            assert await given_up(link.fetch(BLOB, 0, lost)) is ErrorCode.UNAVAILABLE
+
+    asyncio.run(work())
+
+
+def test_a_transfer_that_gets_further_is_not_given_up_however_long_it_takes(tmp_path):
+    async def work():
+        running = Holder(tmp_path, inquiry=True).running()
+        async with running as holder, holder.link(key=LENDER, patience_s=PATIENCE_S) as link:
+            put, kept = holder.store.put, list[int]()
+
+            async def slow(blob, number, data):
+                await asyncio.sleep(PATIENCE_S * 1.5)
+                kept.append(await put(blob, number, data))
+                raise UnavailableError("no room for a moment", ErrorCode.BUSY)
+
+            holder.store.put = slow
+            assert (await link.send(OFFER, chunk)).chunks == 4
+            assert kept == [1, 2, 3, 4]
 
     asyncio.run(work())
 
