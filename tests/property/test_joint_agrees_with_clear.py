@@ -1,6 +1,7 @@
 """The joint evaluation of a random model equals the clear one, bit for bit, on random and extreme data."""
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -177,6 +178,38 @@ def test_many_subjects(case: Case, count: int) -> None:
         expected = evaluate(layout, {s.member: c for s, c in zip(layout.members, subject, strict=True)})
         assert decode_output(model, output[n * size : (n + 1) * size]) == expected == outcomes.at(model, n)
         assert outcomes.score[n] == expected.score
+
+
+@settings(max_examples=1000)
+@given(st.data(), st.integers(2, 4), st.integers(0, 2**32 - 1))
+def test_a_thousand_models(data: st.DataObject, parties: int, seed: int) -> None:
+    """A thousand subjects of each that have nothing in common."""
+    model = data.draw(models())
+    layout, count = data.draw(layouts(model)), 1000
+    random = np.random.default_rng(seed)
+    columns = {
+        seated.member: _random_columns(random, [model.attributes[i] for i in row], count)
+        for seated, row in zip(layout.members, layout.rows, strict=True)
+    }
+    program = compile_model(layout, parties, count)
+    rows = [encode_columns(columns[seated.member]) for seated in layout.members]
+    mask = replay(program, session_id("t"), seeds_for("t", parties), rows).mask
+    output = join_output((run_joint(program, "t", share_rows(program, "t", rows)).output, mask))
+    clear = evaluate_many(layout, columns, count)
+    assert output == b"".join(encode_output(model, clear.at(model, n)) for n in range(count))
+
+
+def _random_columns(random: np.random.Generator, of: Sequence[Attribute], count: int) -> Columns:
+    """Known and present more often than not; half of the values at an edge."""
+    known = random.random(count) < 0.8
+    present = (random.random((len(of), count)) < 0.8) & known
+    values = np.zeros((len(of), count), np.int64)
+    for line, attribute in zip(values, of, strict=True):
+        near = {attribute.minimum, attribute.maximum, 0, *attribute.thresholds, *(t - 1 for t in attribute.thresholds)}
+        edges = np.array([v for v in sorted(near) if attribute.minimum <= v <= attribute.maximum], np.int64)
+        anywhere = random.integers(attribute.minimum, attribute.maximum, count, np.int64, endpoint=True)
+        line[:] = np.where(random.random(count) < 0.5, random.choice(edges, count), anywhere)
+    return Columns(known=known, present=present, values=np.where(present, values, 0))
 
 
 @cache
