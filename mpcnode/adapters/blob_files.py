@@ -26,7 +26,7 @@ from mpcnode.adapters.durable import (
 from mpcnode.errors import ErrorCode, MalformedMessageError, RequestError, StorageError, UnavailableError
 from mpcnode.query.blobs import OFFER_BYTES_MAX, BlobLabel, BlobOffer, decode_offer, encode_offer
 from mpcnode.sealing.blobs import SEALED_CHUNK_BYTES, BlobSealer, Manifest
-from mpcnode.types import BlobId, QueryId
+from mpcnode.types import BlobId
 
 FREE_BYTES_MIN = 512 * 1024 * 1024
 """Room on the disk that blobs leave to the ledger and the journal."""
@@ -235,6 +235,12 @@ class BlobFiles:
             kept = self._blobs.get(blob)
             return kept is not None and self._held(blob, kept) == len(kept.offer.manifest.chunks)
 
+    def held(self, blob: BlobId) -> int:
+        """Chunks of a blob that are held, from the first on; 0 if it was not offered."""
+        with self._lock:
+            kept = self._blobs.get(blob)
+            return 0 if kept is None else self._held(blob, kept)
+
     def sweep(self, now: Millis) -> int:
         """Remove the blobs whose time is over; return how many there were.
 
@@ -249,16 +255,20 @@ class BlobFiles:
             flush_directory(self._directory)
         return len(over)
 
-    def sweep_query(self, query: QueryId) -> None:
-        """Remove all blobs of one query, now.
+    def remove(self) -> None:
+        """Remove all blobs and their folder, now; nothing can be done with this afterwards.
 
         Raises:
             StorageError: the disk failed.
         """
         with self._lock:
-            for blob in [blob for blob, kept in self._blobs.items() if kept.offer.label.query == query]:
+            for blob in list(self._blobs):
                 self._forget(blob)
-        flush_directory(self._directory)
+            try:
+                shutil.rmtree(self._directory)
+            except OSError as error:
+                raise storage_error(f"{self._directory}: expected to remove the folder", error) from error
+        flush_directory(self._directory.parent)
 
     # ------------------------------------------------------------------------------------------ inside
 
