@@ -11,7 +11,7 @@ from functools import partial
 
 import structlog
 
-from mpcnode.errors import ConfigError, ErrorCode, InputError, LocalError, UnavailableError
+from mpcnode.errors import ConfigError, ErrorCode, InputError, LocalError, PeerRefusedError, UnavailableError
 from mpcnode.query.audit import AuditedInput, Finding
 from mpcnode.query.blobs import INQUIRER, BlobKind, BlobLabel
 from mpcnode.query.committee import pool_order
@@ -312,10 +312,15 @@ class Supervisor:
         return sealed
 
     async def _give_mask(self, view: QueryView) -> None:
-        """Let the desk hold the mask of many subjects' outputs before it is released."""
+        """Let the desk hold the mask of many subjects' outputs before it is released.
+
+        Raises:
+            PeerRefusedError: it does not take it; then nothing is released, for nobody could open it.
+        """
         if view.terms.subjects > 1:
             manifest = await self._context.blobs.whole(_mask_label(self._context, view))
-            await send_blob(self._context, view.query, self._context.operator, manifest.blob)
+            if not await send_blob(self._context, view.query, self._context.operator, manifest.blob):
+                raise PeerRefusedError(f"query {view.query.hex()}: expected the desk to take the mask, it refused")
 
     def _signed_release(self, view: QueryView, known: Recomputed) -> Release:
         salt = self._context.random(SALT_BYTES)

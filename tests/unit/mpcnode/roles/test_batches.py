@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from mpcnode.errors import ErrorCode, RequestError
+from mpcnode.errors import ErrorCode, NotAllowedError, RequestError
 from mpcnode.query.blobs import BlobKind
-from mpcnode.types import AuditMode, AuditStage, EndReason, QueryState, Verdict
+from mpcnode.types import AuditMode, AuditStage, EndReason, FailReason, QueryState, Verdict
 from tests.support.batches import ask_many, opened_many, prepare_many
 from tests.support.consortium import ALICE, BANK, BOB, INSURER, NOBODY_KNOWS, NODES, OPERATOR, PANEL, REGULATOR
 from tests.support.fake_blobs import MemoryBlobs
@@ -112,6 +112,43 @@ def test_transfers_that_break_go_on(sender, receiver):
             view = await flow.settled(asked)
             assert (view.attempt, view.verdict) == (1, Verdict.MATCH)
             assert len(await opened_many(flow, asked)) == len(FEW)
+
+    run(scenario())
+
+
+def refuse(flow: Flow, holder: int, kind: BlobKind) -> None:
+    """Let a daemon never take a kind of blob."""
+    keeper = flow.daemons[holder].keeper
+    admit = keeper.admit
+
+    def refusing(sender, offer):
+        if offer.label.kind is kind:
+            raise NotAllowedError("none of these")
+        return admit(sender, offer)
+
+    keeper.admit = refusing  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("holder", [OPERATOR, REGULATOR])
+def test_no_result_is_posted_whose_outputs_nobody_took(holder):
+    async def scenario():
+        async with Flow(AFTER) as flow:
+            refuse(flow, holder, BlobKind.OUTPUT)
+            view = await flow.settled(await ask_many(flow, FEW))
+            assert (view.state, view.end_reason) == (QueryState.ABORTED, EndReason.ATTEMPTS_EXHAUSTED)
+            assert view.result is None
+            assert {failure.reason for failure in view.failures} == {FailReason.ABORT}
+
+    run(scenario())
+
+
+def test_no_mask_is_released_that_the_desk_did_not_take():
+    async def scenario():
+        async with Flow(BEFORE) as flow:
+            refuse(flow, OPERATOR, BlobKind.MASK)
+            view = await flow.settled(await ask_many(flow, FEW), within_s=200)
+            assert (view.state, view.waited) == (QueryState.EXPIRED, 1 << REGULATOR)
+            assert view.attestation is None
 
     run(scenario())
 
