@@ -11,7 +11,7 @@ from functools import partial
 
 import structlog
 
-from mpcnode.errors import ConfigError, ErrorCode, InputError, LocalError, PeerRefusedError, UnavailableError
+from mpcnode.errors import ConfigError, ErrorCode, InputError, LocalError, UnavailableError
 from mpcnode.query.audit import AuditedInput, Finding
 from mpcnode.query.blobs import INQUIRER, BlobKind, BlobLabel
 from mpcnode.query.committee import pool_order
@@ -233,8 +233,7 @@ class Supervisor:
             return
         release = await self._kept_release(view)
         if release is not None:
-            await self._give_mask(view)
-            await self._attest(view, _MATCH, release)
+            await self._attest_release(view, release)
             return
         known = self._known.get(view.query)
         if known is None or known.session != view.session:  # after a restart, or if the nodes were faster
@@ -245,8 +244,10 @@ class Supervisor:
                 return
             known = await self._auditor.recompute(view, inputs, dealt)
         finding = await self._auditor.audit(view, known)
-        is_released = finding.verdict is Verdict.MATCH and view.mode is AuditMode.BEFORE_RELEASE
-        await self._attest(view, finding, await self._release(view, known) if is_released else b"")
+        if finding.verdict is Verdict.MATCH and view.mode is AuditMode.BEFORE_RELEASE:
+            await self._attest_release(view, await self._release(view, known))
+        else:
+            await self._attest(view, finding)
 
     async def _audit_outcome(self, view: QueryView) -> None:
         """Attest a result whose correlations the committee made: what its messages had to be, nobody else knows."""
@@ -308,19 +309,16 @@ class Supervisor:
         )
         if not await context.journal.put_once(_RELEASE, view.query, known.session + sealed):
             raise LocalError(f"query {view.query.hex()}: expected no second release of a mask, got one at once")
-        await self._give_mask(view)
         return sealed
 
-    async def _give_mask(self, view: QueryView) -> None:
-        """Let the desk hold the mask of many subjects' outputs before it is released.
-
-        Raises:
-            PeerRefusedError: it does not take it; then nothing is released, for nobody could open it.
-        """
+    async def _attest_release(self, view: QueryView, release: bytes) -> None:
+        """Attest a match once the desk holds the mask of many subjects' outputs: else nobody could open the answer."""
         if view.terms.subjects > 1:
             manifest = await self._context.blobs.whole(_mask_label(self._context, view))
             if not await send_blob(self._context, view.query, self._context.operator, manifest.blob):
-                raise PeerRefusedError(f"query {view.query.hex()}: expected the desk to take the mask, it refused")
+                await self._context.ledger.until(view.query, lambda now: not _waits_for_audit(now))
+                return
+        await self._attest(view, _MATCH, release)
 
     def _signed_release(self, view: QueryView, known: Recomputed) -> Release:
         salt = self._context.random(SALT_BYTES)
