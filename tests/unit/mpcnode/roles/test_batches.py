@@ -4,8 +4,9 @@ import asyncio
 
 import pytest
 
+from ledger.types import Millis
 from mpcnode.errors import ErrorCode, NotAllowedError, RequestError
-from mpcnode.query.blobs import BlobKind
+from mpcnode.query.blobs import BlobKind, BlobLabel
 from mpcnode.types import AuditMode, AuditStage, EndReason, FailReason, QueryState, Verdict
 from tests.support.batches import ask_many, opened_many, prepare_many
 from tests.support.consortium import ALICE, BANK, BOB, INSURER, NOBODY_KNOWS, NODES, OPERATOR, PANEL, REGULATOR
@@ -112,6 +113,25 @@ def test_transfers_that_break_go_on(sender, receiver):
             view = await flow.settled(asked)
             assert (view.attempt, view.verdict) == (1, Verdict.MATCH)
             assert len(await opened_many(flow, asked)) == len(FEW)
+
+    run(scenario())
+
+
+def test_a_blob_of_rows_that_was_not_committed_to_is_found_before_anything_begins():
+    """The last node has it in place of the one that the share names."""
+
+    async def scenario():
+        async with Flow(AFTER) as flow:
+            asked = await prepare_many(flow, FEW)
+            label = BlobLabel(query=asked.request.query, attempt=1, kind=BlobKind.ROWS, author=BANK)
+            for node in NODES:
+                await flow.blobs.setdefault(node, MemoryBlobs()).create(label, bytes(32), (b"others",), Millis(1 << 47))
+            await flow.desk.ask(asked.sealed)
+            view = await flow.until(asked, lambda now: now.attempt == 2)
+            started = [key for node in NODES for kind, key in flow.journals[node].entries if kind == "started"]
+            assert started == []
+            assert [(event.reason, event.waited) for event in view.failures] == [(FailReason.BAD_SHARE, 1 << BANK)]
+            assert (await flow.settled(asked)).verdict is Verdict.MATCH
 
     run(scenario())
 
