@@ -1,12 +1,15 @@
 """Queries about many subjects, through all roles: the answers, what stops them, and what goes on after a break."""
 
 import asyncio
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from ledger.types import Millis
 from mpcnode.errors import ErrorCode, NotAllowedError, RequestError
 from mpcnode.query.blobs import BlobKind, BlobLabel
+from mpcnode.query.messages import decode_order, decode_shares
 from mpcnode.types import AuditMode, AuditStage, EndReason, FailReason, QueryState, Verdict
 from tests.support.batches import ask_many, opened_many, prepare_many
 from tests.support.consortium import ALICE, BANK, BOB, INSURER, NOBODY_KNOWS, NODES, OPERATOR, PANEL, REGULATOR
@@ -45,6 +48,22 @@ def test_pseudonyms_of_others_than_the_supervisors_are_found():
             view = await flow.settled(asked)
             assert view.state is QueryState.REFUSED
             assert view.refused == view.panel
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("told", [[ALICE, BOB, NOBODY_KNOWS, BOB], [BOB, ALICE, NOBODY_KNOWS, ALICE]])
+def test_a_supervisor_that_is_told_of_others_deals_to_no_attempt(told):
+    """Whom the panel was asked about, and in which order, must be whom the supervisor may look up later."""
+
+    async def scenario():
+        async with Flow(AFTER) as flow:
+            view = await flow.settled(await ask_many(flow, FEW, told=told))
+            assert (view.state, view.end_reason) == (QueryState.ABORTED, EndReason.ATTEMPTS_EXHAUSTED)
+            assert [(event.reason, event.by, event.waited) for event in view.failures] == [
+                (FailReason.ABORT, REGULATOR, 0)
+            ] * 3
+            assert not flow.network.of("deal")
 
     run(scenario())
 
@@ -104,7 +123,9 @@ def test_a_daemon_that_dies_and_comes_back_costs_an_attempt_at_most(restarted, k
     run(scenario())
 
 
-@pytest.mark.parametrize(("sender", "receiver"), [(OPERATOR, BANK), (BANK, REGULATOR), (NODES[0], OPERATOR)])
+@pytest.mark.parametrize(
+    ("sender", "receiver"), [(OPERATOR, BANK), (OPERATOR, REGULATOR), (BANK, REGULATOR), (NODES[0], OPERATOR)]
+)
 def test_transfers_that_break_go_on(sender, receiver):
     async def scenario():
         async with Flow(AFTER) as flow:
@@ -162,6 +183,35 @@ def test_no_result_is_posted_whose_outputs_nobody_took(holder):
     run(scenario())
 
 
+def test_nobody_commits_to_rows_that_the_supervisor_does_not_take():
+    """Else it rejects them: it is its word that it holds them which a participant waits for."""
+
+    async def scenario():
+        async with Flow(AFTER) as flow:
+            refuse(flow, REGULATOR, BlobKind.ROWS)
+            view = await flow.settled(await ask_many(flow, FEW))
+            assert (view.state, view.committed, view.failures) == (QueryState.REFUSED, 0, ())
+
+    run(scenario())
+
+
+def test_a_contribution_is_made_once_and_not_at_all_if_its_blob_was_lost():
+    async def scenario():
+        async with Flow(AFTER) as flow:
+            asked = await ask_many(flow, FEW)
+            view = await flow.settled(asked)
+            participant: Any = flow.daemons[BANK].role
+            order = decode_order(await flow.journals[BANK].get("order", asked.request.query) or b"")
+            token = participant._open_token(order, asked.request)
+            made = await participant._contributor.prepare(view, token)
+            assert (made.commitments, made.envelope) == (view.commitments[BANK], view.envelopes[BANK])
+            flow.blobs[BANK].chunks[made.rows] = []
+            with pytest.raises(RequestError, match="is gone"):
+                await participant._contributor.prepare(view, token)
+
+    run(scenario())
+
+
 def test_no_mask_is_released_that_the_desk_did_not_take():
     async def scenario():
         async with Flow(BEFORE) as flow:
@@ -190,6 +240,28 @@ def test_a_node_whose_output_is_another_than_it_computed_is_named():
             assert (view.state, view.verdict) == (QueryState.ABORTED, Verdict.MISMATCH)
             assert view.attestation is not None
             assert (view.attestation.member, view.attestation.stage) == (NODES[1], AuditStage.OUTPUT)
+
+    run(scenario())
+
+
+def test_a_node_that_names_another_blob_as_its_output_is_named():
+    """The last one has the references of everybody's rows, which open, and are longer than any output."""
+
+    async def scenario():
+        async with Flow(BEFORE) as flow:
+            asked = await ask_many(flow, FEW)
+            last = flow.view(asked).committee[-1]
+            node: Any = flow.daemons[last].role
+
+            async def lying(_plan, computed, _by):
+                rows = [sent for sent in flow.network.of("shares", BANK) if sent.receiver == last]
+                return replace(computed, share=decode_shares(rows[0].payload).sent)
+
+            node._runner._hand_over = lying
+            view = await flow.settled(asked)
+            assert (view.state, view.verdict) == (QueryState.ABORTED, Verdict.MISMATCH)
+            assert view.attestation is not None
+            assert (view.attestation.member, view.attestation.stage) == (last, AuditStage.OUTPUT)
 
     run(scenario())
 
