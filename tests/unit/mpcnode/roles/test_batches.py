@@ -7,12 +7,25 @@ from typing import Any
 import pytest
 
 from ledger.types import Millis
-from mpcnode.errors import ErrorCode, NotAllowedError, RequestError
+from mpcnode.client.opening import open_outcomes, view_of_receipt
+from mpcnode.errors import ErrorCode, NotAllowedError, RequestError, ResultError
 from mpcnode.query.blobs import BlobKind, BlobLabel
 from mpcnode.query.messages import decode_order, decode_shares
 from mpcnode.types import AuditMode, AuditStage, EndReason, FailReason, QueryState, Verdict
 from tests.support.batches import ask_many, opened_many, prepare_many
-from tests.support.consortium import ALICE, BANK, BOB, INSURER, NOBODY_KNOWS, NODES, OPERATOR, PANEL, REGULATOR
+from tests.support.consortium import (
+    ALICE,
+    BANK,
+    BOB,
+    INSURER,
+    LENDER,
+    NOBODY_KNOWS,
+    NODES,
+    OPERATOR,
+    PANEL,
+    REGULATOR,
+    identity,
+)
 from tests.support.fake_blobs import MemoryBlobs
 from tests.support.flow import BLOB, Fault, Flow
 from tests.support.lenders import Lenders
@@ -35,6 +48,27 @@ def test_every_subject_gets_the_answer_in_clear(subjects, setting):
             assert view.state is (QueryState.RELEASED if setting is BEFORE else QueryState.ANSWERED)
             clear = {subject: flow.clear(subject) for subject in set(subjects)}
             assert await opened_many(flow, asked) == [clear[subject] for subject in subjects]
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("cut", [lambda body: body[:-1], lambda body: body + body[:1], lambda _: b""])
+@pytest.mark.parametrize("setting", [AFTER, BEFORE], ids=["after release", "before release"])
+def test_answers_about_fewer_or_more_than_were_asked_about_are_none(setting, cut):
+    """All nodes and the desk together cut every share alike: the answers would move to other subjects, or end early."""
+
+    async def scenario():
+        async with Flow(setting) as flow:
+            asked = await ask_many(flow, FEW)
+            await flow.settled(asked)
+            view = view_of_receipt(await flow.desk.receipt(asked.request.query, LENDER.public), flow.consortium)
+            supervisor, desk = identity(REGULATOR).public, flow.blobs[OPERATOR]
+
+            def bodies(reference):
+                return cut(b"".join(desk.read(reference)))
+
+            with pytest.raises(ResultError, match="bytes of output"):
+                open_outcomes(view, flow.setting.model, asked.result_key, supervisor, bodies)
 
     run(scenario())
 
@@ -199,7 +233,7 @@ def test_a_contribution_is_made_once_and_not_at_all_if_its_blob_was_lost():
     async def scenario():
         async with Flow(AFTER) as flow:
             asked = await ask_many(flow, FEW)
-            view = await flow.settled(asked)
+            view = await flow.until(asked, lambda now: now.state is QueryState.COMPUTING)
             participant: Any = flow.daemons[BANK].role
             order = decode_order(await flow.journals[BANK].get("order", asked.request.query) or b"")
             token = participant._open_token(order, asked.request)
