@@ -12,6 +12,7 @@ import pytest
 from ledger.types import Digest
 from mpcnode.mpc import Payload, Session
 from mpcnode.query.blame import Deviation
+from mpcnode.query.frames import decode_shown, encode_shown
 from mpcnode.query.statements import CorrectionsStatement, encode_corrections_statement
 from mpcnode.roles.chunks import INLINE_BYTES_MAX
 from mpcnode.roles.evidence import FRAME_BYTES, LEAF_BYTES
@@ -260,6 +261,30 @@ def test_a_dealer_that_signs_other_corrections_is_named_with_the_chunk():
         transcript = await signed_by_all(world)
         assert transcript != known.honest.transcript
         assert await world.traced(transcript, known) == Deviation(None, 35)
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("forged", ["corrections", "frames"])
+def test_nobody_lays_what_it_did_at_anothers_door(forged, monkeypatch):
+    """The last node shows corrections, or frames of the first one, that it was never sent."""
+    with_cheat(monkeypatch, 2, 3, 2)
+
+    def forge(payload: bytes) -> bytes:
+        shown = decode_shown(payload)
+        made_up = Digest(bytes(32))
+        return encode_shown(
+            replace(shown, corrections=tuple(replace(dealt, data_hash=made_up) for dealt in shown.corrections))
+            if forged == "corrections"
+            else replace(shown, frames=tuple(replace(frame, data_hash=made_up) for frame in shown.frames))
+        )
+
+    async def scenario():
+        world = BatchWorld(1_024, chunk_subjects=64)
+        known = await world.audited()
+        transcript = await signed_by_all(world)
+        world.network.faults.append(Fault(kind="frames", sender=NODES[2], tamper=forge))
+        assert await world.traced(transcript, known) == Deviation(NODES[2], 3, 2)
 
     run(scenario())
 

@@ -309,9 +309,12 @@ def test_frames_are_shown_to_the_supervisor_only_and_only_of_a_posted_session():
     async def scenario():
         async with Flow(BEFORE) as flow:
             asked = await flow.ask(ALICE)
+            running = await flow.until(asked, lambda now: now.session is not None)
+            node = flow.daemons[running.committee[0]].role
+            with pytest.raises(NodeError, match="whose result this replica shows"):
+                await node.handlers["recall"](REGULATOR, (running.session or b"") + bytes(4))  # type: ignore[index]
             view = await flow.settled(asked)
             assert not flow.network.of("recall")
-            node = flow.daemons[view.committee[0]].role
             with pytest.raises(NodeError, match="whose result this replica shows"):
                 await node.handlers["recall"](REGULATOR, bytes(36))  # type: ignore[index]
             regulator = flow.daemons[REGULATOR].role
