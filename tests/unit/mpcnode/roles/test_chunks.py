@@ -12,7 +12,7 @@ import pytest
 from ledger.types import Digest
 from mpcnode.mpc import Payload, Session
 from mpcnode.query.blame import Deviation
-from mpcnode.query.frames import decode_shown, encode_shown
+from mpcnode.query.frames import check_frame, decode_shown, encode_shown
 from mpcnode.query.statements import CorrectionsStatement, encode_corrections_statement
 from mpcnode.roles.chunks import INLINE_BYTES_MAX
 from mpcnode.roles.evidence import FRAME_BYTES, LEAF_BYTES
@@ -261,6 +261,25 @@ def test_a_dealer_that_signs_other_corrections_is_named_with_the_chunk():
         transcript = await signed_by_all(world)
         assert transcript != known.honest.transcript
         assert await world.traced(transcript, known) == Deviation(None, 35)
+
+    run(scenario())
+
+
+def test_signatures_of_evidence_are_checked_beside_the_event_loop(monkeypatch):
+    with_cheat(monkeypatch, 1, 3, 2)
+    threads: set[str] = set()
+
+    def seen(*shown):
+        threads.add(threading.current_thread().name.split("_")[0])
+        check_frame(*shown)
+
+    monkeypatch.setattr("mpcnode.roles.tracing.check_frame", seen)
+
+    async def scenario():
+        world = BatchWorld(1_024, chunk_subjects=64)
+        known = await world.audited()
+        assert await world.traced(await signed_by_all(world), known) == Deviation(NODES[1], 3, 2)
+        assert threads == {"mpcnode-worker"}
 
     run(scenario())
 
