@@ -281,7 +281,7 @@ def test_signatures_of_evidence_are_checked_beside_the_event_loop(monkeypatch):
         assert await world.traced(await signed_by_all(world), known) == Deviation(NODES[1], 3, 2)
         assert threads == {"mpcnode-worker"}
 
-    run(scenario())
+    asyncio.run(scenario())
 
 
 @pytest.mark.parametrize("forged", ["corrections", "frames"])
