@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ledger.types import Digest
-from mpcnode.mpc import Payload, Session
+from mpcnode.mpc import CHUNK_SUBJECTS, Payload, Session
 from mpcnode.query.blame import Deviation
 from mpcnode.query.frames import check_frame, decode_shown, encode_shown
 from mpcnode.query.statements import CorrectionsStatement, encode_corrections_statement
@@ -38,7 +38,14 @@ async def honest(world: BatchWorld) -> None:
     assert len(known.chunk_hashes) == world.batch.chunks
 
 
-@pytest.mark.parametrize(("subjects", "chunk_subjects"), [(1, 4_096), (SUBJECTS, CHUNK), (1_500, 64)])
+BORDERS = [2, 63, 64, 65, 127, 128, 129, 4_095, 4_096, 4_097, 8_191, 8_192, 8_193]
+"""Where words and chunks begin and end."""
+
+
+@pytest.mark.parametrize(
+    ("subjects", "chunk_subjects"),
+    [(1, 4_096), (SUBJECTS, CHUNK), (1_500, 64), *((subjects, CHUNK_SUBJECTS) for subjects in BORDERS)],
+)
 def test_every_subject_is_answered_as_in_clear(subjects, chunk_subjects):
     run(honest(BatchWorld(subjects, chunk_subjects=chunk_subjects)))
 
