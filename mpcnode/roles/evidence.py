@@ -11,7 +11,7 @@ from ledger.types import Digest
 from mpcnode.query.frames import Shown, show
 from mpcnode.roles.corrections import Corrections
 from mpcnode.roles.ports import RoundsChannel
-from mpcnode.types import SessionId
+from mpcnode.types import QueryId, SessionId
 
 EVIDENCE_BYTES_MAX = 128 * 1024 * 1024
 """For all sessions together, of which the oldest go first; the newest stays, however large."""
@@ -30,6 +30,7 @@ SESSION_BYTES = 2_048
 class Evidence:
     """What one session received and opened."""
 
+    query: QueryId
     channel: RoundsChannel
     corrections: Corrections
     opened: list[tuple[Digest, ...]] = field(default_factory=list)
@@ -66,6 +67,15 @@ class EvidenceShelf:
             oldest, size = self._sizes.popitem(last=False)
             self._held -= size
             del self._kept[oldest]
+
+    def is_running(self, session: SessionId) -> bool:
+        """Whether a session still receives frames."""
+        return session in self._kept and session not in self._sizes
+
+    def query_of(self, session: SessionId) -> QueryId | None:
+        """The query of a session, if something is kept of it."""
+        kept = self._kept.get(session)
+        return None if kept is None else kept.query
 
     def shown(self, session: SessionId, first: int) -> Shown:
         """Return what is kept of a session, from a chunk on."""

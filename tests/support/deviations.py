@@ -26,18 +26,12 @@ class Harmless:
 
 @dataclass(frozen=True)
 class Named:
-    """Another node fails the attempt and names the one that deviates; the next committee answers without it."""
+    """Another node, or the supervisor, fails the attempt and names the one that deviates; the next committee answers
+    without it."""
 
     reason: FailReason
     with_dealer: bool = False
     """It may have been the dealer: both are named."""
-
-
-@dataclass(frozen=True)
-class Unnamed:
-    """The attempt fails and nobody is named, for it could have been any of two."""
-
-    reason: FailReason
     or_answered: bool = False
     """Or it does not fail: whoever posts was not lied to."""
 
@@ -60,10 +54,10 @@ class Unopenable:
     """Even the auditor cannot see it: the inquirer's client does, names the node, and shows no answer."""
 
 
-Expected = Harmless | Named | Unnamed | Accuses | Audited | Unopenable
+Expected = Harmless | Named | Accuses | Audited | Unopenable
 
 TIMEOUT, ABORT = Named(FailReason.TIMEOUT), Named(FailReason.ABORT)
-DIFFER = Unnamed(FailReason.TRANSCRIPTS_DIFFER)
+DIFFER = Named(FailReason.TRANSCRIPTS_DIFFER)
 OUTPUT = Audited(AuditStage.OUTPUT)
 
 
@@ -164,7 +158,7 @@ CASES: Mapping[str, Case] = {
     ),
     "different ends to two nodes": Case(
         lambda: words.Ends(words.ending(transcript_hash=words.digest("other")), one_only=True),
-        Unnamed(FailReason.TRANSCRIPTS_DIFFER, or_answered=True),
+        Named(FailReason.TRANSCRIPTS_DIFFER, or_answered=True),
     ),
     "a second end with other content": Case(lambda: words.Ends(words.another_share, also_right=True), Harmless()),
     "another node's commitment and boxes": Case(words.Copied, OUTPUT),

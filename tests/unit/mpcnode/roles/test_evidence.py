@@ -9,9 +9,10 @@ import pytest
 from ledger.types import Digest, Signature
 from mpcnode.query.frames import ArrivedFrame, Flush, SignedCorrections
 from mpcnode.roles.evidence import FRAME_BYTES, LEAF_BYTES, SESSION_BYTES, Evidence, EvidenceShelf
-from mpcnode.types import MemberIndex, SessionId
+from mpcnode.types import MemberIndex, QueryId, SessionId
 
 FIRST = 1_000
+QUERY = QueryId(b"q" * 32)
 
 
 class Kept:
@@ -44,6 +45,7 @@ def evidence(frames: int, chunks: int = 0) -> Evidence:
         for chunk in range(chunks)
     ]
     return Evidence(
+        QUERY,
         cast("Any", Kept([frame(place // 8, place % 8) for place in range(frames)])),
         cast("Any", Kept(corrections)),
         [tuple(digest(chunk, number) for number in range(1, 7)) for chunk in range(chunks)],
@@ -76,7 +78,7 @@ def test_the_oldest_go_when_all_together_are_too_many():
 def test_a_flush_is_counted_with_all_its_frames_once():
     crowded = Flush(7, tuple(digest(place) for place in range(256)), Signature(bytes(64)))
     frames = [ArrivedFrame(crowded, place, MemberIndex(1), 0, place, digest(place)) for place in range(3)]
-    kept = Evidence(cast("Any", Kept(frames)), cast("Any", Kept([])))
+    kept = Evidence(QUERY, cast("Any", Kept(frames)), cast("Any", Kept([])))
     assert kept.size() == SESSION_BYTES + 3 * FRAME_BYTES + 256 * LEAF_BYTES
 
 
