@@ -3,15 +3,20 @@
 Such is a session whose correlations the committee made. What was signed still shows some things: a node sends all
 others the same, so who signed two frames for one round deviated, whatever it received. An honest node shows what led to
 the transcript that it signed, and all frames that it received. If two do that, and no frame was signed twice, one of
-them lies, for from the same frames all honest nodes open the same; hashes do not show which (docs/protocol.md 6.3).
+them lies, for from the same frames all honest nodes open the same. The data of all frames show which; without, nothing
+does (docs/protocol.md 6.3).
 """
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from ledger.types import Digest
+from mpcnode.mpc.openings import Width, open_payloads
 from mpcnode.mpc.transcript import chunk_hash, session_hash
 from mpcnode.query.frames import Shown
+from mpcnode.query.statements import data_hash
 from mpcnode.types import MemberIndex, SessionId
 
 Ends = Mapping[MemberIndex, Digest]
@@ -51,34 +56,66 @@ def first_between(ends: Ends, shown: Mapping[MemberIndex, Shown]) -> int:
     return next(chunk for chunk, (ours, theirs) in enumerate(zip(one, other, strict=True)) if ours != theirs)
 
 
-def without_frames(
-    session: SessionId,
-    ends: Ends,
-    shown: Mapping[MemberIndex, Shown],
-    *,
-    place: tuple[int, int],
-    committee: Sequence[MemberIndex],
-) -> tuple[MemberIndex, ...]:
-    """Return those who do not show all that they must have received and opened in a chunk to account for its hash.
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The chunk in question."""
 
-    Args:
-        session: whose chunk.
-        ends: of the two.
-        shown: of this chunk; signatures hold.
-        place: the chunk, and the rounds of its program.
-        committee: all of the session.
-    """
-    chunk, rounds = place
-    numbers = range(1, rounds + 1)
+    session: SessionId
+    committee: tuple[MemberIndex, ...]
+    chunk: int
+    rounds: tuple[tuple[Width, ...], ...]
+    """What its program opens in each round."""
+    with_data: bool
+    """Whether honest nodes keep the data of its frames."""
+
+
+def without_frames(place: Place, ends: Ends, shown: Mapping[MemberIndex, Shown]) -> tuple[MemberIndex, ...]:
+    """Return those who do not show all that they must have received and opened in a chunk to account for its hash."""
+    numbers = range(1, len(place.rounds) + 1)
 
     def shows_all(member: MemberIndex) -> bool:
         of = shown.get(member)
-        if of is None or not of.first <= chunk < of.first + len(of.opened):
+        if of is None or not of.first <= place.chunk < of.first + len(of.opened):
             return False
-        opened = of.opened[chunk - of.first]
-        if len(opened) != rounds or chunk_hash(session, chunk, opened) != of.chunk_hashes[chunk]:
+        opened = of.opened[place.chunk - of.first]
+        if chunk_hash(place.session, place.chunk, opened) != of.chunk_hashes[place.chunk]:
             return False
-        received = {(frame.sender, frame.round) for frame in of.frames if frame.chunk == chunk}
-        return {(sender, number) for sender in committee if sender != member for number in numbers} <= received
+        known = {data_hash(data) for data in of.data}
+        received = {
+            (frame.sender, frame.round)
+            for frame in of.frames
+            if frame.chunk == place.chunk and (not place.with_data or frame.data_hash in known)
+        }
+        senders = set(place.committee) - {member}
+        return len(opened) == len(numbers) and {(one, number) for one in senders for number in numbers} <= received
 
     return tuple(member for member in ends if not shows_all(member))
+
+
+def contradicted(place: Place, ends: Ends, shown: Mapping[MemberIndex, Shown]) -> tuple[MemberIndex, ...]:
+    """Return those whose transcript does not follow from the frames of a chunk; nobody if their data is not kept.
+
+    Args:
+        place: the chunk.
+        ends: of two who show all frames of it, none of which was signed twice.
+        shown: of this chunk; signatures hold.
+    """
+    if not place.with_data:
+        return ()
+    data = {data_hash(of): of for member in ends for of in shown[member].data}
+    sent = {
+        (frame.sender, frame.round): data[frame.data_hash]
+        for member in ends
+        for frame in shown[member].frames
+        if frame.chunk == place.chunk and frame.data_hash in data
+    }
+    opened: list[Digest] = []
+    for number, widths in enumerate(place.rounds, start=1):
+        payloads = [sent[sender, number] for sender in place.committee]
+        size = sum(width.size for width in widths)
+        other = next((one for one, of in zip(place.committee, payloads, strict=True) if len(of) != size), None)
+        if other is not None:
+            return (other,)
+        opened.append(Digest(hashlib.sha256(open_payloads(widths, payloads)).digest()))
+    right = chunk_hash(place.session, place.chunk, opened)
+    return tuple(member for member in ends if shown[member].chunk_hashes[place.chunk] != right)

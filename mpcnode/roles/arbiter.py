@@ -14,13 +14,22 @@ import structlog
 from mpcnode.errors import NotAllowedError, UnavailableError
 from mpcnode.mpc import Batch
 from mpcnode.query.blame import Deviation, differing_chunks, first_sent
-from mpcnode.query.differing import Ends, first_between, sent_twice, without_account, without_frames
+from mpcnode.query.differing import (
+    Ends,
+    Place,
+    contradicted,
+    first_between,
+    sent_twice,
+    without_account,
+    without_frames,
+)
 from mpcnode.query.frames import SHOWN_CHUNKS, Shown
 from mpcnode.query.messages import decode_differ
 from mpcnode.query.statements import EndStatement, decode_end_statement
 from mpcnode.query.view import QueryView
 from mpcnode.roles.auditing import Recomputed, expected_chunk
 from mpcnode.roles.context import Context
+from mpcnode.roles.evidence import keeps_data
 from mpcnode.roles.programs import session_of
 from mpcnode.roles.tracing import Tracer
 from mpcnode.sealing.keys import check_signature
@@ -100,8 +109,8 @@ class Arbiter:
         shown = (await self._pages(view, session, (chunk,), first))[_page(chunk)]
         if (double := sent_twice(committee, shown)) is not None:
             return (double,)
-        place = chunk, len(batch.program(chunk).round_bytes)
-        return without_frames(session, ends, shown, place=place, committee=committee) or tuple(ends)
+        place = Place(session, committee, chunk, batch.program(chunk).rounds, keeps_data(batch))
+        return without_frames(place, ends, shown) or contradicted(place, ends, shown) or tuple(ends)
 
     async def _pages(
         self, view: QueryView, session: SessionId, chunks: Iterable[int], first: Mapping[MemberIndex, Shown]

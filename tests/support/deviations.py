@@ -13,7 +13,7 @@ from mpcnode.query.messages import Kind
 from mpcnode.types import AuditStage, FailReason
 from tests.support import deviant_rounds as rounds
 from tests.support import deviant_words as words
-from tests.support.deviation import Deviation
+from tests.support.deviation import Deviation, without
 
 
 @dataclass(frozen=True)
@@ -117,6 +117,11 @@ CASES: Mapping[str, Case] = {
     "different openings to two nodes": Case(
         lambda: rounds.Changed(lambda data: bytes([data[0] ^ 1]) + data[1:], one_only=True), DIFFER
     ),
+    "different openings to two nodes, and the frames withheld": Case(
+        lambda: without(Kind.FRAMES, rounds.Changed(lambda data: bytes([data[0] ^ 1]) + data[1:], one_only=True)),
+        DIFFER,
+    ),
+    "misleads a node and has it look guilty": Case(rounds.Framing, DIFFER),
     # openings that everybody believes
     "a wrong value opened": _opening(1),
     "a wrong presence bit opened": _opening(1, 1),
@@ -156,6 +161,9 @@ CASES: Mapping[str, Case] = {
     "an end with another transcript": Case(
         lambda: words.Ends(words.ending(transcript_hash=words.digest("other"))), DIFFER
     ),
+    "an end with another transcript, and the frames withheld": Case(
+        lambda: without(Kind.FRAMES, words.Ends(words.ending(transcript_hash=words.digest("other")))), DIFFER
+    ),
     "different ends to two nodes": Case(
         lambda: words.Ends(words.ending(transcript_hash=words.digest("other")), one_only=True),
         Named(FailReason.TRANSCRIPTS_DIFFER, or_answered=True),
@@ -174,6 +182,9 @@ CASES: Mapping[str, Case] = {
     # aborts and transactions
     "an abort before its accept": Case(lambda: words.Aborts(Kind.ACCEPT), ABORT),
     "an abort before its end": Case(lambda: words.Aborts(Kind.END), ABORT),
+    "an abort as if transcripts differed": Case(
+        lambda: words.Aborts(Kind.END, reason=FailReason.TRANSCRIPTS_DIFFER), ABORT
+    ),
     "an abort after its end": Case(lambda: words.Aborts(Kind.END, after=True), Harmless()),
     "an abort of another session": Case(lambda: words.Aborts(Kind.ACCEPT, session=words.digest("other")), Harmless()),
     "blames an honest node": Case(words.Blames, Accuses()),

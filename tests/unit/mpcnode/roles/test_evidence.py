@@ -7,9 +7,11 @@ from typing import Any, cast
 import pytest
 
 from ledger.types import Digest, Signature
-from mpcnode.query.frames import ArrivedFrame, Flush, SignedCorrections
-from mpcnode.roles.evidence import FRAME_BYTES, LEAF_BYTES, SESSION_BYTES, Evidence, EvidenceShelf
+from mpcnode.query.frames import DATA_BYTES_MAX, ArrivedFrame, Flush, SignedCorrections
+from mpcnode.roles.evidence import FRAME_BYTES, LEAF_BYTES, SESSION_BYTES, Evidence, EvidenceShelf, keeps_data
+from mpcnode.scorecard import compile_batch
 from mpcnode.types import MemberIndex, QueryId, SessionId
+from tests.support.batch_run import LAYOUT
 
 FIRST = 1_000
 QUERY = QueryId(b"q" * 32)
@@ -52,13 +54,14 @@ def evidence(frames: int, chunks: int = 0) -> Evidence:
     )
 
 
-@pytest.mark.parametrize(("frames", "chunks"), [(4_000, 0), (0, 2_000), (3_000, 250)])
-def test_what_is_counted_is_no_less_than_what_is_taken(frames, chunks):
+@pytest.mark.parametrize(("frames", "chunks", "data"), [(4_000, 0, 0), (0, 2_000, 0), (3_000, 250, 0), (600, 0, 600)])
+def test_what_is_counted_is_no_less_than_what_is_taken(frames, chunks, data):
     gc.collect()
     tracemalloc.start()
     try:
         before, _ = tracemalloc.get_traced_memory()
         kept = evidence(frames, chunks)
+        kept.data.extend(bytes([number % 256]) * 300 for number in range(data))
         after, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -98,3 +101,11 @@ def test_of_a_session_that_is_not_kept_nothing_is_shown():
     shown = EvidenceShelf().shown(session(1), 32)
     assert (shown.session, shown.first) == (session(1), 32)
     assert (shown.frames, shown.corrections, shown.opened, shown.chunk_hashes) == ((), (), (), ())
+
+
+def test_the_data_of_small_sessions_only_is_kept():
+    one, some, many = (compile_batch(LAYOUT, 3, subjects) for subjects in (1, 100, 20_000))
+    assert keeps_data(one)
+    assert keeps_data(some) is (sum(some.whole.round_bytes) <= DATA_BYTES_MAX)
+    assert not keeps_data(many)
+    assert not keeps_data(compile_batch(LAYOUT, 3, 4, chunk_subjects=2))
