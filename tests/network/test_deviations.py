@@ -90,6 +90,7 @@ DOZEN = (
     "a frame twice with other content",
     "a gap in the rounds",
     "different openings to two nodes",
+    "misleads a node and has it look guilty",
     "a wrong wire opened",
     "an accept in another's name",
     "a flood",
