@@ -117,7 +117,10 @@ def _show(layout: "Layout", explained: "Explanation", kernels: str) -> None:
         ("  different", f"{explained.outcomes}; bytes for a subject: {explained.output_bytes}"),
         ("  audit", _audit(layout)),
         ("score", f"{ranges.score_min:,} to {ranges.score_max:,}, never opened"),
-        ("rings", f"values {ranges.value_bits} bits, score {ranges.score_bits}, coverage {ranges.coverage_bits}"),
+        (
+            "rings",
+            f"{_compared(ranges.value_bits)}score {ranges.score_bits} bits, coverage {ranges.coverage_bits} bits",
+        ),
         ("  points", f"mod 2^{ranges.ring_bits}"),
         ("kernels here", kernels),
     ]
@@ -136,6 +139,10 @@ def _show(layout: "Layout", explained: "Explanation", kernels: str) -> None:
         )
     )
     show_table(Table(columns=("correlation", "bytes of masks", "bytes to the last node"), rows=dealt))
+
+
+def _compared(value_bits: int) -> str:
+    return f"values {value_bits} bits, " if value_bits else "no value is compared; "
 
 
 def _audit(layout: "Layout") -> str:

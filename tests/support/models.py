@@ -1,6 +1,7 @@
 """A small model document that tests share, and a way to change one place of it."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -79,6 +80,16 @@ BANK, INSURER, SAVINGS = MemberIndex(3), MemberIndex(5), MemberIndex(9)
 
 def credit() -> Model:
     return parse(CREDIT.encode())
+
+
+def credit_earning_values(*places: int) -> Model:
+    """The model with attributes at these places that earn their values, and nothing if they are missing."""
+    model = credit()
+    changed = (
+        replace(attribute, bins=(), missing=0) if place in places else attribute
+        for place, attribute in enumerate(model.attributes)
+    )
+    return replace(model, attributes=tuple(changed))
 
 
 def credit_with(old: str, new: str) -> bytes:
