@@ -3,8 +3,8 @@
 With bins, six rounds; seven if scores need more than 17 bits: (1) open the masked values, and turn presence and *known*
 bits into integers; (2, 3) compare values with the bins' starts, and the count of contributors with the model's minimum
 and bands; (4) turn the bits found into integers; (5, 6) compare the score with the grades. If attributes earn their
-values, one more: the gate, below. If all do, the score is a linear form of what is shared and compared at once: three
-rounds or four, the gate's included, and one more for presence bits, if a missing value earns anything.
+values, one more: the gate, below. If all do, the score is a linear form of what is shared and compared at once: four
+rounds, the gate's included; five if a missing value earns anything and scores need more than 17 bits.
 
 A multiplication that one might expect is not there: a missing value is 0, so its points are those of 0, a public
 number, and the presence bit corrects them linearly.
@@ -189,7 +189,11 @@ class ScorecardBody:
 
     def _output(self, party: Party, grades: Words, coverage: Words) -> Bits:
         """Bytes [N, output_bytes]: the sufficient bit, grade bits by ascending cut, coverage bits by ascending band."""
-        coverage_bits = self.coverage.lanes_out.unpack(coverage)
+        lanes = self.coverage.lanes_out
+        if lanes.stride % 64 == 0:  # whole words for each item
+            sufficient, bands = np.split(coverage, [lanes.stride // 64])
+            return self._masked(party, np.concatenate([sufficient, grades, bands]))
+        coverage_bits = lanes.unpack(coverage)
         bits = np.concatenate([coverage_bits[:1], self.grades.lanes_out.unpack(grades), coverage_bits[1:]])
         return self._masked(party, self._output_lanes.pack(bits))
 

@@ -109,6 +109,11 @@ def credit_layout(*, savings_counted: bool = True) -> Layout:
     )
 
 
+def earning_layout(*places: int) -> Layout:
+    """The panel of `credit_layout`, and attributes at these places that earn their values."""
+    return lay_out(credit_earning_values(*places), credit_layout().members)
+
+
 def credit_rows(layout: Layout, contributions: Mapping[MemberIndex, Contribution]) -> list[bytes | None]:
     """Rows in clear, in panel order; None for a participant without a contribution."""
     return [
