@@ -78,7 +78,9 @@ def test_every_error_class_leads_to_an_entry():
     classes = [kind for _, kind in inspect.getmembers(mpcnode.errors, inspect.isclass) if issubclass(kind, NodeError)]
     assert len(classes) > 10
     for kind in classes:
-        error = kind("expected X, got Y")
+        _, *others = inspect.signature(kind).parameters.values()
+        needed = [other for other in others if other.default is other.empty and other.kind is not other.VAR_POSITIONAL]
+        error = kind("expected X, got Y", *(0 for _ in needed))
         assert error.entry is CATALOGUE[kind.default]
         assert str(error) == "expected X, got Y"
 
