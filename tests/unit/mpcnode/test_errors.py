@@ -2,8 +2,8 @@
 
 import inspect
 import re
-from typing import Any
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
