@@ -3,6 +3,7 @@
 import inspect
 import re
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -75,7 +76,9 @@ def test_every_revert_code_of_the_specification_is_in_the_catalogue():
 
 
 def test_every_error_class_leads_to_an_entry():
-    classes = [kind for _, kind in inspect.getmembers(mpcnode.errors, inspect.isclass) if issubclass(kind, NodeError)]
+    classes: list[Any] = [
+        kind for _, kind in inspect.getmembers(mpcnode.errors, inspect.isclass) if issubclass(kind, NodeError)
+    ]
     assert len(classes) > 10
     for kind in classes:
         _, *others = inspect.signature(kind).parameters.values()
