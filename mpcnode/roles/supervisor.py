@@ -21,7 +21,7 @@ from mpcnode.query.statements import ReleaseStatement, decode_accept_statement, 
 from mpcnode.query.view import QueryView
 from mpcnode.roles.arbiter import Arbiter
 from mpcnode.roles.auditing import (
-    AuditKeys,
+    AuditKeyring,
     ContributedRows,
     InputsRejectedError,
     Recomputed,
@@ -91,8 +91,8 @@ def _waits_for_audit(view: QueryView) -> bool:
 class Supervisor:
     """Dealer and auditor."""
 
-    def __init__(self, context: Context, keys: AuditKeys, dealer_master: bytes) -> None:
-        """Take the role's context, the audit key and the dealer's master key.
+    def __init__(self, context: Context, keys: AuditKeyring, dealer_master: bytes) -> None:
+        """Take the role's context, the audit keys and the dealer's master key.
 
         Raises:
             ConfigError: another member deals: whoever audits without the seeds would find every honest session wrong.
@@ -210,7 +210,8 @@ class Supervisor:
     def _check(self, view: QueryView) -> Mapping[MemberIndex, AuditedInput]:
         context = self._context
         layout, inquirer = layout_of(context, view), context.inquirers[view.inquirer]
-        return check_inputs(self._keys, view, layout, inquirer, batch=batch_of(context, view), blobs=context.blobs)
+        keys = self._keys.of(view, context.epoch_of(view))
+        return check_inputs(keys, view, layout, inquirer, batch=batch_of(context, view), blobs=context.blobs)
 
     def _check_and_deal(self, view: QueryView) -> tuple[Mapping[MemberIndex, AuditedInput], Dealt]:
         """Check an attempt's inputs and make its deal, the same ones whenever it is done."""
@@ -285,7 +286,8 @@ class Supervisor:
             batch = batch_of(context, view)
             rows = ContributedRows(view, layout_of(context, view), batch, self._check(view), context.blobs)
             stated = joint_hash(context.chain, session_of(view), context.correlations)
-            return audit_outcome(self._keys, view, batch=batch, rows=rows, joint_hash=stated, blobs=context.blobs)
+            keys = self._keys.of(view, context.epoch_of(view))
+            return audit_outcome(keys, view, batch=batch, rows=rows, joint_hash=stated, blobs=context.blobs)
 
         try:
             finding = await asyncio.to_thread(work)
@@ -331,7 +333,7 @@ class Supervisor:
         sealed = seal_release(
             replace(self._signed_release(view, known), mask=mask),
             view.terms.result_key,
-            context.epoch,
+            context.epoch_of(view),
             context.random(RELEASE_SECRET_BYTES),
         )
         if not await context.journal.put_once(_RELEASE, view.query, known.session + sealed):
