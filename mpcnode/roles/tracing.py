@@ -36,12 +36,25 @@ class Tracer:
         self._shown.put(sender, name, shown)
 
     async def gather(
-        self, view: QueryView, session: SessionId, first: int, asked: Sequence[MemberIndex]
+        self,
+        view: QueryView,
+        session: SessionId,
+        first: int,
+        asked: Sequence[MemberIndex],
+        patience_ms: int | None = None,
     ) -> Mapping[MemberIndex, Shown]:
         """Ask nodes for what they received in a session from a chunk on; return what proves something, by receiver.
 
         A node that does not answer in time is left out: that it does not is no proof of anything.
+
+        Args:
+            view: the query.
+            session: which of its sessions.
+            first: the chunk.
+            asked: whom to ask.
+            patience_ms: how long to wait; as long as for the preparation of a session if not given.
         """
+        patience = self._context.timing.preparation if patience_ms is None else patience_ms
         context, name = self._context, _name(session, first)
         shown: dict[MemberIndex, Shown] = {}
 
@@ -54,7 +67,7 @@ class Tracer:
 
         self._asked.add(name)
         try:
-            async with asyncio.timeout(context.timing.preparation / 1000), asyncio.TaskGroup() as group:
+            async with asyncio.timeout(patience / 1000), asyncio.TaskGroup() as group:
                 for member in asked:
                     group.create_task(ask(member))
         except TimeoutError:

@@ -29,7 +29,7 @@ from mpcnode.roles.worker import Worker
 from mpcnode.rpc.corrections import PIECE_BYTES, CorrectionsPuller
 from mpcnode.scorecard import compile_batch
 from mpcnode.sealing.keys import verify
-from mpcnode.types import MemberIndex, Rank, SessionId
+from mpcnode.types import MemberIndex, QueryId, Rank, SessionId
 from mpcnode.v1 import peer_pb2, peer_pb2_grpc
 from tests.support.batch_run import LAYOUT, SESSION, BatchRows, NodeRows
 from tests.support.consortium import seed
@@ -160,7 +160,7 @@ async def real_node(listener: Listener, cut: Batch, rows: BatchRows, dealt: Deal
         corrections=None,
     )
     async with listener.rounds.open(SESSION, [COMMITTEE[1]]) as channel:
-        evidence = Evidence(channel, Corrections(context, cut, SESSION))
+        evidence = Evidence(QueryId(bytes(32)), channel, Corrections(context, cut, SESSION))
         by = asyncio.get_running_loop().time() + 30
         transcript, _ = await ChunkedRun(part, evidence, output, context, by).run()
         assert len(channel.evidence()) == cut.chunks * len(cut.whole.round_bytes)

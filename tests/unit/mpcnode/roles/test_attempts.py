@@ -178,16 +178,26 @@ def test_a_deal_with_a_forged_record_is_refused_and_missed():
 
 
 @pytest.mark.parametrize("times", [1, 2])
-def test_a_flipped_bit_in_a_round_never_gives_an_answer_that_matches(times):
-    """The nodes cannot see it in the messages; their transcripts differ, and the attempt fails."""
+def test_a_flipped_bit_in_a_round_names_its_sender(times):
+    """The nodes cannot see it in the messages; their transcripts differ, and the supervisor asks why."""
 
     async def scenario():
         async with Flow() as flow:
             first_attempt_only(Fault(kind=ROUNDS, sender=NODES[0], tamper=flipped(0), times=times), flow)
-            asked = await flow.ask(ALICE)
-            view = await flow.settled(asked)
-            assert view.failures[0].reason in {FailReason.TRANSCRIPTS_DIFFER, FailReason.ABORT}
-            assert (view.attempt, view.verdict) == (2, Verdict.MATCH)
+            view = await answered_after_one_failure(flow, FailReason.TRANSCRIPTS_DIFFER, {NODES[0]})
+            assert view.failures[0].by == REGULATOR
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("kind", ["differ", "recall"])
+def test_a_supervisor_that_does_not_say_in_time_why_transcripts_differ_is_named(kind):
+    async def scenario():
+        async with Flow() as flow:
+            first_attempt_only(Fault(kind=kind, drop=True), flow)
+            flow.chain.drop = lambda sender, method: sender == REGULATOR and method == "fail_attempt"
+            first_attempt_only(Fault(kind=ROUNDS, sender=NODES[0], tamper=flipped(0), times=1), flow)
+            await answered_after_one_failure(flow, FailReason.TRANSCRIPTS_DIFFER, {REGULATOR})
 
     run(scenario())
 
