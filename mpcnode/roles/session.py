@@ -386,12 +386,14 @@ class SessionRunner:
         label, key = _label(view, BlobKind.OUTPUT, context.me.index), context.random(KEY_BYTES)
         until = kept_until(label.kind, view.deadline)
         manifest = await context.blobs.create(label, key, (computed.share,), until)
+        sends = (send_blob(context, view.query, holder, manifest.blob) for holder in (context.dealer, context.operator))
         try:
-            async with asyncio.timeout_at(by), asyncio.TaskGroup() as group:
-                for holder in (context.dealer, context.operator):
-                    group.create_task(send_blob(context, view.query, holder, manifest.blob))
+            async with asyncio.timeout_at(by):
+                are_held = await asyncio.gather(*sends)
         except TimeoutError as error:
             raise AttemptFailedError(FailReason.TIMEOUT, "output: expected it to be held in time") from error
+        if not all(are_held):
+            raise AttemptFailedError(FailReason.ABORT, "output: expected it to be held, it was refused")
         return replace(computed, share=encode_reference(BlobReference(blob=manifest.blob, key=key)))
 
     def _seal(self, plan: _Plan, computed: Computed) -> End:

@@ -263,8 +263,7 @@ class Supervisor:
             return
         release = await self._kept_release(view)
         if release is not None:
-            await self._give_mask(view)
-            await self._attest(view, _MATCH, release)
+            await self._attest_release(view, release)
             return
         known = self._known.get(view.query)
         if known is None or known.session != view.session:  # after a restart, or if the nodes were faster
@@ -275,8 +274,10 @@ class Supervisor:
                 return
             known = await self._auditor.recompute(view, inputs, dealt)
         finding = await self._auditor.audit(view, known)
-        is_released = finding.verdict is Verdict.MATCH and view.mode is AuditMode.BEFORE_RELEASE
-        await self._attest(view, finding, await self._release(view, known) if is_released else b"")
+        if finding.verdict is Verdict.MATCH and view.mode is AuditMode.BEFORE_RELEASE:
+            await self._attest_release(view, await self._release(view, known))
+        else:
+            await self._attest(view, finding)
 
     async def _audit_outcome(self, view: QueryView) -> None:
         """Attest a result whose correlations the committee made: what its messages had to be, nobody else knows."""
@@ -338,14 +339,16 @@ class Supervisor:
         )
         if not await context.journal.put_once(_RELEASE, view.query, known.session + sealed):
             raise LocalError(f"query {view.query.hex()}: expected no second release of a mask, got one at once")
-        await self._give_mask(view)
         return sealed
 
-    async def _give_mask(self, view: QueryView) -> None:
-        """Let the desk hold the mask of many subjects' outputs before it is released."""
+    async def _attest_release(self, view: QueryView, release: bytes) -> None:
+        """Attest a match once the desk holds the mask of many subjects' outputs: else nobody could open the answer."""
         if view.terms.subjects > 1:
             manifest = await self._context.blobs.whole(_mask_label(self._context, view))
-            await send_blob(self._context, view.query, self._context.operator, manifest.blob)
+            if not await send_blob(self._context, view.query, self._context.operator, manifest.blob):
+                await self._context.ledger.until(view.query, lambda now: not _waits_for_audit(now))
+                return
+        await self._attest(view, _MATCH, release)
 
     def _signed_release(self, view: QueryView, known: Recomputed) -> Release:
         salt = self._context.random(SALT_BYTES)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 import structlog
 
@@ -60,7 +61,9 @@ class Tracer:
         async def ask(member: MemberIndex) -> None:
             recall = encode_recall(Recall(session=session, first=first))
             await deliver(context, view.query, member, Kind.RECALL, recall)
-            shown[member] = self._proven(view, session, member, await self._shown.take(member, name))
+            claimed = await self._shown.take(member, name)
+            # thousands of signatures, if the node likes
+            shown[member] = await context.worker.run(partial(self._proven, view, session, member, claimed))
 
         self._asked.add(name)
         try:

@@ -315,6 +315,28 @@ def test_a_node_that_asks_for_everything_and_reads_nothing_is_dealt_next_to_noth
     asyncio.run(work())
 
 
+def test_a_node_waits_for_so_many_chunks_and_no_more(monkeypatch):
+    monkeypatch.setattr("mpcnode.rpc.corrections.PULLS_MAX", 2)
+
+    async def work():
+        dealer = dealing_listener(dealt_to(batch()))
+        blocked = asyncio.Event()
+
+        async def never(_session):
+            return await blocked.wait()
+
+        dealer.dealer.ready = never  # type: ignore[union-attr,method-assign]
+        async with dealer.running(), dealer.channel(tls(STUB)) as channel:
+            call: Any = stub_of(channel).Corrections(timeout=20)
+            with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):  # it may be refused while it asks
+                for chunk in range(3):
+                    await call.write(peer_pb2.CorrectionsRequest(session=SESSION, chunk=chunk))
+            await call.code()
+            return dict(await call.trailing_metadata())
+
+    assert asyncio.run(work())["mpcnode-code"] == "MALFORMED_MESSAGE"
+
+
 def test_a_node_has_one_stream_its_newest():
     async def work():
         dealer = dealing_listener(dealt_to(batch()))

@@ -110,6 +110,27 @@ def test_a_supervisor_that_released_for_another_session_releases_no_more():
     run(scenario())
 
 
+def test_a_release_that_the_journal_had_before_is_not_sent():
+    """As if another process on the same directory had just made one."""
+
+    async def scenario():
+        async with Flow(BEFORE) as flow:
+            journal = flow.journals[REGULATOR]
+            put_once = journal.put_once
+
+            async def taken(kind, key, value):
+                return kind != "release" and await put_once(kind, key, value)
+
+            journal.put_once = taken  # type: ignore[method-assign]
+            asked = await flow.ask(ALICE, life_ms=6_000)
+            view = await flow.settled(asked)
+            assert (view.state, view.attestation) == (QueryState.EXPIRED, None)
+            assert {entry["event"] for entry in flow.errors()} == {"query.failed"}
+            flow.logs.clear()
+
+    run(scenario())
+
+
 def test_an_answer_that_nobody_audits_expires_closed():
     async def scenario():
         async with Flow(BEFORE) as flow:
