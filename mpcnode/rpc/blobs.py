@@ -4,7 +4,6 @@ Flow control is HTTP/2's: a stream's next piece is read when the chunk before it
 sender down and nothing piles up. Pieces are small, because a listener must not set aside a chunk for a stranger.
 """
 
-import asyncio
 import hashlib
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -13,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import grpc
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_exponential, wait_random
+from tenacity import AsyncRetrying, retry_if_exception, wait_exponential, wait_random
 
 from ledger.types import ChainId, Millis, PublicKey, Signature
 from mpcnode.errors import ErrorCode, MalformedMessageError, PeerRefusedError, UnavailableError
@@ -125,10 +124,11 @@ class BlobServicer(blob_pb2_grpc.BlobServiceServicer):
                 raise MalformedMessageError("put: expected pieces of a blob, got none")
             blob = BlobId(first.blob)
             sender = self._authenticate(context, first.call, PUT_BLOB, blob)
-            offer, _ = await self._blobs.about(blob)
+            offer, until = await self._blobs.about(blob)
             self._keeper.admit(sender, offer)
             with self._stream(sender):
-                held = await self._take(offer.manifest, first, request_iterator)
+                held = await self._blobs.offer(offer, until)
+                held = await self._take(offer.manifest, held, first, request_iterator)
             return blob_pb2.PutResponse(held=await self._held(blob, held))
 
     async def Get(  # noqa: N802 - gRPC's name
@@ -147,10 +147,13 @@ class BlobServicer(blob_pb2_grpc.BlobServiceServicer):
                         yield blob_pb2.GetResponse(piece=piece)
 
     async def _take(
-        self, manifest: Manifest, first: blob_pb2.PutRequest, rest: AsyncIterator[blob_pb2.PutRequest]
+        self, manifest: Manifest, held: int, first: blob_pb2.PutRequest, rest: AsyncIterator[blob_pb2.PutRequest]
     ) -> int:
-        """Cut pieces into chunks and keep each before the next piece is read."""
-        blob, number, held, waiting = manifest.blob, first.first, first.first, bytearray(first.piece)
+        """Cut pieces into chunks and keep each before the next piece is read; return how many are held.
+
+        What the sender says of that counts for nothing: whole is what this daemon signs for.
+        """
+        blob, number, waiting = manifest.blob, first.first, bytearray(first.piece)
         while True:
             while number < len(manifest.chunks) and len(waiting) >= manifest.chunk_bytes(number):
                 size = manifest.chunk_bytes(number)
@@ -193,49 +196,15 @@ def blob_stub(channel: grpc.aio.Channel) -> Stub:
     return blob_pb2_grpc.BlobServiceStub(channel)
 
 
-class _Standstill:
-    """Whether a transfer gets no further. It is asked when it is known how far it is; if so, no try follows."""
-
-    def __init__(self, patience_s: float | None) -> None:
-        self._patience_s = patience_s
-        self._furthest = 0
-        self._moved = _now()
-        self._is_over = False
-        self.failure: grpc.aio.AioRpcError | None = None
-        """What ended the last try, if it is not known how far that one came."""
-
-    def is_over(self, chunks: int = 0) -> bool:
-        """Whether patience is over; say how many chunks are there: what is there again after a loss is no progress."""
-        if chunks > self._furthest:
-            self._furthest, self._moved = chunks, _now()
-        self._is_over = self._patience_s is not None and _now() - self._moved >= self._patience_s
-        return self._is_over
-
-    def __call__(self, _state: RetryCallState) -> bool:
-        return self._is_over and self.failure is None
-
-
 class BlobLink:
     """Transfers with one daemon. Whatever breaks is tried again from where it broke, until the caller gives up."""
 
-    def __init__(
-        self,
-        stub: Stub,
-        chain: ChainId,
-        holder: PublicKey,
-        sign_call: SignCall | None = None,
-        patience_s: float | None = None,
-    ) -> None:
-        """Take the stub and the other side's identity; for an inquirer also what signs its calls, and its patience.
-
-        A transfer that gets no further for so long is given up; with None, never.
-        """
+    def __init__(self, stub: Stub, chain: ChainId, holder: PublicKey, sign_call: SignCall | None = None) -> None:
+        """Take the stub, the other side's identity, and for an inquirer what signs its calls."""
         self._stub = stub
         self._chain = chain
         self._holder = holder
         self._sign_call = sign_call
-        self._patience_s = patience_s
-        self._call_s = CALL_S if patience_s is None else min(CALL_S, patience_s)
 
     async def send(
         self, offer: BlobOffer, get: Callable[[int], Awaitable[bytes]], progress: Callable[[int], None] | None = None
@@ -249,14 +218,14 @@ class BlobLink:
 
         Raises:
             PeerRefusedError: the other side will never take it.
-            UnavailableError: it took no more of it for as long as this side is patient; with its code.
             WrongSignatureError: its word that it holds the blob is not signed by it.
         """
-        standstill = _Standstill(self._patience_s)
+        tries = AsyncRetrying(retry=retry_if_exception(_may_pass), wait=_PATIENCE, reraise=True)
         try:
-            held: Held = await _tries(standstill)(self._send, offer, get, progress or _nothing, standstill)
+            held: Held = await tries(self._send, offer, get, progress or _nothing)
         except grpc.aio.AioRpcError as failure:
-            raise _given_up(offer.manifest.blob, failure) from failure
+            why = error_of(failure)
+            raise PeerRefusedError(f"blob {offer.manifest.blob.hex()}: {why}", why.code) from failure
         stated = HeldStatement(chain=self._chain, label=offer.label, blob=offer.manifest.blob, until=held.until)
         check_signature(self._holder, encode_held_statement(stated), held.signature, "held")
         return held
@@ -271,50 +240,32 @@ class BlobLink:
 
         Raises:
             PeerRefusedError: the other side will never give it.
-            UnavailableError: it gave no more of it for as long as this side is patient; with its code.
             MalformedMessageError: it gives something else.
         """
-        state, standstill = _Fetched(blob, first), _Standstill(self._patience_s)
+        state = _Fetched(blob, first)
+        tries = AsyncRetrying(retry=retry_if_exception(_may_pass), wait=_PATIENCE, reraise=True)
         try:
-            manifest: Manifest = await _tries(standstill)(self._fetch, state, put, standstill)
+            manifest: Manifest = await tries(self._fetch, state, put)
         except grpc.aio.AioRpcError as failure:
-            raise _given_up(blob, failure) from failure
+            why = error_of(failure)
+            raise PeerRefusedError(f"blob {blob.hex()}: {why}", why.code) from failure
         return manifest
 
     async def _send(
-        self,
-        offer: BlobOffer,
-        get: Callable[[int], Awaitable[bytes]],
-        progress: Callable[[int], None],
-        standstill: _Standstill,
+        self, offer: BlobOffer, get: Callable[[int], Awaitable[bytes]], progress: Callable[[int], None]
     ) -> Held:
-        before, standstill.failure = standstill.failure, None
-        held, blob = await self._offer(offer, standstill), offer.manifest.blob
+        encoded, blob = encode_offer(offer), offer.manifest.blob
+        request = blob_pb2.OfferRequest(offer=encoded, call=self._signed(OFFER_BLOB, hashlib.sha256(encoded).digest()))
+        held = _read_held((await self._stub.Offer(request, timeout=CALL_S, wait_for_ready=True)).held)
         while held.chunks < len(offer.manifest.chunks):
-            if standstill.is_over(held.chunks) and before is not None:
-                raise before
             progress(held.chunks)
             requests = self._put_requests(blob, held.chunks, len(offer.manifest.chunks), get)
-            sent_from = held.chunks
-            try:
-                held = _read_held((await self._stub.Put(requests, timeout=CALL_S)).held)
-            except grpc.aio.AioRpcError as failure:
-                standstill.failure = failure
-                raise
-            if held.chunks <= sent_from:
-                raise UnavailableError(f"blob {blob.hex()}: expected more than {sent_from} chunks to be held")
+            before = held.chunks
+            held = _read_held((await self._stub.Put(requests, timeout=CALL_S)).held)
+            if held.chunks <= before:
+                raise UnavailableError(f"blob {blob.hex()}: expected more than {before} chunks to be held")
         progress(held.chunks)
         return held
-
-    async def _offer(self, offer: BlobOffer, standstill: _Standstill) -> Held:
-        encoded = encode_offer(offer)
-        request = blob_pb2.OfferRequest(offer=encoded, call=self._signed(OFFER_BLOB, hashlib.sha256(encoded).digest()))
-        waits = self._patience_s is None
-        try:
-            return _read_held((await self._stub.Offer(request, timeout=self._call_s, wait_for_ready=waits)).held)
-        except grpc.aio.AioRpcError:
-            standstill.is_over()
-            raise
 
     async def _put_requests(
         self, blob: BlobId, first: int, count: int, get: Callable[[int], Awaitable[bytes]]
@@ -324,14 +275,9 @@ class BlobLink:
             for piece in _pieces(await get(number)):
                 yield blob_pb2.PutRequest(piece=piece)
 
-    async def _fetch(
-        self,
-        state: "_Fetched",
-        put: Callable[[Manifest, int, bytes], Awaitable[None]],
-        standstill: _Standstill,
-    ) -> Manifest:
+    async def _fetch(self, state: "_Fetched", put: Callable[[Manifest, int, bytes], Awaitable[None]]) -> Manifest:
         request = blob_pb2.GetRequest(blob=state.blob, first=state.number, call=self._signed(GET_BLOB, state.blob))
-        stream = self._stub.Get(request, timeout=CALL_S, wait_for_ready=self._patience_s is None)
+        stream = self._stub.Get(request, timeout=CALL_S, wait_for_ready=True)
         waiting = bytearray()
         try:
             async for response in stream:
@@ -343,7 +289,6 @@ class BlobLink:
                     state.number += 1
         finally:
             stream.cancel()
-            standstill.is_over(state.number)
         return state.end()
 
     def _signed(self, method: str, payload: bytes) -> inquiry_pb2.SignedCall | None:
@@ -405,22 +350,6 @@ def _read_held(sent: blob_pb2.Held) -> Held:
 
 def _nothing(_chunks: int) -> None:
     pass
-
-
-def _tries(standstill: _Standstill) -> AsyncRetrying:
-    return AsyncRetrying(retry=retry_if_exception(_may_pass), stop=standstill, wait=_PATIENCE, reraise=True)
-
-
-def _given_up(blob: BlobId, failure: grpc.aio.AioRpcError) -> PeerRefusedError | UnavailableError:
-    """The error of a transfer that is tried no more."""
-    why = error_of(failure)
-    kind = UnavailableError if is_passing(failure) else PeerRefusedError
-    return kind(f"blob {blob.hex()}: {why}", why.code)
-
-
-def _now() -> float:
-    """The loop's time, s."""
-    return asyncio.get_running_loop().time()
 
 
 def _may_pass(error: BaseException) -> bool:

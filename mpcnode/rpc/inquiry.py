@@ -157,16 +157,15 @@ class InquiryChannel:
     async def __aexit__(self, *_: object) -> None:
         await self._channel.close(None)
 
-    def blobs(self, chain: ChainId, operator: PublicKey, sign_call: SignCall, patience_s: float) -> BlobLink:
+    def blobs(self, chain: ChainId, operator: PublicKey, sign_call: SignCall) -> BlobLink:
         """What sends and fetches blobs over this channel.
 
         Args:
             chain: the consortium's.
             operator: its identity; it signs that it holds what it is sent.
             sign_call: signs each call.
-            patience_s: how long a transfer may get no further before it is given up.
         """
-        return BlobLink(blob_stub(self._channel), chain, operator, sign_call, patience_s)
+        return BlobLink(blob_stub(self._channel), chain, operator, sign_call)
 
     async def ask(self, sealed: SealedRequest, timeout_s: float) -> Height:
         """Send a request; return the height of its registration.
