@@ -22,21 +22,14 @@ from mpcnode.errors import (
     SealedBoxError,
     SessionError,
     ShareError,
+    StorageError,
+    UnavailableError,
     WrongSignatureError,
 )
 from mpcnode.mpc import SEED_BYTES, Batch, Material
 from mpcnode.query.blobs import BlobKind, BlobLabel
 from mpcnode.query.frames import Shown
-from mpcnode.query.messages import (
-    Abort,
-    Accept,
-    End,
-    Kind,
-    Shares,
-    encode_abort,
-    encode_accept,
-    encode_end,
-)
+from mpcnode.query.messages import Abort, Accept, End, Kind, Shares, encode_abort, encode_accept, encode_end
 from mpcnode.query.statements import (
     AcceptStatement,
     EndStatement,
@@ -385,15 +378,16 @@ class SessionRunner:
             return computed
         label, key = _label(view, BlobKind.OUTPUT, context.me.index), context.random(KEY_BYTES)
         until = kept_until(label.kind, view.deadline)
-        manifest = await context.blobs.create(label, key, (computed.share,), until)
-        sends = (send_blob(context, view.query, holder, manifest.blob) for holder in (context.dealer, context.operator))
         try:
-            async with asyncio.timeout_at(by):
-                are_held = await asyncio.gather(*sends)
-        except TimeoutError as error:
-            raise AttemptFailedError(FailReason.TIMEOUT, "output: expected it to be held in time") from error
-        if not all(are_held):
-            raise AttemptFailedError(FailReason.ABORT, "output: expected it to be held, it was refused")
+            manifest = await context.blobs.create(label, key, (computed.share,), until)
+        except (UnavailableError, StorageError) as error:
+            raise AttemptFailedError(FailReason.ABORT, f"output: {error}", (context.me.index,)) from error
+        holders = (context.dealer, context.operator)
+        sends = {holder: send_blob(context, view.query, holder, manifest.blob) for holder in holders}
+        held = await self._collect("held outputs", sends, by)
+        refusing = [holder for holder in holders if not held[holder]]
+        if refusing:
+            raise AttemptFailedError(FailReason.ABORT, f"output: refused by members {refusing}", refusing)
         return replace(computed, share=encode_reference(BlobReference(blob=manifest.blob, key=key)))
 
     def _seal(self, plan: _Plan, computed: Computed) -> End:

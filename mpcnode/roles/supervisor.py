@@ -30,7 +30,7 @@ from mpcnode.roles.auditing import (
     rejected,
 )
 from mpcnode.roles.auditor import Auditor
-from mpcnode.roles.blobs import kept_until
+from mpcnode.roles.blobs import create_when_room, kept_until
 from mpcnode.roles.context import Context, QueryTasks, deliver, send_blob, settle, while_current
 from mpcnode.roles.dealing import Dealt, deal_session
 from mpcnode.roles.deals import Deals
@@ -40,6 +40,7 @@ from mpcnode.roles.tracing import Tracer
 from mpcnode.sealing.blobs import KEY_BYTES, BlobReference, encode_reference
 from mpcnode.sealing.commitments import SALT_BYTES, joint_hash, masked_hash
 from mpcnode.sealing.keys import check_signature
+from mpcnode.tasks import first_of
 from mpcnode.types import (
     NO_MEMBERS,
     NOBODY,
@@ -153,12 +154,16 @@ class Supervisor:
                     async with while_current(self._context, view) as sends:
                         await self._deal(view, sends)
                 elif _waits_for_audit(view) and not (is_audited and view.verdict is Verdict.INCOMPLETE):
-                    await self._audit(view)
+                    # the desk may be away, or the disk full, until the query's deadline
+                    await first_of(self._audit(view), self._settled(query))
                     is_audited = True
                 else:
                     return
         finally:
             self._known.pop(query, None)
+
+    async def _settled(self, query: QueryId) -> None:
+        await self._context.ledger.until(query, lambda view: view.is_settled)
 
     async def _deal(self, view: QueryView, sends: asyncio.TaskGroup) -> None:
         """Check an attempt's inputs, deal to it, and work out what it must lead to while the nodes compute."""
@@ -268,6 +273,13 @@ class Supervisor:
         known = self._known.get(view.query)
         if known is None or known.session != view.session:  # after a restart, or if the nodes were faster
             try:
+                await self._gather_blobs(view)
+            except InputsRejectedError as error:
+                # who contributed had this daemon's word that it holds them, before it committed to anything
+                _log.error("audit.inputs_lost", member=error.participant, reason=str(error))
+                await self._attest(view, Finding(verdict=Verdict.INCOMPLETE, stage=AuditStage.ENVELOPE))
+                return
+            try:
                 inputs, dealt = await asyncio.to_thread(self._check_and_deal, view)
             except InputsRejectedError as error:
                 await self._attest(view, rejected(error))
@@ -329,7 +341,8 @@ class Supervisor:
         mask = known.honest.mask
         if view.terms.subjects > 1:
             label, key = _mask_label(context, view), context.random(KEY_BYTES)
-            manifest = await context.blobs.create(label, key, (mask,), kept_until(label.kind, view.deadline))
+            until = kept_until(label.kind, view.deadline)
+            manifest = await create_when_room(context, label, key, lambda: (known.honest.mask,), until)
             mask = encode_reference(BlobReference(blob=manifest.blob, key=key))
         sealed = seal_release(
             replace(self._signed_release(view, known), mask=mask),
