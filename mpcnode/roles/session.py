@@ -213,7 +213,9 @@ class SessionRunner:
         await self._context.journal.put_once(_END, plan.session, payload)
         for member in plan.others:
             sends.create_task(deliver(self._context, plan.view.query, member, Kind.END, payload))
-        return await self._gather_ends(plan, end, sends, by + plan.timing.notice / 1000)
+        # who is kept waiting for the last round says so this late (roles.chunks), and then others wait for its end
+        notices = len(plan.batch.whole.round_bytes) + 2
+        return await self._gather_ends(plan, end, sends, by + notices * plan.timing.notice / 1000)
 
     async def _prepare_and_compute(
         self, plan: _Plan, evidence: Evidence, preparation: Preparation | None, sends: asyncio.TaskGroup
