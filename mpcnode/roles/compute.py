@@ -30,8 +30,9 @@ from mpcnode.query.statements import decode_accept_statement, decode_deal_statem
 from mpcnode.query.view import QueryView
 from mpcnode.roles.context import Context, QueryTasks, deliver, is_due, settle, while_current
 from mpcnode.roles.failures import AttemptFailedError
+from mpcnode.roles.mailbox import Mailbox, share_name
 from mpcnode.roles.ports import Call, Handler
-from mpcnode.roles.session import Mailbox, SessionRunner, share_name
+from mpcnode.roles.session import SessionRunner
 from mpcnode.sealing.keys import check_signature
 from mpcnode.types import FailReason, MemberIndex, QueryId, QueryState, SessionId
 

@@ -13,6 +13,8 @@ from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NoReturn, TypeVar
 
+import structlog
+
 from ledger.types import Digest
 from mpcnode.errors import (
     DealError,
@@ -45,10 +47,11 @@ from mpcnode.roles.context import Context, Timing, deliver, send_blob
 from mpcnode.roles.corrections import Corrections
 from mpcnode.roles.evidence import Evidence, EvidenceShelf
 from mpcnode.roles.failures import AttemptFailedError
-from mpcnode.roles.inbox import Inbox
+from mpcnode.roles.mailbox import Mailbox, share_name
 from mpcnode.roles.preparing import PATIENCE_MS, Preparation, SilentPeersError, open_preparation
 from mpcnode.roles.programs import batch_of, session_of
 from mpcnode.roles.rows import Sent, SharedRows, shares
+from mpcnode.roles.stopwatch import Stopwatch
 from mpcnode.sealing.blobs import KEY_BYTES, REFERENCE_BYTES, BlobReference, encode_reference
 from mpcnode.sealing.boxes import EPHEMERAL_BYTES, seal
 from mpcnode.sealing.commitments import (
@@ -66,7 +69,9 @@ from mpcnode.sealing.commitments import (
 from mpcnode.sealing.envelopes import ENVELOPE_SECRET_BYTES, seal_envelope
 from mpcnode.sealing.keys import check_signature
 from mpcnode.tasks import first_of
-from mpcnode.types import FailReason, MemberIndex, QueryId, Rank, SessionId, members_of
+from mpcnode.types import FailReason, MemberIndex, Rank, SessionId, members_of
+
+_log = structlog.get_logger(__name__)
 
 _STARTED = "started"
 """Journal: sessions whose first frame may have left."""
@@ -74,37 +79,7 @@ _STARTED = "started"
 _END = "end"
 """Journal: own ends, by session."""
 
-_ENDS_KEPT_MAX = 256
-"""An end holds two boxes, up to 24 KiB in all: so a peer that sends ends of nothing takes 6 MiB at most."""
-
 T = TypeVar("T")
-
-
-@dataclass(slots=True)
-class Mailbox:
-    """What peers delivered for sessions, ahead of their use or not."""
-
-    shares: Inbox[Shares] = field(default_factory=Inbox)
-    """By participant and `share_name`."""
-    deals: Inbox[Deal] = field(default_factory=Inbox)
-    """By dealer and session."""
-    accepts: Inbox[bytes] = field(default_factory=Inbox)
-    """Deal hashes by node and session."""
-    ends: Inbox[End] = field(default_factory=lambda: Inbox(_ENDS_KEPT_MAX))
-    """By node and session."""
-    aborts: Inbox[Abort] = field(default_factory=Inbox)
-    """By node and session."""
-
-    def forget(self, plan: "_Plan") -> None:
-        """Drop everything that came for an attempt."""
-        self.shares.forget(share_name(plan.view.query, plan.view.attempt))
-        for inbox in (self.deals, self.accepts, self.ends, self.aborts):
-            inbox.forget(plan.session)
-
-
-def share_name(query: QueryId, attempt: int) -> bytes:
-    """Name of a participant's share for an attempt."""
-    return query + bytes((attempt,))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +93,7 @@ class _Plan:
     rank: Rank
     others: tuple[MemberIndex, ...]
     """The rest of the committee, in rank order."""
+    watch: Stopwatch
 
     @property
     def is_last(self) -> bool:
@@ -154,7 +130,9 @@ class SessionRunner:
         Raises:
             AttemptFailedError: it cannot be completed.
         """
-        plan = self._plan(view)
+        watch = Stopwatch()
+        _log.info("session.began", session=view.session, attempt=view.attempt)
+        plan = self._plan(view, watch)
         aborts = [self._watch_abort(plan, member) for member in plan.others]
         try:
             return await first_of(self._attempt(plan, sends), *aborts)
@@ -163,13 +141,13 @@ class SessionRunner:
                 self._tell_abort(plan, failure, sends)
             raise
         finally:
-            self._mailbox.forget(plan)
+            self._mailbox.forget(view.query, view.attempt, plan.session)
 
     def shown(self, session: SessionId, first: int) -> Shown:
         """What is kept of what arrived in a session, from a chunk on; nothing if it is too long ago."""
         return self._evidence.shown(session, first)
 
-    def _plan(self, view: QueryView) -> _Plan:
+    def _plan(self, view: QueryView, watch: Stopwatch) -> _Plan:
         context = self._context
         return _Plan(
             view=view,
@@ -178,6 +156,7 @@ class SessionRunner:
             timing=context.timing.of(view.terms.subjects),
             rank=Rank(view.committee.index(context.me.index)),
             others=tuple(member for member in view.committee if member != context.me.index),
+            watch=watch,
         )
 
     async def _watch_abort(self, plan: _Plan, member: MemberIndex) -> NoReturn:
@@ -226,18 +205,22 @@ class SessionRunner:
 
         Each stage may wait longer than the one before, so that a node that waits is heard of before it is blamed.
         """
-        timing = plan.timing
+        timing, watch = plan.timing, plan.watch
         by, notice = _now() + timing.preparation / 1000, timing.notice / 1000
         corrections = evidence.corrections if plan.is_last and preparation is None else None
         if corrections is not None:
             corrections.ask(0)
         sent = await self._gather_shares(plan, by)
+        watch.lap("shares_s")
         seed, deal_hash = (b"", self._joint_hash(plan)) if preparation else await self._take_deal(plan, by)
         if corrections is not None:
             await self._await_corrections(corrections, by)
+        watch.lap("deal_s")
         await self._accept(plan, deal_hash, sends, by + notice)
+        watch.lap("accepts_s")
         if not await self._context.journal.put_once(_STARTED, plan.session, b""):
             raise SessionError(f"session {plan.session.hex()}: was started before this daemon restarted")
+        watch.lap("journal_s")
         made = None if preparation is None else await self._make_material(plan, preparation)
         part = Part(
             batch=plan.batch,
@@ -253,6 +236,10 @@ class SessionRunner:
         output = OutputInMemory()
         by = max(by + 2 * notice, _now() + self._context.timing.computation / 1000)
         transcript, by = await ChunkedRun(part, evidence, output, self._context, by).run()
+        watch.lap("rounds_s")
+        batch, about = plan.batch, {"session": plan.session, "seconds": watch.seconds, **watch.stages}
+        rounds = len(batch.whole.round_bytes)
+        _log.info("session.outputs_formed", subjects=batch.subjects, chunks=batch.chunks, rounds=rounds, **about)
         return Computed(deal_hash=deal_hash, transcript=transcript, share=output.share), by
 
     def _joint_hash(self, plan: _Plan) -> Digest:

@@ -35,6 +35,7 @@ from mpcnode.roles.dealing import Dealt, deal_session
 from mpcnode.roles.deals import Deals
 from mpcnode.roles.ports import Call, Handler
 from mpcnode.roles.programs import batch_of, layout_of, session_of
+from mpcnode.roles.stopwatch import Stopwatch
 from mpcnode.roles.tracing import Tracer
 from mpcnode.sealing.blobs import KEY_BYTES, BlobReference, encode_reference
 from mpcnode.sealing.commitments import SALT_BYTES, joint_hash, masked_hash
@@ -154,8 +155,10 @@ class Supervisor:
 
     async def _deal(self, view: QueryView, sends: asyncio.TaskGroup) -> None:
         """Check an attempt's inputs, deal to it, and work out what it must lead to while the nodes compute."""
+        watch = Stopwatch()
         try:
             await self._gather_blobs(view)
+            watch.lap("gathering_s")
             if self._context.correlations.is_joint:
                 await asyncio.to_thread(self._check, view)
                 await self._context.ledger.until(view.query, partial(_has_left, view.attempt))
@@ -165,6 +168,8 @@ class Supervisor:
             _log.warning("input.rejected", member=error.participant, stage=error.stage.name, reason=str(error))
             await self._reject(view, error)
             return
+        watch.lap("checks_s")
+        _log.info("inputs.checked", session=dealt.session, subjects=view.terms.subjects, **watch.stages)
         with self.deals.running(dealt):
             for member, message in zip(view.committee, dealt.messages(self._context.identity), strict=True):
                 sends.create_task(deliver(self._context, view.query, member, Kind.DEAL, encode_deal(message)))
