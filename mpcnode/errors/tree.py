@@ -12,7 +12,7 @@ from typing import ClassVar
 import ledger.errors
 from mpcnode.errors.catalogue import CATALOGUE, Entry
 from mpcnode.errors.codes import ErrorCode
-from mpcnode.types import AuditStage, MemberIndex
+from mpcnode.types import AuditStage, MemberIndex, Rank
 
 
 class NodeError(Exception):
@@ -134,6 +134,14 @@ class SessionError(CallerError):
     """Another member broke the joint computation; the session is over."""
 
     default = ErrorCode.SESSION_OVER
+
+
+class PeerDeviatedError(SessionError):
+    """A node of the committee sent what no honest node sends."""
+
+    def __init__(self, message: str, rank: Rank) -> None:
+        super().__init__(message)
+        self.rank = rank
 
 
 class PeerLostError(SessionError):

@@ -32,7 +32,7 @@ class Provider(Protocol):
         Raises:
             CorrelationReuseError: the session was given its material before.
             ValueError: a correlation of the program cannot be provided; names it.
-            SessionError: another node sent what no honest one does; names it.
+            PeerDeviatedError: another node sent what no honest one does; names it.
         """
         ...
 
@@ -111,7 +111,7 @@ def transfer_provider(rank: Rank, parties: int, context: bytes, source: Source) 
         source: random bytes.
 
     Raises:
-        SessionError: another node sent what no honest one does; names it.
+        PeerDeviatedError: another node sent what no honest one does; names it.
     """
     links = yield from connect(rank, parties, context, source(SEED_BYTES))
     return JointProvider(rank, source, lambda session: TransferMaker(links, session))
@@ -131,7 +131,7 @@ def paillier_provider(
         check: as `introduce` takes it.
 
     Raises:
-        InvalidKeyError: another node's key is not what it should be; names the node and what is wrong.
+        PeerDeviatedError: another node's key is not what it should be; names the node and what is wrong.
     """
     multiplier = yield from introduce(rank, parties, context, key, source, check=check)
     return JointProvider(rank, source, lambda _: MultiplierMaker(multiplier, rank, parties))
@@ -151,8 +151,7 @@ def converse(
 
     Raises:
         ValueError: a dealer makes it, or a correlation of the program cannot be made jointly; names it.
-        SessionError: another node sent what no honest one does; names it.
-        InvalidKeyError: another node's key is not what it should be; names the node and what is wrong.
+        PeerDeviatedError: another node sent what no honest one does, or a key that is none; names it.
     """
     provider: JointProvider
     match source:

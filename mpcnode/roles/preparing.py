@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from mpcnode.errors import SessionError
+from mpcnode.errors import PeerDeviatedError
 from mpcnode.mpc import Material, Program
 from mpcnode.mpc.joint import Talk
 from mpcnode.mpc.providers import Source, converse
@@ -77,8 +77,7 @@ class Preparation:
 
         Raises:
             SilentPeersError: other nodes did not send in time.
-            SessionError: another node sent what no honest one does.
-            InvalidKeyError: another node's key is not what it should be.
+            PeerDeviatedError: another node sent what no honest one does; has its rank.
             ValueError: a correlation of the program cannot be made jointly; names it.
         """
         talk = converse(source, program, session, self._rank, random)
@@ -109,18 +108,20 @@ class Preparation:
     def _take(self, member: MemberIndex, chunk: int, number: int, piece: bytes) -> None:
         self._arrived[member] += 1
         if chunk or number != self._arrived[member] or len(piece) > PIECE_BYTES:
-            raise SessionError(
-                f"member {member}: expected piece {self._arrived[member]} of up to {PIECE_BYTES} bytes, "
-                f"got piece {number} of {len(piece)} of chunk {chunk}"
+            raise self._deviated(
+                member,
+                f"expected piece {self._arrived[member]} of up to {PIECE_BYTES} bytes, "
+                f"got piece {number} of {len(piece)} of chunk {chunk}",
             )
         message = self._partial[member]
         message += piece
         if len(message) > MESSAGE_BYTES_MAX or len(self._whole[member]) > 1:
-            raise SessionError(
-                f"member {member}: expected one message a round of up to {MESSAGE_BYTES_MAX} bytes, got more"
-            )
+            raise self._deviated(member, f"expected one message a round of up to {MESSAGE_BYTES_MAX} bytes, got more")
         if len(piece) < PIECE_BYTES:
             self._whole[member].append(bytes(self._partial.pop(member)))
+
+    def _deviated(self, member: MemberIndex, how: str) -> PeerDeviatedError:
+        return PeerDeviatedError(f"member {member}: {how}", Rank(self._committee.index(member)))
 
 
 @asynccontextmanager

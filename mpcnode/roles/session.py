@@ -18,7 +18,7 @@ import structlog
 from ledger.types import Digest
 from mpcnode.errors import (
     DealError,
-    InvalidKeyError,
+    PeerDeviatedError,
     PeerLostError,
     RequestError,
     SealedBoxError,
@@ -187,7 +187,7 @@ class SessionRunner:
             raise AttemptFailedError(FailReason.ABORT, str(error), error.members) from error
         except DealError as error:
             raise AttemptFailedError(FailReason.ABORT, str(error), (self._context.dealer,)) from error
-        except (SessionError, InvalidKeyError) as error:
+        except SessionError as error:
             raise AttemptFailedError(FailReason.ABORT, str(error)) from error
         if plan.batch.subjects > 1:
             by = _now() + plan.timing.computation / 1000
@@ -254,6 +254,10 @@ class SessionRunner:
             return await preparation.run(context.correlations, program, plan.session, context.random, by)
         except SilentPeersError as error:
             raise AttemptFailedError(FailReason.TIMEOUT, f"correlations: {error} in time", error.members) from error
+        except PeerDeviatedError as error:
+            member = plan.view.committee[error.rank]
+            why = f"correlations with member {member}: {error}"
+            raise AttemptFailedError(FailReason.ABORT, why, (member,)) from error
 
     async def _gather_shares(self, plan: _Plan, by: float) -> Mapping[MemberIndex, bytes]:
         """Wait for every contributor's share, and check that it opens its commitment; the last node has their blobs."""

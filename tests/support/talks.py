@@ -1,11 +1,14 @@
 """Conversations of a committee in one process, and two makers: oblivious transfers, and one that hides nothing."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import reduce
 from typing import Any, TypeVar
 
 import numpy as np
+import pytest
 
+from mpcnode.errors import PeerDeviatedError
 from mpcnode.mpc import Array, Arrays, Correlation, Field, Material, Program
 from mpcnode.mpc.joint import Maker, Messages, Talk, others, provide
 from mpcnode.mpc.ot import Links, TransferMaker, connect
@@ -20,6 +23,14 @@ Meddle = Callable[[int, int, int, bytes], bytes]
 
 def honest(round_number: int, sender: int, receiver: int, message: bytes) -> bytes:
     return message
+
+
+@contextmanager
+def deviates(rank: int, said: str) -> Iterator[None]:
+    """Expect that a node of a rank is found to send what no honest node sends."""
+    with pytest.raises(PeerDeviatedError, match=said) as found:
+        yield
+    assert found.value.rank == rank
 
 
 def run_talks(talks: Sequence[Talk[T]], meddle: Meddle = honest) -> tuple[list[T], list[list[Messages]]]:

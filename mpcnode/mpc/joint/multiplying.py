@@ -51,7 +51,7 @@ class MultiplierMaker:
         """Make correlations.
 
         Raises:
-            SessionError: another node sent what no honest one does; names it.
+            PeerDeviatedError: another node sent what no honest one does; names it.
             ValueError: a correlation is not elementary; names it.
         """
         strange = next((item for item in items if not isinstance(item, ELEMENTARY)), None)

@@ -58,7 +58,7 @@ def provide(program: Program, session: SessionId, rank: Rank, seed: bytes, maker
 
     Raises:
         ValueError: a correlation of the program has no joint derivation; names it.
-        SessionError: another node sent what no honest one does; names it.
+        PeerDeviatedError: another node sent what no honest one does; names it.
     """
     plan = Plan(program)
     streams = Streams(seed, session)

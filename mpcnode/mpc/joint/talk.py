@@ -7,7 +7,7 @@ node sends ends the conversation with an error that names the sender.
 from collections.abc import Generator, Iterable, Mapping
 from typing import TypeVar
 
-from mpcnode.errors import SessionError
+from mpcnode.errors import PeerDeviatedError
 from mpcnode.mpc.openings import Protocol, encode_openings, open_all
 from mpcnode.types import Rank
 
@@ -29,17 +29,17 @@ def expect_length(peer: Rank, what: str, message: bytes, size: int) -> None:
     """Check a message's length.
 
     Raises:
-        SessionError: it has another.
+        PeerDeviatedError: it has another.
     """
     if len(message) != size:
-        raise SessionError(f"node {peer}: expected {size} bytes of {what}, got {len(message)}")
+        raise PeerDeviatedError(f"node {peer}: expected {size} bytes of {what}, got {len(message)}", peer)
 
 
 def broadcast(protocol: Protocol[T], peers: Iterable[Rank]) -> Talk[T]:
     """Run a protocol that opens values: every other node is sent this one's shares.
 
     Raises:
-        SessionError: a node sent another number of bytes.
+        PeerDeviatedError: a node sent another number of bytes.
     """
     peers = tuple(peers)
     try:

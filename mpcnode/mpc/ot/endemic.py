@@ -16,7 +16,7 @@ import hashlib
 
 from nacl import bindings as sodium
 
-from mpcnode.errors import SessionError
+from mpcnode.errors import PeerDeviatedError
 from mpcnode.mpc.joint.talk import expect_length
 from mpcnode.types import Rank
 
@@ -57,7 +57,7 @@ class KeyChooser:
         """Return the chosen keys, 32 bytes each, from the other side's message.
 
         Raises:
-            SessionError: it has another length, or is not made of points of the group.
+            PeerDeviatedError: it has another length, or is not made of points of the group.
         """
         expect_length(self._peer, "points", message, POINT_BYTES * len(self._scalars))
         found = []
@@ -86,7 +86,7 @@ class KeyMaker:
         """Return both keys of each transfer, 32 bytes each, from the other side's message.
 
         Raises:
-            SessionError: it has another length, or is not made of points of the group.
+            PeerDeviatedError: it has another length, or is not made of points of the group.
         """
         expect_length(self._peer, "points", message, 2 * POINT_BYTES * len(self._scalars))
         found = []
@@ -100,7 +100,8 @@ class KeyMaker:
         hashed = _hash_to_group(self._context, i, choice, pair[1 - choice])
         base = sodium.crypto_core_ed25519_add(pair[choice], hashed)
         if not sodium.crypto_core_ed25519_is_valid_point(base):
-            raise SessionError(f"node {self._peer}: expected two points that do not cancel, got such in transfer {i}")
+            why = f"node {self._peer}: expected two points that do not cancel, got such in transfer {i}"
+            raise PeerDeviatedError(why, self._peer)
         return _key(self._context, i, pair, mine, sodium.crypto_scalarmult_ed25519_noclamp(scalar, base))
 
 
@@ -115,7 +116,7 @@ def agree(peer: Rank, context: bytes, scalar: bytes, point: bytes) -> bytes:
         point: the peer's.
 
     Raises:
-        SessionError: what the peer sent is not a point of the group.
+        PeerDeviatedError: what the peer sent is not a point of the group.
     """
     expect_length(peer, "a point", point, POINT_BYTES)
     shared = sodium.crypto_scalarmult_ed25519_noclamp(scalar, _checked(peer, point, 0))
@@ -141,7 +142,8 @@ def _times_g(scalar: bytes) -> bytes:
 def _checked(peer: Rank, message: bytes, place: int) -> bytes:
     point = message[POINT_BYTES * place :][:POINT_BYTES]
     if not sodium.crypto_core_ed25519_is_valid_point(point):
-        raise SessionError(f"node {peer}: expected a point of ed25519's prime-order group, got {point.hex()}")
+        why = f"node {peer}: expected a point of ed25519's prime-order group, got {point.hex()}"
+        raise PeerDeviatedError(why, peer)
     return point
 
 

@@ -27,7 +27,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from mpcnode.errors import CorrelationReuseError, SessionError
+from mpcnode.errors import CorrelationReuseError, PeerDeviatedError
 from mpcnode.mpc.joint.talk import expect_length
 from mpcnode.mpc.ot.columns import COLUMNS, Columns, transpose
 from mpcnode.mpc.ot.hashing import ROW_BYTES, ColumnHash, RowHash
@@ -141,8 +141,8 @@ class Sender:
         """Take a receiver's message; both hashes [64 · words, 2] of each transfer.
 
         Raises:
-            SessionError: the receiver is elsewhere in the count, or its message does not pass the check or has another
-                length; names it.
+            PeerDeviatedError: the receiver is elsewhere in the count, or its message does not pass the check or has
+                another length; names it.
             CorrelationReuseError: a check failed before, so bits of this side's secret may be known; or the keys have
                 made as many transfers as they may.
         """
@@ -154,9 +154,10 @@ class Sender:
         expect_length(self._peer, "transfers", message, message_bytes(words))
         count = int.from_bytes(message[:_COUNTER_BYTES], "little")
         if count != self._count:
-            raise SessionError(
+            raise PeerDeviatedError(
                 f"node {self._peer}: expected transfers from number {self._count}, got {count}; "
-                "one side was restored from an old state: make new keys"
+                "one side was restored from an old state: make new keys",
+                self._peer,
             )
         zero, one = (np.empty((64 * words, 2), np.uint64) for _ in range(2))
         start, at = 0, _COUNTER_BYTES
@@ -178,9 +179,10 @@ class Sender:
         found[self._is_one] ^= of_choices
         if not hmac.compare_digest(_digest(found), digest):
             self._burned = True
-            raise SessionError(
+            raise PeerDeviatedError(
                 f"node {self._peer}: expected the same choices in all columns of transfers from number {self._count}, "
-                "got others; its keys are void"
+                "got others; its keys are void",
+                self._peer,
             )
         rows = transpose(columns, 64 * words)
         zero = self._hash(rows, self._count)

@@ -83,7 +83,7 @@ def connect(rank: Rank, parties: int, context: bytes, seed: bytes) -> Talk[Links
             learnt of a secret must not help again.
 
     Raises:
-        SessionError: another node sent what no honest one does; names it.
+        PeerDeviatedError: another node sent what no honest one does; names it.
         ValueError: a context of another length.
     """
     if len(context) != CONTEXT_BYTES:

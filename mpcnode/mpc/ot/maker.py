@@ -44,7 +44,7 @@ class TransferMaker:
         """Make a session's correlations, all in one call, and give the links back.
 
         Raises:
-            SessionError: another node sent what no honest one does; names it. The links are of no more use.
+            PeerDeviatedError: another node sent what no honest one does; names it. The links are of no more use.
         """
         jobs = {item.label: self._job(item, free[item.label]) for item in items}
         for batch in _batches(term for job in jobs.values() for term in job.terms):

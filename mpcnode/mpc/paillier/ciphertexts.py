@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from gmpy2 import gcd, mpz
 
-from mpcnode.errors import SessionError
+from mpcnode.errors import PeerDeviatedError
 from mpcnode.mpc.paillier.keys import EncryptionKey
 from mpcnode.types import Rank
 
@@ -18,19 +18,22 @@ def decode_ciphertexts(data: bytes, count: int, key: EncryptionKey, sender: Rank
     """Decode so many ciphertexts of a key.
 
     Raises:
-        SessionError: another length, a number that is 0 or not below n², or one that shares a factor with n; names the
-            sender and the ciphertext.
+        PeerDeviatedError: another length, a number that is 0 or not below n², or one that shares a factor with n; names
+            the sender and the ciphertext.
     """
     size = key.ciphertext_bytes
     if len(data) != count * size:
-        raise SessionError(f"node {sender}: expected {count} ciphertexts of {size} bytes, got {len(data)} bytes")
+        why = f"node {sender}: expected {count} ciphertexts of {size} bytes, got {len(data)} bytes"
+        raise PeerDeviatedError(why, sender)
     found = [mpz.from_bytes(data[at : at + size], "little") for at in range(0, len(data), size)]
     product = mpz(1)
     for place, ciphertext in enumerate(found):
         if not 0 < ciphertext < key.n_squared:
-            raise SessionError(f"node {sender}, ciphertext {place}: expected 0 < c < n², got a number outside")
+            why = f"node {sender}, ciphertext {place}: expected 0 < c < n², got a number outside"
+            raise PeerDeviatedError(why, sender)
         product = product * ciphertext % key.n
     if gcd(product, key.n) != 1:  # one gcd for all: a product has an inverse only if every factor has
         place = next(place for place, ciphertext in enumerate(found) if gcd(ciphertext, key.n) != 1)
-        raise SessionError(f"node {sender}, ciphertext {place}: expected no common factor with n, got one")
+        why = f"node {sender}, ciphertext {place}: expected no common factor with n, got one"
+        raise PeerDeviatedError(why, sender)
     return found

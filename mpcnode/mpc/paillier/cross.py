@@ -48,7 +48,7 @@ def answer(
         source: random bytes.
 
     Raises:
-        SessionError: her message is none.
+        PeerDeviatedError: her message is none.
     """
     slots = Slots(bits, key.modulus_bits)
     ciphertexts = decode_ciphertexts(asked, len(factors), key, alice)
@@ -69,7 +69,7 @@ def conclude(key: DecryptionKey, bob: Rank, answered: bytes, *, count: int, bits
     that node whether they did, which depends on Alice's factors. Wrong products are the audit's business.
 
     Raises:
-        SessionError: Bob's message is none.
+        PeerDeviatedError: Bob's message is none.
     """
     slots = Slots(bits, key.encryption.modulus_bits)
     starts = range(0, count, slots.count)

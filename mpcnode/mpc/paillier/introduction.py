@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable
 
-from mpcnode.errors import InvalidKeyError
+from mpcnode.errors import InvalidKeyError, PeerDeviatedError
 from mpcnode.mpc.joint.talk import Talk, others
 from mpcnode.mpc.paillier.announcement import accept, announce
 from mpcnode.mpc.paillier.drawing import Source
@@ -31,7 +31,7 @@ def introduce(
         check: of what others send; tests alone give another than the default, which takes a second for each.
 
     Raises:
-        InvalidKeyError: another node's announcement is not what it should be; names the node and what is wrong.
+        PeerDeviatedError: another node's announcement is not what it should be; names the node and what is wrong.
         ValueError: a context of another length.
     """
     if len(context) != CONTEXT_BYTES:
@@ -43,7 +43,7 @@ def introduce(
         try:
             keys[peer] = check(received[peer], _context(context, peer))
         except InvalidKeyError as error:
-            raise InvalidKeyError(f"node {peer}: {error}") from error
+            raise PeerDeviatedError(f"node {peer}: {error}", peer) from error
     return PaillierMultiplier(rank, key, keys, source)
 
 

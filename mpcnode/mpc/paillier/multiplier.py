@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from mpcnode.errors import InvalidKeyError, SessionError
+from mpcnode.errors import PeerDeviatedError, SessionError
 from mpcnode.mpc.joint.talk import expect_length
 from mpcnode.mpc.multiplier import Exchange, Messages
 from mpcnode.mpc.paillier.cross import answer, ask, conclude
@@ -31,14 +31,15 @@ class PaillierMultiplier:
             source: random bytes.
 
         Raises:
-            InvalidKeyError: two nodes have one modulus: one of them copied it.
+            PeerDeviatedError: two nodes have one modulus: names the later, which copied it or let it be copied.
         """
         if not others or rank in others:
             raise ValueError(f"keys: expected those of the nodes other than {rank}, got {sorted(others)}")
         owners = {own.encryption.n: rank}
         for other, key in sorted(others.items()):
             if owners.setdefault(key.n, other) != other:
-                raise InvalidKeyError(f"node {other}: expected a modulus of its own, got that of node {owners[key.n]}")
+                why = f"node {other}: expected a modulus of its own, got that of node {owners[key.n]}"
+                raise PeerDeviatedError(why, other)
         self._rank = rank
         self._own = own
         self._others = dict(sorted(others.items()))
@@ -51,7 +52,7 @@ class PaillierMultiplier:
         """Multiply additive shares mod 2^bits [N], one by one: see `Multiplier`.
 
         Raises:
-            SessionError: another node's messages are not what they should be; names it.
+            PeerDeviatedError: another node's messages are not what they should be; names it.
         """
         if left.shape != right.shape or left.ndim != 1:
             raise ValueError(f"factors: expected two rows of one length, got {left.shape} and {right.shape}")
@@ -83,7 +84,7 @@ class PaillierMultiplier:
         """Take the AND of words of XOR-shared bits [N]: products mod 2.
 
         Raises:
-            SessionError: another node's messages are not what they should be; names it.
+            PeerDeviatedError: another node's messages are not what they should be; names it.
         """
         bits = (np.unpackbits(words.view(np.uint8), bitorder="little") for words in (left, right))
         first, second = (row.astype(np.uint64) for row in bits)

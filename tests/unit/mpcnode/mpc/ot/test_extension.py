@@ -9,13 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from mpcnode.errors import CorrelationReuseError, SessionError
+from mpcnode.errors import CorrelationReuseError
 from mpcnode.mpc import Words, keystream
 from mpcnode.mpc.ot import extension
 from mpcnode.mpc.ot.columns import Columns, transpose
 from mpcnode.mpc.ot.extension import Receiver, Sender, message_bytes
 from mpcnode.mpc.ot.hashing import ColumnHash
 from mpcnode.types import Rank
+from tests.support.talks import deviates
 
 CONTEXT = b"x" * 32
 SECRET = bytes.fromhex("0f1e2d3c4b5a69788796a5b4c3d2e1f1")
@@ -88,7 +89,7 @@ def test_a_receiver_that_cheats_in_a_column_guesses_a_bit_or_is_caught(column: i
     two = sender()
     message, _ = Cheating([column]).choose(choices(2))
     if BITS[column]:
-        with pytest.raises(SessionError, match="node 1: expected the same choices in all columns of transfers from"):
+        with deviates(1, "node 1: expected the same choices in all columns of transfers from"):
             two.accept(message, 2)
     else:
         two.accept(message, 2)
@@ -103,7 +104,7 @@ def test_a_receiver_passes_with_all_its_guesses_right_and_with_one_wrong_it_does
     for wrong in {0, count // 2, count - 1}:
         guesses = [bit ^ (place == wrong) for place, bit in enumerate(right)]
         two, cheat = sender(), Cheating(columns, guesses)
-        with pytest.raises(SessionError, match=r"node 1: .* its keys are void"):
+        with deviates(1, r"node 1: .* its keys are void"):
             two.accept(cheat.choose(choices(2))[0], 2)
         with pytest.raises(CorrelationReuseError, match="a check failed before"):
             two.accept(Cheating(columns, right).choose(choices(2))[0], 2)
@@ -150,7 +151,7 @@ def test_choices_that_collide_under_one_key_do_not_under_the_key_that_follows_fr
 ) -> None:
     known = hashlib.sha256(b"known").digest()
     message, _ = Colliding(known).choose(choices(2))
-    with pytest.raises(SessionError, match="node 1: expected the same choices in all columns"):
+    with deviates(1, "node 1: expected the same choices in all columns"):
         sender().accept(message, 2)
     # planted: a key that does not depend on what was sent; all of 64 columns' bits are then free
     monkeypatch.setattr(extension, "_challenge", lambda *_: known)
@@ -185,7 +186,7 @@ def test_a_set_of_keys_makes_so_many_transfers_and_no_more(monkeypatch: pytest.M
 
 
 def test_a_receiver_that_cheats_in_many_columns_is_caught() -> None:
-    with pytest.raises(SessionError, match="node 1: expected the same choices in all columns"):
+    with deviates(1, "node 1: expected the same choices in all columns"):
         sender().accept(Cheating(range(128)).choose(choices(2))[0], 2)
     assert sender().accept(Cheating([]).choose(choices(2))[0], 2)  # the cheat itself does not spoil the check
 
@@ -195,7 +196,7 @@ def test_anything_else_than_what_was_sent_is_caught_and_keys_are_burned(place: i
     one, two = receiver(), sender()
     message = bytearray(one.choose(choices(2))[0])
     message[place] ^= 1
-    with pytest.raises(SessionError, match=r"node 1: .* its keys are void"):
+    with deviates(1, r"node 1: .* its keys are void"):
         two.accept(bytes(message), 2)
     with pytest.raises(CorrelationReuseError, match="transfers with node 1: a check failed before"):
         two.accept(one.choose(choices(2))[0], 2)
@@ -206,20 +207,16 @@ def test_old_messages_and_old_receivers_are_refused() -> None:
     message, _ = one.choose(choices(2))
     two.accept(message, 2)
     for again in (message, receiver().choose(choices(2))[0]):
-        with pytest.raises(
-            SessionError, match="node 1: expected transfers from number 256, got 0; one side was restored"
-        ):
+        with deviates(1, "node 1: expected transfers from number 256, got 0; one side was restored"):
             two.accept(again, 2)
     two.accept(one.choose(choices(2))[0], 2)  # nothing was lost
 
 
 def test_messages_of_another_length_are_refused() -> None:
     message, _ = receiver().choose(choices(2))
-    with pytest.raises(
-        SessionError, match=f"node 1: expected {len(message)} bytes of transfers, got {len(message) - 1}"
-    ):
+    with deviates(1, f"node 1: expected {len(message)} bytes of transfers, got {len(message) - 1}"):
         sender().accept(message[:-1], 2)
-    with pytest.raises(SessionError, match=f"node 1: expected {message_bytes(3)} bytes of transfers"):
+    with deviates(1, f"node 1: expected {message_bytes(3)} bytes of transfers"):
         sender().accept(message, 3)
 
 
@@ -228,9 +225,9 @@ def test_messages_of_another_length_are_refused() -> None:
 def test_any_bytes_at_all_are_refused_with_an_error_of_ours(data: bytes) -> None:
     for framed in (b"", bytes(8)):
         message = (framed + data * message_bytes(2))[: message_bytes(2)]
-        with pytest.raises(SessionError, match="node 1: "):
+        with deviates(1, "node 1: "):
             sender().accept(message, 2)
-    with pytest.raises(SessionError, match="node 1: expected 4152 bytes of transfers"):
+    with deviates(1, "node 1: expected 4152 bytes of transfers"):
         sender().accept(data, 2)
 
 

@@ -3,12 +3,12 @@ from gmpy2 import mpz
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mpcnode.errors import SessionError
 from mpcnode.mpc.paillier.cross import answer, ask, conclude
 from mpcnode.mpc.paillier.keys import MODULUS_BITS
 from mpcnode.mpc.paillier.slots import Slots
 from mpcnode.types import Rank
 from tests.support.paillier import key_of, seeded
+from tests.support.talks import deviates
 
 KEY = key_of(0)
 MOST = (1 << 64) - 1
@@ -137,9 +137,9 @@ MALFORMED = {
 @pytest.mark.parametrize("name", MALFORMED)
 def test_malformed_ciphertexts_are_refused_by_both_sides(name):
     data, said = MALFORMED[name]
-    with pytest.raises(SessionError, match=said):
+    with deviates(0, said):
         answer(KEY.encryption, ALICE, data, [1, 2, 3], bits=64, source=seeded(1))
-    with pytest.raises(SessionError, match=said):
+    with deviates(0, said):
         conclude(KEY, ALICE, data, count=3 * Slots(64, 512).count, bits=64)
 
 

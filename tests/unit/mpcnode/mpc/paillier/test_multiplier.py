@@ -8,11 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import mpcnode.mpc
-from mpcnode.errors import InvalidKeyError, SessionError
+from mpcnode.errors import PeerDeviatedError, SessionError
 from mpcnode.mpc.multiplier import Multiplier
 from mpcnode.mpc.paillier import PaillierMultiplier
 from mpcnode.types import Rank
 from tests.support.paillier import key_of, multipliers, run_all, seeded
+from tests.support.talks import deviates
 
 WORDS = st.one_of(st.sampled_from([0, 1, 2**64 - 1, 2**63]), st.integers(0, 2**64 - 1))
 
@@ -73,12 +74,12 @@ def test_who_has_nothing_to_ask_sends_nothing():
     asked = next(first)
     second = multipliers(3)[Rank(1)].products(row, row, 64, Rank(0))
     next(second)
-    with pytest.raises(SessionError, match="node 2: expected 0 bytes of a question, got 3"):
+    with deviates(2, "node 2: expected 0 bytes of a question, got 3"):
         second.send({Rank(0): asked[Rank(1)], Rank(2): b"abc"})
     second = multipliers(3)[Rank(1)].products(row, row, 64, Rank(0))
     next(second)
     second.send({Rank(0): asked[Rank(1)], Rank(2): b""})
-    with pytest.raises(SessionError, match="node 0: expected 0 bytes of an answer, got 1"):
+    with deviates(0, "node 0: expected 0 bytes of an answer, got 1"):
         second.send({Rank(0): b"a", Rank(2): b""})
 
 
@@ -146,15 +147,17 @@ def test_messages_that_no_honest_node_sends_end_it_and_name_the_node(change, sai
         }
         to_me = {rank: messages[Rank(0)] for rank, messages in answered.items()}
         said = said.replace("3 ciphertexts", "2 ciphertexts")
-    with pytest.raises(SessionError, match=said):
+    with pytest.raises(SessionError, match=said) as found:
         mine.send(change(to_me))
+    assert found.type is (PeerDeviatedError if "node 2" in said else SessionError)
+    assert getattr(found.value, "rank", 2) == 2
 
 
 def test_a_copied_modulus_is_refused():
     public = [key_of(number).encryption for number in range(3)]
-    with pytest.raises(InvalidKeyError, match="node 2: expected a modulus of its own, got that of node 0"):
+    with deviates(2, "node 2: expected a modulus of its own, got that of node 0"):
         PaillierMultiplier(Rank(0), key_of(0), {Rank(1): public[1], Rank(2): public[0]}, seeded(0))
-    with pytest.raises(InvalidKeyError, match="node 2: expected a modulus of its own, got that of node 1"):
+    with deviates(2, "node 2: expected a modulus of its own, got that of node 1"):
         PaillierMultiplier(Rank(0), key_of(0), {Rank(2): public[1], Rank(1): public[1]}, seeded(0))
 
 
