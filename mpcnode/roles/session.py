@@ -29,7 +29,7 @@ from mpcnode.errors import (
 from mpcnode.mpc import SEED_BYTES, Batch, Material
 from mpcnode.query.blobs import BlobKind, BlobLabel
 from mpcnode.query.frames import Shown
-from mpcnode.query.messages import Abort, Accept, Deal, End, Kind, Shares, encode_abort, encode_accept, encode_end
+from mpcnode.query.messages import Abort, Accept, End, Kind, Shares, encode_abort, encode_accept, encode_end
 from mpcnode.query.statements import (
     AcceptStatement,
     EndStatement,

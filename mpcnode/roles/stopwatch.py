@@ -4,7 +4,7 @@ import asyncio
 
 
 class Stopwatch:
-    """Measures one stage after another, by the loop's time."""
+    """Measures one stage after another, by the loop's time, to the ms."""
 
     def __init__(self) -> None:
         """Begin the first stage."""
@@ -15,9 +15,9 @@ class Stopwatch:
     def lap(self, stage: str) -> None:
         """End a stage and begin the next one."""
         before, self._at = self._at, asyncio.get_running_loop().time()
-        self.stages[stage] = round(self._at - before, 6)
+        self.stages[stage] = round(self._at - before, 3)
 
     @property
     def seconds(self) -> float:
         """From the beginning to the last stage's end."""
-        return round(self._at - self._begun, 6)
+        return round(self._at - self._begun, 3)
