@@ -188,17 +188,13 @@ class ContributedRows:
 
 
 def check_inputs(
-    keys: AuditKeys, view: QueryView, layout: Layout, inquirer: InquirerRecord, *, batch: Batch, blobs: BlobsPort
+    keys: AuditKeys, view: QueryView, layout: Layout, *, batch: Batch, blobs: BlobsPort
 ) -> Mapping[MemberIndex, AuditedInput]:
-    """Open and check the supervisor copy, every envelope of an attempt, and all rows.
+    """Open and check every envelope of an attempt, and all rows.
 
     Raises:
         InputsRejectedError: one fails; it names whose.
     """
-    try:
-        _check_subjects(keys, view, inquirer.key, blobs)
-    except InputError as error:
-        raise InputsRejectedError(NOBODY, error) from error
     checked: dict[MemberIndex, AuditedInput] = {}
     for participant, envelope in view.envelopes.items():
         attributes = _attributes(layout, participant)
@@ -210,6 +206,18 @@ def check_inputs(
         except InputError as error:
             raise InputsRejectedError(participant, error) from error
     return checked
+
+
+def check_subjects(keys: AuditKeys, view: QueryView, inquirer: InquirerRecord, blobs: BlobsPort) -> None:
+    """Open and check the supervisor copy: the same for every attempt of a query.
+
+    Raises:
+        InputsRejectedError: it fails; that is nobody's contribution.
+    """
+    try:
+        _check_subjects(keys, view, inquirer.key, blobs)
+    except InputError as error:
+        raise InputsRejectedError(NOBODY, error) from error
 
 
 def _check_subjects(keys: AuditKeys, view: QueryView, inquirer: PublicKey, blobs: BlobsPort) -> None:

@@ -5,15 +5,15 @@ rejected, and the next attempt goes on without it.
 """
 
 import asyncio
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 
 import structlog
 
 from mpcnode.errors import ConfigError, ErrorCode, InputError, LocalError, UnavailableError
 from mpcnode.query.audit import AuditedInput, Finding
-from mpcnode.query.blobs import INQUIRER, BlobKind, BlobLabel
+from mpcnode.query.blobs import EVERY_ATTEMPT, INQUIRER, BlobKind, BlobLabel
 from mpcnode.query.committee import pool_order
 from mpcnode.query.messages import Kind, decode_accept, encode_deal
 from mpcnode.query.release import RELEASE_SECRET_BYTES, Release, seal_release
@@ -26,6 +26,7 @@ from mpcnode.roles.auditing import (
     Recomputed,
     audit_outcome,
     check_inputs,
+    check_subjects,
     rejected,
 )
 from mpcnode.roles.auditor import Auditor
@@ -40,6 +41,7 @@ from mpcnode.roles.tracing import Tracer
 from mpcnode.sealing.blobs import KEY_BYTES, BlobReference, encode_reference
 from mpcnode.sealing.commitments import SALT_BYTES, joint_hash, masked_hash
 from mpcnode.sealing.keys import check_signature
+from mpcnode.tasks import first_of
 from mpcnode.types import (
     NO_MEMBERS,
     NOBODY,
@@ -49,6 +51,7 @@ from mpcnode.types import (
     MemberIndex,
     QueryId,
     QueryState,
+    SessionId,
     Verdict,
 )
 
@@ -80,10 +83,41 @@ def _has_left(attempt: int, view: QueryView) -> bool:
     return view.attempt != attempt or view.state is not QueryState.COMPUTING
 
 
+async def _settled(waiting: Coroutine[object, object, object], *, is_it: bool = True) -> bool:
+    """Wait for something; return what tells it from other things that are waited for."""
+    await waiting
+    return is_it
+
+
+def _has_result(attempt: int, view: QueryView) -> bool:
+    """Whether an attempt's result was posted."""
+    return view.attempt == attempt and view.result is not None
+
+
 def _waits_for_audit(view: QueryView) -> bool:
     """Whether a result has no verdict that is final."""
     is_due = view.state is QueryState.ANSWERED and view.mode is not AuditMode.OFF
     return is_due and view.verdict in (None, Verdict.INCOMPLETE)
+
+
+@dataclass(slots=True)
+class _Case:
+    """What is known of a query while it is served."""
+
+    tasks: asyncio.TaskGroup
+    """For what outlasts an attempt's computation."""
+    has_subjects: bool = False
+    """The inquirer's copy passed its check."""
+    session: SessionId | None = None
+    """Of the latest attempt that was dealt to."""
+    recomputing: asyncio.Task[Recomputed] | None = None
+    """What that attempt must lead to."""
+
+    def drop(self) -> None:
+        """Recompute nothing any more."""
+        if self.recomputing is not None:
+            self.recomputing.cancel()
+        self.session = self.recomputing = None
 
 
 class Supervisor:
@@ -106,8 +140,6 @@ class Supervisor:
         self._auditor = Auditor(context, keys, self._tracer)
         self.deals = Deals(context)
         """What last nodes pull their corrections from."""
-        self._known: dict[QueryId, Recomputed] = {}
-        """Of queries that are being computed."""
 
     @property
     def handlers(self) -> Mapping[Kind, Handler]:
@@ -139,31 +171,47 @@ class Supervisor:
     async def _serve(self, query: QueryId) -> None:
         """Deal to every attempt of a query until it ends, and audit its result."""
         is_audited = False
-        try:
+        async with asyncio.TaskGroup() as tasks:
+            case = _Case(tasks)
+            await self._check_early(await self._context.ledger.until(query, lambda _: True), case)
             while True:
                 view = await self._context.ledger.until(query, _needs_work)
                 if view.state is QueryState.COMPUTING:
                     async with while_current(self._context, view) as sends:
-                        await self._deal(view, sends)
+                        await self._deal(view, case, sends)
                 elif _waits_for_audit(view) and not (is_audited and view.verdict is Verdict.INCOMPLETE):
-                    await self._audit(view)
+                    await self._audit(view, case)
                     is_audited = True
                 else:
-                    return
-        finally:
-            self._known.pop(query, None)
+                    break
+            case.drop()
 
-    async def _deal(self, view: QueryView, sends: asyncio.TaskGroup) -> None:
-        """Check an attempt's inputs, deal to it, and work out what it must lead to while the nodes compute."""
+    async def _check_early(self, view: QueryView, case: _Case) -> None:
+        """Check many subjects' identifiers while companies look them up; what is wrong is told when all are in."""
+        if view.state is not QueryState.REGISTERED or view.terms.subjects == 1:
+            return
+        label = BlobLabel(query=view.query, attempt=EVERY_ATTEMPT, kind=BlobKind.IDENTIFIERS, author=INQUIRER)
+        ledger, blobs = self._context.ledger, self._context.blobs
+        arrives = _settled(blobs.whole(label))
+        if await first_of(arrives, _settled(ledger.until(view.query, _needs_work), is_it=False)):
+            try:
+                await asyncio.to_thread(self._check_subjects, view)
+            except InputsRejectedError:
+                return
+            case.has_subjects = True
+
+    async def _deal(self, view: QueryView, case: _Case, sends: asyncio.TaskGroup) -> None:
+        """Check an attempt's inputs and deal to it; when the nodes are done, work out what it must lead to."""
+        case.drop()
         watch = Stopwatch()
         try:
             await self._gather_blobs(view)
             watch.lap("gathering_s")
             if self._context.correlations.is_joint:
-                await asyncio.to_thread(self._check, view)
+                await asyncio.to_thread(self._check, view, case)
                 await self._context.ledger.until(view.query, partial(_has_left, view.attempt))
                 return
-            inputs, dealt = await asyncio.to_thread(self._check_and_deal, view)
+            inputs, dealt = await asyncio.to_thread(self._check_and_deal, view, case)
         except InputsRejectedError as error:
             _log.warning("input.rejected", member=error.participant, stage=error.stage.name, reason=str(error))
             await self._reject(view, error)
@@ -174,8 +222,22 @@ class Supervisor:
             for member, message in zip(view.committee, dealt.messages(self._context.identity), strict=True):
                 sends.create_task(deliver(self._context, view.query, member, Kind.DEAL, encode_deal(message)))
             if view.mode is not AuditMode.OFF:
-                self._known[view.query] = await self._auditor.recompute(view, inputs, dealt)
+                case.session = dealt.session
+                case.recomputing = case.tasks.create_task(self._recompute(view, inputs, dealt), name="recomputing")
             await self._context.ledger.until(view.query, partial(_has_left, view.attempt))
+
+    async def _recompute(self, view: QueryView, inputs: Mapping[MemberIndex, AuditedInput], dealt: Dealt) -> Recomputed:
+        """Work out what an attempt must lead to, once the first of its nodes is done: until then dealing goes first."""
+        ledger, blobs = self._context.ledger, self._context.blobs
+        waits = [_settled(ledger.until(view.query, partial(_has_result, view.attempt)))]
+        if view.terms.subjects > 1:
+            labels = [
+                BlobLabel(query=view.query, attempt=view.attempt, kind=BlobKind.OUTPUT, author=node)
+                for node in view.committee
+            ]
+            waits += [_settled(blobs.whole(label)) for label in labels]
+        await first_of(*waits)
+        return await self._auditor.recompute(view, inputs, dealt)
 
     async def _gather_blobs(self, view: QueryView) -> None:
         """Wait for what many subjects' identifiers and rows are in.
@@ -185,7 +247,7 @@ class Supervisor:
         """
         if view.terms.subjects == 1:
             return
-        waits = {NOBODY: BlobLabel(query=view.query, attempt=0, kind=BlobKind.IDENTIFIERS, author=INQUIRER)}
+        waits = {NOBODY: BlobLabel(query=view.query, attempt=EVERY_ATTEMPT, kind=BlobKind.IDENTIFIERS, author=INQUIRER)}
         for member in view.commitments:
             waits[member] = BlobLabel(query=view.query, attempt=view.attempt, kind=BlobKind.ROWS, author=member)
         by = asyncio.get_running_loop().time() + self._context.timing.of(view.terms.subjects).preparation / 2000
@@ -197,15 +259,22 @@ class Supervisor:
                 missing = InputError(f"{label.kind.name}: expected a whole blob in time", AuditStage.ENVELOPE)
                 raise InputsRejectedError(author, missing) from error
 
-    def _check(self, view: QueryView) -> Mapping[MemberIndex, AuditedInput]:
+    def _check_subjects(self, view: QueryView) -> None:
         context = self._context
-        layout, inquirer = layout_of(context, view), context.inquirers[view.inquirer]
-        return check_inputs(self._keys, view, layout, inquirer, batch=batch_of(context, view), blobs=context.blobs)
+        check_subjects(self._keys, view, context.inquirers[view.inquirer], context.blobs)
 
-    def _check_and_deal(self, view: QueryView) -> tuple[Mapping[MemberIndex, AuditedInput], Dealt]:
+    def _check(self, view: QueryView, case: _Case) -> Mapping[MemberIndex, AuditedInput]:
+        context = self._context
+        if not case.has_subjects:
+            self._check_subjects(view)
+        return check_inputs(
+            self._keys, view, layout_of(context, view), batch=batch_of(context, view), blobs=context.blobs
+        )
+
+    def _check_and_deal(self, view: QueryView, case: _Case) -> tuple[Mapping[MemberIndex, AuditedInput], Dealt]:
         """Check an attempt's inputs and make its deal, the same ones whenever it is done."""
         context = self._context
-        inputs = self._check(view)
+        inputs = self._check(view, case)
         batch = batch_of(context, view)
         dealt = deal_session(context.chain, self._master, session_of(view), view.committee, batch)
         return inputs, dealt
@@ -230,20 +299,21 @@ class Supervisor:
         )
         await settle(context, call, view.query, _MOVED_ON)
 
-    async def _audit(self, view: QueryView) -> None:
+    async def _audit(self, view: QueryView, case: _Case) -> None:
         """Attest a result. Where a mask is released, what was once made for the ledger is all that is ever sent."""
         if self._context.correlations.is_joint:
-            await self._audit_outcome(view)
+            await self._audit_outcome(view, case)
             return
         release = await self._kept_release(view)
         if release is not None:
             await self._give_mask(view)
             await self._attest(view, _MATCH, release)
             return
-        known = self._known.get(view.query)
-        if known is None or known.session != view.session:  # after a restart, or if the nodes were faster
+        if case.recomputing is not None and case.session == view.session:
+            known = await case.recomputing
+        else:  # after a restart
             try:
-                inputs, dealt = await asyncio.to_thread(self._check_and_deal, view)
+                inputs, dealt = await asyncio.to_thread(self._check_and_deal, view, case)
             except InputsRejectedError as error:
                 await self._attest(view, rejected(error))
                 return
@@ -252,13 +322,13 @@ class Supervisor:
         is_released = finding.verdict is Verdict.MATCH and view.mode is AuditMode.BEFORE_RELEASE
         await self._attest(view, finding, await self._release(view, known) if is_released else b"")
 
-    async def _audit_outcome(self, view: QueryView) -> None:
+    async def _audit_outcome(self, view: QueryView, case: _Case) -> None:
         """Attest a result whose correlations the committee made: what its messages had to be, nobody else knows."""
         context = self._context
 
         def work() -> Finding:
             batch = batch_of(context, view)
-            rows = ContributedRows(view, layout_of(context, view), batch, self._check(view), context.blobs)
+            rows = ContributedRows(view, layout_of(context, view), batch, self._check(view, case), context.blobs)
             stated = joint_hash(context.chain, session_of(view), context.correlations)
             return audit_outcome(self._keys, view, batch=batch, rows=rows, joint_hash=stated, blobs=context.blobs)
 

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mpcnode.client import Inquirer
+from mpcnode.client import AnswerState, Inquirer
 from mpcnode.devnet.control import report
 from mpcnode.devnet.plan import Layout
 from mpcnode.mpc import Batch, corrections_size
@@ -134,8 +134,10 @@ class _Asking:
             began = time.perf_counter()
             answer = await inquirer.ask_many(model, listed, out, purpose=PURPOSE)
             seconds = time.perf_counter() - began
-            grades = _read(out)
+            grades = _read(out) if answer.state is AnswerState.ANSWERED else []
         sent, after = _loopback_bytes() - sent_before, await _cpu_s(self.layout)
+        if answer.state is not AnswerState.ANSWERED:
+            raise WrongAnswerError(f"{model}: expected an answer, the query was {answer.state} ({answer.reason})")
         self._check(asked, grades)
         return Asked(
             ask_s=seconds,
