@@ -86,7 +86,6 @@ class Context:
     """Names of the data classes, by index."""
     inquirers: Mapping[Address, InquirerRecord] = field(repr=False)
     """Registered inquirers, by contract address."""
-    epoch: EpochKeys
     committee_companies_min: int
     """Distinct companies that a committee must span."""
     dealer: MemberIndex
@@ -115,6 +114,13 @@ class Context:
         """
         if address_of(key) not in self.inquirers:
             raise NotAllowedError("expected a registered inquirer's key, got another", ErrorCode.UNKNOWN_INQUIRER)
+
+    def epoch_of(self, view: QueryView) -> EpochKeys:
+        """The supervisor's public keys that whatever belongs to a query is sealed to: its own epoch's.
+
+        They stay those of the query, whatever epoch has begun since.
+        """
+        return self.ledger.epochs[view.terms.epoch]
 
     @property
     def operator(self) -> MemberIndex:

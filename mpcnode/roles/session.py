@@ -392,7 +392,7 @@ class SessionRunner:
         output = OutputShare(query=view.query, session=plan.session, node=me, salt=salt, share=computed.share)
         plaintext = encode_output(output)
         inquirer_box = seal(plaintext, view.terms.result_key, context.random(EPHEMERAL_BYTES))
-        supervisor_box = seal_envelope(plaintext, context.epoch, context.random(ENVELOPE_SECRET_BYTES))
+        supervisor_box = seal_envelope(plaintext, context.epoch_of(view), context.random(ENVELOPE_SECRET_BYTES))
         stated = encode_end_statement(
             EndStatement(
                 chain=context.chain,

@@ -20,7 +20,7 @@ from mpcnode.query.release import RELEASE_SECRET_BYTES, Release, seal_release
 from mpcnode.query.statements import ReleaseStatement, decode_accept_statement, encode_release_statement
 from mpcnode.query.view import QueryView
 from mpcnode.roles.auditing import (
-    AuditKeys,
+    AuditKeyring,
     ContributedRows,
     InputsRejectedError,
     Recomputed,
@@ -123,8 +123,8 @@ class _Case:
 class Supervisor:
     """Dealer and auditor."""
 
-    def __init__(self, context: Context, keys: AuditKeys, dealer_master: bytes) -> None:
-        """Take the role's context, the audit key and the dealer's master key.
+    def __init__(self, context: Context, keys: AuditKeyring, dealer_master: bytes) -> None:
+        """Take the role's context, the audit keys and the dealer's master key.
 
         Raises:
             ConfigError: another member deals: whoever audits without the seeds would find every honest session wrong.
@@ -261,15 +261,15 @@ class Supervisor:
 
     def _check_subjects(self, view: QueryView) -> None:
         context = self._context
-        check_subjects(self._keys, view, context.inquirers[view.inquirer], context.blobs)
+        keys = self._keys.of(view, context.epoch_of(view))
+        check_subjects(keys, view, context.inquirers[view.inquirer], context.blobs)
 
     def _check(self, view: QueryView, case: _Case) -> Mapping[MemberIndex, AuditedInput]:
         context = self._context
         if not case.has_subjects:
             self._check_subjects(view)
-        return check_inputs(
-            self._keys, view, layout_of(context, view), batch=batch_of(context, view), blobs=context.blobs
-        )
+        keys, layout = self._keys.of(view, context.epoch_of(view)), layout_of(context, view)
+        return check_inputs(keys, view, layout, batch=batch_of(context, view), blobs=context.blobs)
 
     def _check_and_deal(self, view: QueryView, case: _Case) -> tuple[Mapping[MemberIndex, AuditedInput], Dealt]:
         """Check an attempt's inputs and make its deal, the same ones whenever it is done."""
@@ -330,7 +330,8 @@ class Supervisor:
             batch = batch_of(context, view)
             rows = ContributedRows(view, layout_of(context, view), batch, self._check(view, case), context.blobs)
             stated = joint_hash(context.chain, session_of(view), context.correlations)
-            return audit_outcome(self._keys, view, batch=batch, rows=rows, joint_hash=stated, blobs=context.blobs)
+            keys = self._keys.of(view, context.epoch_of(view))
+            return audit_outcome(keys, view, batch=batch, rows=rows, joint_hash=stated, blobs=context.blobs)
 
         try:
             finding = await asyncio.to_thread(work)
@@ -376,7 +377,7 @@ class Supervisor:
         sealed = seal_release(
             replace(self._signed_release(view, known), mask=mask),
             view.terms.result_key,
-            context.epoch,
+            context.epoch_of(view),
             context.random(RELEASE_SECRET_BYTES),
         )
         if not await context.journal.put_once(_RELEASE, view.query, known.session + sealed):

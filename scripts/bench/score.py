@@ -27,11 +27,11 @@ from scripts.bench.companies import AUDITS, PURPOSE, Companies
 from scripts.bench.network import network
 from scripts.bench.registry import OUT, Measurement, Parameter, benchmark
 from scripts.bench.timeline import Timeline, timeline
-from scripts.bench.works import make
+from scripts.bench.works import ModelWork
 
 ROOT = Path("build/bench/score")
 NODES = 3
-WORKS = ("max", "scorecard")
+WORKS = ("score", "max", "scorecard")
 DEFAULT = "before release"
 """The audit mode of the figures that name none; it is in their parameters."""
 
@@ -180,7 +180,7 @@ def _of_many(work: str, subjects: int, asked: Asked) -> Iterator[Measurement]:
     prefix = "" if work == "score" else f"{work}_"
     ratio = asked.computed.audit_s / asked.computed.seconds
     yield Measurement(f"{prefix}audit_to_compute_ratio", ratio, "1", {**of, "audit_s": asked.computed.audit_s})
-    parts = _bytes(make(work, subjects).batch(NODES, subjects))
+    parts = _bytes(ModelWork(work, subjects).batch(NODES, subjects))
     each: dict[str, Parameter] = {part: round(size / subjects, 1) for part, size in parts.items()}
     yield Measurement(f"{work}_bytes_per_subject", sum(parts.values()) / subjects, "bytes", {**of, **each})
     yield Measurement(f"ask_{work}_bytes_per_subject", asked.loopback_bytes / subjects, "bytes", of)

@@ -1,4 +1,4 @@
-"""Joint evaluation in one process: `score`, `max` and `scorecard`, from one subject to a million.
+"""Joint evaluation in one process: `score` and `max`, bare and as models, and `scorecard`; one subject to a million.
 
 All three nodes, the dealer and the participants' sharing share one core, and only the time that the processor gave
 counts; nothing is sent anywhere: what the core takes of `make bench ONLY=score`, which runs daemons. Every result is
@@ -16,7 +16,7 @@ from scripts.bench.transfers import transfers
 from scripts.bench.works import make
 
 NODES = 3
-WORKS = ("score", "max", "scorecard")
+WORKS = ("score", "max", "score_model", "max_model", "scorecard")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from scripts.bench.peers.work import OWNERS, STEPS, expected, values
 MODELS = Path(__file__).parents[2] / "scripts" / "bench" / "models"
 
 
-@pytest.mark.parametrize("work", ["max"])
+@pytest.mark.parametrize("work", ["score", "max"])
 def test_grades_are_those_expected(work: str) -> None:
     model = parse((MODELS / f"{work}.toml").read_bytes())
     assert [grade.name for grade in model.grades] == [f"G{step}" for step in range(STEPS, -1, -1)]

@@ -376,6 +376,21 @@ def test_bytes_that_are_not_the_blobs_are_not_kept(tmp_path):
     asyncio.run(work())
 
 
+@pytest.mark.parametrize("first", [1, 3, 4, 5, 2**32 - 1])
+def test_nobody_gets_a_holders_word_for_chunks_that_it_did_not_send(tmp_path, first):
+    async def work():
+        async def nothing():
+            yield blob_pb2.PutRequest(blob=BLOB, first=first)
+
+        async with Holder(tmp_path).running() as holder, holder.channel() as channel:
+            stub = blob_stub(channel)
+            await stub.Offer(blob_pb2.OfferRequest(offer=encode_offer(OFFER)), timeout=20)
+            held = (await stub.Put(nothing(), timeout=20)).held
+            assert (held.chunks, held.signature) == (0, b"")
+
+    asyncio.run(work())
+
+
 def test_a_sender_has_a_few_streams_and_no_more(tmp_path):
     async def work():
         async with Holder(tmp_path).running() as holder, holder.channel() as channel:

@@ -61,6 +61,9 @@ class PlainDealer:
         self.asked: list[tuple[int, int]] = []
         self.answer: Callable[[DealtCorrections], DealtCorrections | None] = lambda right: right
 
+    async def ready(self, session: SessionId) -> bool:
+        return session == SESSION
+
     async def corrections(self, node: MemberIndex, session: SessionId, chunk: int) -> DealtCorrections | None:
         self.asked.append((node, chunk))
         assert session == SESSION
@@ -284,6 +287,55 @@ def test_only_nodes_pull_and_only_from_a_dealer(me, sender, said):
             return dict(await call.trailing_metadata())
 
     assert asyncio.run(work())["mpcnode-code"] == said
+
+
+def test_a_node_that_asks_for_everything_and_reads_nothing_is_dealt_next_to_nothing():
+    """A chunk's corrections take a megabyte or more, and it may ask for a thousand."""
+
+    async def work():
+        dealer = dealing_listener(dealt_to(batch()))
+        plain = cast("PlainDealer", dealer.dealer)
+        large = DealtCorrections(bytes(8 << 20), Signature(bytes(64)))
+        asked: list[int] = []
+
+        async def corrections(_node, _session, chunk):
+            asked.append(chunk)
+            return large
+
+        plain.corrections = corrections  # type: ignore[method-assign]
+        async with dealer.running(), dealer.channel(tls(STUB)) as channel:
+            call: Any = stub_of(channel).Corrections(timeout=20)
+            for chunk in range(200):
+                await call.write(peer_pb2.CorrectionsRequest(session=SESSION, chunk=chunk))
+            await asyncio.sleep(0.5)
+            # what flow control lets through, and what waits for it
+            assert 1 <= len(asked) <= 4
+            call.cancel()
+
+    asyncio.run(work())
+
+
+def test_a_node_has_one_stream_its_newest():
+    async def work():
+        dealer = dealing_listener(dealt_to(batch()))
+        async with dealer.running(), dealer.channel(tls(STUB)) as old, dealer.channel(tls(STUB)) as new:
+            first: Any = stub_of(old).Corrections(timeout=20)
+            await first.write(peer_pb2.CorrectionsRequest(session=SESSION, chunk=0))
+            assert (await first.read()).chunk == 0
+            second: Any = stub_of(new).Corrections(timeout=20)
+            await second.write(peer_pb2.CorrectionsRequest(session=SESSION, chunk=1))
+            assert (await second.read()).chunk == 1
+            async with asyncio.timeout(10):
+                while isinstance(await first.read(), peer_pb2.CorrectionsResponse):
+                    pass
+                assert (await first.code()).name == "OK"
+            await second.write(peer_pb2.CorrectionsRequest(session=SESSION, chunk=2))
+            async with asyncio.timeout(10):
+                while (await second.read()).chunk != 2:
+                    pass
+            second.cancel()
+
+    asyncio.run(work())
 
 
 def test_who_asks_for_one_chunk_twice_at_once_loses_its_stream():

@@ -6,6 +6,7 @@ from ledger.types import Millis
 from mpcnode.client.asking import Many, Prepared, Question, about_many, prepare
 from mpcnode.client.opening import open_outcomes, result_references, view_of_receipt
 from mpcnode.query.blobs import EVERY_ATTEMPT, INQUIRER, BlobKind, BlobLabel
+from mpcnode.roles.blobs import ASKING_MS
 from mpcnode.scorecard import Outcome
 from mpcnode.sealing.blobs import BlobReference
 from mpcnode.sealing.pseudonyms import make_pseudonyms, normalise, pad_identifiers, pseudonyms_key, pseudonyms_root
@@ -28,7 +29,8 @@ async def prepare_many(
         (BlobKind.IDENTIFIERS, key, pad_identifiers(identifiers)),
     ):
         label = BlobLabel(query=query, attempt=EVERY_ATTEMPT, kind=kind, author=INQUIRER)
-        manifest = await flow.blobs[OPERATOR].create(label, secret, (body,), Millis(1 << 47))
+        until = Millis(flow.clock.now_ms() + ASKING_MS)
+        manifest = await flow.blobs[OPERATOR].create(label, secret, (body,), until)
         kept.append(manifest.blob)
     many = Many(
         query=query,

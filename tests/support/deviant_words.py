@@ -201,7 +201,8 @@ class Parts:
 
     def envelope(self, share: OutputShare) -> bytes:
         context = self.node.context
-        return seal_envelope(encode_output(share), context.epoch, context.random(ENVELOPE_SECRET_BYTES))
+        keys = context.epoch_of(self.view)
+        return seal_envelope(encode_output(share), keys, context.random(ENVELOPE_SECRET_BYTES))
 
 
 def signed_end(node: Node, end: End, stated) -> bytes:
