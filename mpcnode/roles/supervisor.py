@@ -5,13 +5,14 @@ rejected, and the next attempt goes on without it.
 """
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
 import structlog
 
 from mpcnode.errors import ConfigError, ErrorCode, InputError, LocalError, UnavailableError
+from mpcnode.mpc import Batch
 from mpcnode.query.audit import AuditedInput, Finding
 from mpcnode.query.blobs import EVERY_ATTEMPT, INQUIRER, BlobKind, BlobLabel
 from mpcnode.query.committee import pool_order
@@ -25,8 +26,9 @@ from mpcnode.roles.auditing import (
     InputsRejectedError,
     Recomputed,
     audit_outcome,
-    check_inputs,
+    check_chunks,
     check_subjects,
+    open_inputs,
     rejected,
 )
 from mpcnode.roles.auditor import Auditor
@@ -120,6 +122,15 @@ class _Case:
         self.session = self.recomputing = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Deal:
+    """What an attempt is dealt, and on which inputs."""
+
+    inputs: Mapping[MemberIndex, AuditedInput]
+    dealt: Dealt
+    watch: Stopwatch
+
+
 class Supervisor:
     """Dealer and auditor."""
 
@@ -208,23 +219,36 @@ class Supervisor:
             await self._gather_blobs(view)
             watch.lap("gathering_s")
             if self._context.correlations.is_joint:
-                await asyncio.to_thread(self._check, view, case)
+                await asyncio.to_thread(self._open_inputs, view, case)
                 await self._context.ledger.until(view.query, partial(_has_left, view.attempt))
                 return
-            inputs, dealt = await asyncio.to_thread(self._check_and_deal, view, case)
+            inputs, dealt = await asyncio.to_thread(self._open_and_deal, view, case)
+            watch.lap("opening_s")
+            await self._deal_chunks(view, case, _Deal(inputs, dealt, watch), sends)
         except InputsRejectedError as error:
             _log.warning("input.rejected", member=error.participant, stage=error.stage.name, reason=str(error))
             await self._reject(view, error)
             return
-        watch.lap("checks_s")
-        _log.info("inputs.checked", session=dealt.session, subjects=view.terms.subjects, **watch.stages)
-        with self.deals.running(dealt):
-            for member, message in zip(view.committee, dealt.messages(self._context.identity), strict=True):
-                sends.create_task(deliver(self._context, view.query, member, Kind.DEAL, encode_deal(message)))
+
+    async def _deal_chunks(self, view: QueryView, case: _Case, deal: _Deal, sends: asyncio.TaskGroup) -> None:
+        """Deal until the attempt is computed no more; a chunk's corrections once its rows have passed their check.
+
+        Raises:
+            InputsRejectedError: rows fail; nodes cannot end the session, for they lack corrections.
+        """
+        context, dealt = self._context, deal.dealt
+        with self.deals.running(dealt) as passed:
+            for member, message in zip(view.committee, dealt.messages(context.identity), strict=True):
+                sends.create_task(deliver(context, view.query, member, Kind.DEAL, encode_deal(message)))
+            checks = self._checks(view, deal.inputs, dealt.batch)
+            while (count := await context.worker.run(partial(next, checks, None))) is not None:
+                passed(count)
+            deal.watch.lap("checks_s")
+            _log.info("inputs.checked", session=dealt.session, subjects=view.terms.subjects, **deal.watch.stages)
             if view.mode is not AuditMode.OFF:
                 case.session = dealt.session
-                case.recomputing = case.tasks.create_task(self._recompute(view, inputs, dealt), name="recomputing")
-            await self._context.ledger.until(view.query, partial(_has_left, view.attempt))
+                case.recomputing = case.tasks.create_task(self._recompute(view, deal.inputs, dealt), name="recomputing")
+            await context.ledger.until(view.query, partial(_has_left, view.attempt))
 
     async def _recompute(self, view: QueryView, inputs: Mapping[MemberIndex, AuditedInput], dealt: Dealt) -> Recomputed:
         """Work out what an attempt must lead to, once the first of its nodes is done: until then dealing goes first."""
@@ -264,19 +288,32 @@ class Supervisor:
         keys = self._keys.of(view, context.epoch_of(view))
         check_subjects(keys, view, context.inquirers[view.inquirer], context.blobs)
 
-    def _check(self, view: QueryView, case: _Case) -> Mapping[MemberIndex, AuditedInput]:
+    def _open_inputs(self, view: QueryView, case: _Case) -> Mapping[MemberIndex, AuditedInput]:
+        """Check all of an attempt's inputs but many subjects' rows."""
         context = self._context
         if not case.has_subjects:
             self._check_subjects(view)
-        keys, layout = self._keys.of(view, context.epoch_of(view)), layout_of(context, view)
-        return check_inputs(keys, view, layout, batch=batch_of(context, view), blobs=context.blobs)
+        return open_inputs(self._keys.of(view, context.epoch_of(view)), view, layout_of(context, view))
 
-    def _check_and_deal(self, view: QueryView, case: _Case) -> tuple[Mapping[MemberIndex, AuditedInput], Dealt]:
-        """Check an attempt's inputs and make its deal, the same ones whenever it is done."""
+    def _checks(self, view: QueryView, inputs: Mapping[MemberIndex, AuditedInput], batch: Batch) -> Iterator[int]:
+        """Check rows; yields how many chunks have passed. The row of one subject was checked where it was opened."""
+        if view.terms.subjects == 1:
+            return iter((1,))
+        return check_chunks(view, layout_of(self._context, view), inputs, batch=batch, blobs=self._context.blobs)
+
+    def _open_and_deal(self, view: QueryView, case: _Case) -> tuple[Mapping[MemberIndex, AuditedInput], Dealt]:
+        """Open an attempt's inputs and make its deal, the same ones whenever it is done."""
         context = self._context
-        inputs = self._check(view, case)
+        inputs = self._open_inputs(view, case)
         batch = batch_of(context, view)
         dealt = deal_session(context.chain, self._master, session_of(view), view.committee, batch)
+        return inputs, dealt
+
+    def _check_and_deal(self, view: QueryView, case: _Case) -> tuple[Mapping[MemberIndex, AuditedInput], Dealt]:
+        """Do all of an attempt's checks again."""
+        inputs, dealt = self._open_and_deal(view, case)
+        for _ in self._checks(view, inputs, dealt.batch):
+            pass
         return inputs, dealt
 
     async def _reject(self, view: QueryView, error: InputsRejectedError) -> None:
@@ -328,7 +365,7 @@ class Supervisor:
 
         def work() -> Finding:
             batch = batch_of(context, view)
-            rows = ContributedRows(view, layout_of(context, view), batch, self._check(view, case), context.blobs)
+            rows = ContributedRows(view, layout_of(context, view), batch, self._open_inputs(view, case), context.blobs)
             stated = joint_hash(context.chain, session_of(view), context.correlations)
             keys = self._keys.of(view, context.epoch_of(view))
             return audit_outcome(keys, view, batch=batch, rows=rows, joint_hash=stated, blobs=context.blobs)

@@ -156,7 +156,7 @@ class CorrectionsServer:
 
         async def answer(key: _Key) -> None:
             try:
-                if not await self._dealer.ready(key[0]):
+                if not await self._dealer.ready(*key):
                     return
                 async with room:
                     dealt = await self._dealer.corrections(node, *key)

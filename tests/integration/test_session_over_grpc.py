@@ -61,7 +61,7 @@ class PlainDealer:
         self.asked: list[tuple[int, int]] = []
         self.answer: Callable[[DealtCorrections], DealtCorrections | None] = lambda right: right
 
-    async def ready(self, session: SessionId) -> bool:
+    async def ready(self, session: SessionId, chunk: int) -> bool:
         return session == SESSION
 
     async def corrections(self, node: MemberIndex, session: SessionId, chunk: int) -> DealtCorrections | None:
