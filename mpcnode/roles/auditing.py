@@ -90,6 +90,7 @@ class InputsRejectedError(Exception):
         super().__init__(f"member {participant}: {error}")
         self.participant = participant
         """`NOBODY` if it is the inquirer's copy."""
+        self.error = error
         self.stage = error.stage
 
 

@@ -11,6 +11,7 @@ import hmac
 import itertools
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import NoReturn, TypeVar
 
 import structlog
@@ -212,6 +213,10 @@ class SessionRunner:
             corrections.ask(0)
         sent = await self._gather_shares(plan, by)
         watch.lap("shares_s")
+        rows = RowStream(self._rows(plan, sent))
+        if plan.batch.subjects > 1:
+            ahead = partial(rows.read_ahead, plan.batch.window)
+            sends.create_task(self._context.worker.run(ahead), name="rows ahead")
         seed, deal_hash = (b"", self._joint_hash(plan)) if preparation else await self._take_deal(plan, by)
         if corrections is not None:
             await self._await_corrections(corrections, by)
@@ -229,7 +234,7 @@ class SessionRunner:
             others={member: Rank(plan.view.committee.index(member)) for member in plan.others},
             dealer=self._context.dealer,
             seed=seed,
-            rows=RowStream(self._rows(plan, sent)),
+            rows=rows,
             corrections=corrections,
             made=made,
         )

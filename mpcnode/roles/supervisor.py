@@ -76,6 +76,10 @@ def _needs_work(view: QueryView) -> bool:
     return view.is_over or view.state in (QueryState.COMPUTING, QueryState.ANSWERED)
 
 
+def _identifiers_label(view: QueryView) -> BlobLabel:
+    return BlobLabel(query=view.query, attempt=EVERY_ATTEMPT, kind=BlobKind.IDENTIFIERS, author=INQUIRER)
+
+
 def _mask_label(context: Context, view: QueryView) -> BlobLabel:
     return BlobLabel(query=view.query, attempt=view.attempt, kind=BlobKind.MASK, author=context.me.index)
 
@@ -85,10 +89,9 @@ def _has_left(attempt: int, view: QueryView) -> bool:
     return view.attempt != attempt or view.state is not QueryState.COMPUTING
 
 
-async def _settled(waiting: Coroutine[object, object, object], *, is_it: bool = True) -> bool:
-    """Wait for something; return what tells it from other things that are waited for."""
+async def _settled(waiting: Coroutine[object, object, object]) -> None:
+    """Wait for something, whatever it is."""
     await waiting
-    return is_it
 
 
 def _has_result(attempt: int, view: QueryView) -> bool:
@@ -108,12 +111,22 @@ class _Case:
 
     tasks: asyncio.TaskGroup
     """For what outlasts an attempt's computation."""
-    has_subjects: bool = False
-    """The inquirer's copy passed its check."""
+    subjects: asyncio.Task[InputsRejectedError | None]
+    """What is wrong with the inquirer's copy, which is the same for every attempt."""
     session: SessionId | None = None
     """Of the latest attempt that was dealt to."""
     recomputing: asyncio.Task[Recomputed] | None = None
     """What that attempt must lead to."""
+
+    async def accept_subjects(self) -> None:
+        """Wait until the inquirer's copy has been checked.
+
+        Raises:
+            InputsRejectedError: it is wrong.
+        """
+        wrong = await asyncio.shield(self.subjects)
+        if wrong is not None:
+            raise InputsRejectedError(wrong.participant, wrong.error)
 
     def drop(self) -> None:
         """Recompute nothing any more."""
@@ -183,8 +196,8 @@ class Supervisor:
         """Deal to every attempt of a query until it ends, and audit its result."""
         is_audited = False
         async with asyncio.TaskGroup() as tasks:
-            case = _Case(tasks)
-            await self._check_early(await self._context.ledger.until(query, lambda _: True), case)
+            view = await self._context.ledger.until(query, lambda _: True)
+            case = _Case(tasks, tasks.create_task(self._wrong_subjects(view), name="subjects"))
             while True:
                 view = await self._context.ledger.until(query, _needs_work)
                 if view.state is QueryState.COMPUTING:
@@ -196,20 +209,19 @@ class Supervisor:
                 else:
                     break
             case.drop()
+            case.subjects.cancel()
 
-    async def _check_early(self, view: QueryView, case: _Case) -> None:
-        """Check many subjects' identifiers while companies look them up; what is wrong is told when all are in."""
-        if view.state is not QueryState.REGISTERED or view.terms.subjects == 1:
-            return
-        label = BlobLabel(query=view.query, attempt=EVERY_ATTEMPT, kind=BlobKind.IDENTIFIERS, author=INQUIRER)
-        ledger, blobs = self._context.ledger, self._context.blobs
-        arrives = _settled(blobs.whole(label))
-        if await first_of(arrives, _settled(ledger.until(view.query, _needs_work), is_it=False)):
-            try:
-                await asyncio.to_thread(self._check_subjects, view)
-            except InputsRejectedError:
-                return
-            case.has_subjects = True
+    async def _wrong_subjects(self, view: QueryView) -> InputsRejectedError | None:
+        """Check the inquirer's copy, as soon as it is here: while companies look its subjects up."""
+        context = self._context
+        if view.terms.subjects > 1 and view.state in (QueryState.REGISTERED, QueryState.COMPUTING):
+            await context.blobs.whole(_identifiers_label(view))  # for ever; who deals gives up in time
+        keys = self._keys.of(view, context.epoch_of(view))
+        try:
+            await asyncio.to_thread(check_subjects, keys, view, context.inquirers[view.inquirer], context.blobs)
+        except InputsRejectedError as error:
+            return error
+        return None
 
     async def _deal(self, view: QueryView, case: _Case, sends: asyncio.TaskGroup) -> None:
         """Check an attempt's inputs and deal to it; when the nodes are done, work out what it must lead to."""
@@ -218,11 +230,13 @@ class Supervisor:
         try:
             await self._gather_blobs(view)
             watch.lap("gathering_s")
+            if view.terms.subjects == 1:
+                await case.accept_subjects()
             if self._context.correlations.is_joint:
-                await asyncio.to_thread(self._open_inputs, view, case)
+                await asyncio.to_thread(self._open_inputs, view)
                 await self._context.ledger.until(view.query, partial(_has_left, view.attempt))
                 return
-            inputs, dealt = await asyncio.to_thread(self._open_and_deal, view, case)
+            inputs, dealt = await asyncio.to_thread(self._open_and_deal, view)
             watch.lap("opening_s")
             await self._deal_chunks(view, case, _Deal(inputs, dealt, watch), sends)
         except InputsRejectedError as error:
@@ -231,10 +245,12 @@ class Supervisor:
             return
 
     async def _deal_chunks(self, view: QueryView, case: _Case, deal: _Deal, sends: asyncio.TaskGroup) -> None:
-        """Deal until the attempt is computed no more; a chunk's corrections once its rows have passed their check.
+        """Deal until the attempt is computed no more.
+
+        A chunk is dealt once its rows have passed their check, the last one once the subjects have, too.
 
         Raises:
-            InputsRejectedError: rows fail; nodes cannot end the session, for they lack corrections.
+            InputsRejectedError: a check fails; nodes cannot end the session, for they lack corrections.
         """
         context, dealt = self._context, deal.dealt
         with self.deals.running(dealt) as passed:
@@ -242,6 +258,8 @@ class Supervisor:
                 sends.create_task(deliver(context, view.query, member, Kind.DEAL, encode_deal(message)))
             checks = self._checks(view, deal.inputs, dealt.batch)
             while (count := await context.worker.run(partial(next, checks, None))) is not None:
+                if count == dealt.batch.chunks:
+                    await case.accept_subjects()
                 passed(count)
             deal.watch.lap("checks_s")
             _log.info("inputs.checked", session=dealt.session, subjects=view.terms.subjects, **deal.watch.stages)
@@ -271,7 +289,7 @@ class Supervisor:
         """
         if view.terms.subjects == 1:
             return
-        waits = {NOBODY: BlobLabel(query=view.query, attempt=EVERY_ATTEMPT, kind=BlobKind.IDENTIFIERS, author=INQUIRER)}
+        waits = {NOBODY: _identifiers_label(view)}
         for member in view.commitments:
             waits[member] = BlobLabel(query=view.query, attempt=view.attempt, kind=BlobKind.ROWS, author=member)
         by = asyncio.get_running_loop().time() + self._context.timing.of(view.terms.subjects).preparation / 2000
@@ -283,16 +301,9 @@ class Supervisor:
                 missing = InputError(f"{label.kind.name}: expected a whole blob in time", AuditStage.ENVELOPE)
                 raise InputsRejectedError(author, missing) from error
 
-    def _check_subjects(self, view: QueryView) -> None:
+    def _open_inputs(self, view: QueryView) -> Mapping[MemberIndex, AuditedInput]:
+        """Check all of an attempt's inputs but its subjects, and many subjects' rows."""
         context = self._context
-        keys = self._keys.of(view, context.epoch_of(view))
-        check_subjects(keys, view, context.inquirers[view.inquirer], context.blobs)
-
-    def _open_inputs(self, view: QueryView, case: _Case) -> Mapping[MemberIndex, AuditedInput]:
-        """Check all of an attempt's inputs but many subjects' rows."""
-        context = self._context
-        if not case.has_subjects:
-            self._check_subjects(view)
         return open_inputs(self._keys.of(view, context.epoch_of(view)), view, layout_of(context, view))
 
     def _checks(self, view: QueryView, inputs: Mapping[MemberIndex, AuditedInput], batch: Batch) -> Iterator[int]:
@@ -301,17 +312,17 @@ class Supervisor:
             return iter((1,))
         return check_chunks(view, layout_of(self._context, view), inputs, batch=batch, blobs=self._context.blobs)
 
-    def _open_and_deal(self, view: QueryView, case: _Case) -> tuple[Mapping[MemberIndex, AuditedInput], Dealt]:
+    def _open_and_deal(self, view: QueryView) -> tuple[Mapping[MemberIndex, AuditedInput], Dealt]:
         """Open an attempt's inputs and make its deal, the same ones whenever it is done."""
         context = self._context
-        inputs = self._open_inputs(view, case)
+        inputs = self._open_inputs(view)
         batch = batch_of(context, view)
         dealt = deal_session(context.chain, self._master, session_of(view), view.committee, batch)
         return inputs, dealt
 
-    def _check_and_deal(self, view: QueryView, case: _Case) -> tuple[Mapping[MemberIndex, AuditedInput], Dealt]:
-        """Do all of an attempt's checks again."""
-        inputs, dealt = self._open_and_deal(view, case)
+    def _check_and_deal(self, view: QueryView) -> tuple[Mapping[MemberIndex, AuditedInput], Dealt]:
+        """Do all of an attempt's checks again, but that of its subjects."""
+        inputs, dealt = self._open_and_deal(view)
         for _ in self._checks(view, inputs, dealt.batch):
             pass
         return inputs, dealt
@@ -350,7 +361,8 @@ class Supervisor:
             known = await case.recomputing
         else:  # after a restart
             try:
-                inputs, dealt = await asyncio.to_thread(self._check_and_deal, view, case)
+                await case.accept_subjects()
+                inputs, dealt = await asyncio.to_thread(self._check_and_deal, view)
             except InputsRejectedError as error:
                 await self._attest(view, rejected(error))
                 return
@@ -365,12 +377,13 @@ class Supervisor:
 
         def work() -> Finding:
             batch = batch_of(context, view)
-            rows = ContributedRows(view, layout_of(context, view), batch, self._open_inputs(view, case), context.blobs)
+            rows = ContributedRows(view, layout_of(context, view), batch, self._open_inputs(view), context.blobs)
             stated = joint_hash(context.chain, session_of(view), context.correlations)
             keys = self._keys.of(view, context.epoch_of(view))
             return audit_outcome(keys, view, batch=batch, rows=rows, joint_hash=stated, blobs=context.blobs)
 
         try:
+            await case.accept_subjects()
             finding = await asyncio.to_thread(work)
         except InputsRejectedError as error:
             finding = rejected(error)
