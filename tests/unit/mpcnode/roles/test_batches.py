@@ -1,11 +1,15 @@
 """Queries about many subjects, through all roles: the answers, what stops them, and what goes on after a break."""
 
 import asyncio
+from dataclasses import replace
+from functools import partial
 
 import pytest
 
 from mpcnode.errors import ErrorCode, RequestError
 from mpcnode.query.blobs import BlobKind
+from mpcnode.roles import programs
+from mpcnode.scorecard import compile_batch
 from mpcnode.types import AuditMode, AuditStage, EndReason, QueryState, Verdict
 from tests.support.batches import ask_many, opened_many, prepare_many
 from tests.support.consortium import ALICE, BANK, BOB, INSURER, NOBODY_KNOWS, NODES, OPERATOR, PANEL, REGULATOR
@@ -18,6 +22,15 @@ FEW = [ALICE, BOB, NOBODY_KNOWS, ALICE]
 THOUSANDS = [ALICE, BOB, NOBODY_KNOWS] * 1500
 AFTER = Lenders(quota=1_000_000)
 BEFORE = Lenders(quota=1_000_000, audit=AuditMode.BEFORE_RELEASE)
+
+
+@pytest.fixture(autouse=True)
+def several_chunks(monkeypatch):
+    """Thousands of subjects are several chunks."""
+    programs._compiled.cache_clear()
+    monkeypatch.setattr(programs, "compile_batch", partial(compile_batch, chunk_subjects=1024))
+    yield
+    programs._compiled.cache_clear()
 
 
 @pytest.mark.parametrize("subjects", [FEW, THOUSANDS], ids=["few", "thousands"])
@@ -65,18 +78,27 @@ def test_a_request_waits_for_what_it_is_about():
     run(scenario())
 
 
+@pytest.mark.parametrize("poisoned", [None, BOB], ids=["every chunk", "the last chunk"])
 @pytest.mark.parametrize("index", [BANK, INSURER], ids=["bank", "insurer"])
-def test_a_contribution_outside_its_range_is_rejected_and_the_others_answer(index):
+@pytest.mark.parametrize("setting", [AFTER, replace(AFTER, audit=AuditMode.OFF)], ids=["audited", "not audited"])
+def test_a_contribution_outside_its_range_is_rejected_and_the_others_answer(index, poisoned, setting):
+    """Also where nodes have computed other chunks by then: nobody ends a session on it."""
+    subjects = [*THOUSANDS, NOBODY_KNOWS] if poisoned is None else [*[ALICE] * 4000, BOB]
+
     async def scenario():
-        async with Flow(AFTER) as flow:
+        async with Flow(setting) as flow:
             name = {BANK: "income", INSURER: "claims"}[index]
             flow.records[index].poison = {name: 1 << 60}
-            asked = await ask_many(flow, THOUSANDS)
+            flow.records[index].poisoned = poisoned
+            asked = await ask_many(flow, subjects)
             view = await flow.settled(asked)
-            assert (view.attempt, view.refused, view.verdict) == (2, 1 << index, Verdict.MATCH)
+            verdict = None if setting.audit is AuditMode.OFF else Verdict.MATCH
+            assert (view.attempt, view.refused, view.verdict) == (2, 1 << index, verdict)
+            formed = [line for line in flow.logs if line["event"] == "session.outputs_formed"]
+            assert {line["session"] for line in formed} == {view.session}
             rest = [member for member in PANEL if member != index]
-            clear = {subject: flow.clear(subject, rest) for subject in set(THOUSANDS)}
-            assert await opened_many(flow, asked) == [clear[subject] for subject in THOUSANDS]
+            clear = {subject: flow.clear(subject, rest) for subject in set(subjects)}
+            assert await opened_many(flow, asked) == [clear[subject] for subject in subjects]
 
     run(scenario())
 
