@@ -29,6 +29,11 @@ INLINE_STEP_BYTES_MAX = 512 * 1024
 """The same, up to which a step of a chunk that runs takes about 1 ms at most: handing it over would take half of it."""
 
 
+def begins_inline(batch: Batch) -> bool:
+    """Whether chunks begin in the event loop, not in the worker thread."""
+    return sum(batch.whole.round_bytes) <= INLINE_BYTES_MAX
+
+
 class ShareRows(Protocol):
     """This node's shares of the rows of one session."""
 
@@ -43,7 +48,7 @@ class ShareRows(Protocol):
 
 
 class RowStream:
-    """This node's shares of the rows, as they come from seeds and blobs."""
+    """This node's shares of the rows, as they come from seeds and blobs. Not for two threads at once."""
 
     def __init__(self, rows: Iterator[Sequence[bytes | None]]) -> None:
         """Take the shares of every chunk in order."""
@@ -52,7 +57,7 @@ class RowStream:
         self._failure: AttemptFailedError | None = None
 
     def read_ahead(self, chunks: int) -> None:
-        """Read the first chunks before they are asked for, in a worker thread; what is wrong with them `rows` says."""
+        """Read the first chunks before they are asked for; what is wrong with them `rows` says."""
         try:
             self._ahead.extend(itertools.islice(self._rows, chunks))
         except AttemptFailedError as failure:
@@ -138,9 +143,9 @@ class ChunkedRun:
             self._expand = Expander(part.batch, part.session, part.rank, part.seed).expand
         else:
             self._expand = lambda _chunk, _corrections: made
-        size, worker = sum(part.batch.whole.round_bytes), context.worker.run
-        self._do_begin: _Do = at_once if size <= INLINE_BYTES_MAX else worker
-        self._do_step: _Do = at_once if size <= INLINE_STEP_BYTES_MAX else worker
+        worker = context.worker.run
+        self._do_begin: _Do = at_once if begins_inline(part.batch) else worker
+        self._do_step: _Do = at_once if sum(part.batch.whole.round_bytes) <= INLINE_STEP_BYTES_MAX else worker
         self._turn = asyncio.Lock()
         self._moved = asyncio.Event()
         self._ended: asyncio.Future[Digest] = asyncio.get_running_loop().create_future()

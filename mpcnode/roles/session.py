@@ -43,7 +43,7 @@ from mpcnode.query.statements import (
 )
 from mpcnode.query.view import QueryView
 from mpcnode.roles.blobs import kept_until
-from mpcnode.roles.chunks import ChunkedRun, OutputInMemory, Part, RowStream
+from mpcnode.roles.chunks import ChunkedRun, OutputInMemory, Part, RowStream, begins_inline
 from mpcnode.roles.context import Context, Timing, deliver, send_blob
 from mpcnode.roles.corrections import Corrections
 from mpcnode.roles.evidence import Evidence, EvidenceShelf
@@ -214,7 +214,7 @@ class SessionRunner:
         sent = await self._gather_shares(plan, by)
         watch.lap("shares_s")
         rows = RowStream(self._rows(plan, sent))
-        if plan.batch.subjects > 1:
+        if not begins_inline(plan.batch):  # so the worker thread reads, now and when chunks begin
             ahead = partial(rows.read_ahead, plan.batch.window)
             sends.create_task(self._context.worker.run(ahead), name="rows ahead")
         seed, deal_hash = (b"", self._joint_hash(plan)) if preparation else await self._take_deal(plan, by)

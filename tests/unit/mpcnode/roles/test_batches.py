@@ -1,6 +1,7 @@
 """Queries about many subjects, through all roles: the answers, what stops them, and what goes on after a break."""
 
 import asyncio
+import threading
 from dataclasses import replace
 from functools import partial
 
@@ -9,6 +10,7 @@ import pytest
 from mpcnode.errors import ErrorCode, RequestError
 from mpcnode.query.blobs import BlobKind
 from mpcnode.roles import programs
+from mpcnode.roles.chunks import RowStream
 from mpcnode.scorecard import compile_batch
 from mpcnode.types import AuditMode, AuditStage, EndReason, QueryState, Verdict
 from tests.support.batches import ask_many, opened_many, prepare_many
@@ -46,6 +48,31 @@ def test_every_subject_gets_the_answer_in_clear(subjects, setting):
             assert await opened_many(flow, asked) == [clear[subject] for subject in subjects]
 
     run(scenario())
+
+
+@pytest.mark.parametrize(("subjects", "is_read_ahead"), [(FEW, False), (THOUSANDS, True)], ids=["few", "thousands"])
+def test_rows_are_read_ahead_only_by_the_thread_that_reads_them_later(subjects, is_read_ahead, monkeypatch):
+    """Chunks of few subjects begin in the event loop: it and the worker thread must not read at once."""
+    read, asked_by, read_ahead, rows = [], set(), RowStream.read_ahead, RowStream.rows
+
+    def watched(self, chunks):
+        read.append(threading.current_thread().name)
+        read_ahead(self, chunks)
+
+    def watched_rows(self, chunk):
+        asked_by.add(threading.current_thread().name)
+        return rows(self, chunk)
+
+    monkeypatch.setattr(RowStream, "read_ahead", watched)
+    monkeypatch.setattr(RowStream, "rows", watched_rows)
+
+    async def scenario():
+        async with Flow(AFTER) as flow:
+            assert (await flow.settled(await ask_many(flow, subjects))).verdict is Verdict.MATCH
+
+    run(scenario())
+    assert len(read) == (len(NODES) if is_read_ahead else 0)
+    assert not set(read) - asked_by
 
 
 def test_pseudonyms_of_others_than_the_supervisors_are_found():
