@@ -271,7 +271,13 @@ class Inquirer:
         except CallerError as refused:
             if refused.code is ErrorCode.PANEL_STALE:
                 files.keep(with_request(state, None))
-            raise
+            if refused.code is not ErrorCode.QUERY_EXISTS:
+                raise
+            # the desk has an earlier one, which was not registered in time and never will be
+            query = state.many.query.hex()
+            files.forget()
+            self._files.forget(query)
+            raise RequestError(f"query {query}: was not registered in time; ask anew", refused.code) from refused
 
     async def _open_many(
         self, files: BatchFiles, state: BatchState, out: Path, link: BlobLink, on_step: OnStep

@@ -16,7 +16,7 @@ from ledger.types import Digest
 from mpcnode.errors import SessionError
 from mpcnode.mpc import Batch, ChunkedSession, ChunkOutput, Ended, Expander, Material, Payload, Step
 from mpcnode.roles.context import Context
-from mpcnode.roles.evidence import Evidence
+from mpcnode.roles.evidence import Evidence, keeps_data
 from mpcnode.roles.failures import AttemptFailedError
 from mpcnode.roles.worker import at_once
 from mpcnode.tasks import first_of
@@ -133,7 +133,7 @@ class ChunkedRun:
         """
         self._part = part
         self._channel = evidence.channel
-        self._opened = evidence.opened
+        self._evidence = evidence
         self._sink = sink
         self._timing = context.timing
         self._session = ChunkedSession(part.batch, part.session, part.rank)
@@ -144,6 +144,7 @@ class ChunkedRun:
         else:
             self._expand = lambda _chunk, _corrections: made
         worker = context.worker.run
+        self._keeps_data = made is not None and keeps_data(part.batch)
         self._do_begin: _Do = at_once if begins_inline(part.batch) else worker
         self._do_step: _Do = at_once if sum(part.batch.whole.round_bytes) <= INLINE_STEP_BYTES_MAX else worker
         self._turn = asyncio.Lock()
@@ -203,6 +204,8 @@ class ChunkedRun:
         """Take frames until the last chunk has ended."""
         while not self._ended.done():
             member, chunk, number, data = await self._channel.receive()
+            if self._keeps_data:
+                self._evidence.data.append(data)
             async with self._turn:
                 try:
                     steps = await self._do_step(
@@ -221,7 +224,7 @@ class ChunkedRun:
                     self._channel.broadcast(step.chunk, step.round, step.data)
                 case ChunkOutput():
                     await self._sink.put(step.share)
-                    self._opened.append(step.rounds)
+                    self._evidence.opened.append(step.rounds)
                     self._latest.pop(step.chunk, None)
                     self._done = step.chunk + 1
                     self._moved.set()

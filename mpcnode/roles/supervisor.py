@@ -5,7 +5,7 @@ rejected, and the next attempt goes on without it.
 """
 
 import asyncio
-from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -20,6 +20,7 @@ from mpcnode.query.messages import Kind, decode_accept, encode_deal
 from mpcnode.query.release import RELEASE_SECRET_BYTES, Release, seal_release
 from mpcnode.query.statements import ReleaseStatement, decode_accept_statement, encode_release_statement
 from mpcnode.query.view import QueryView
+from mpcnode.roles.arbiter import Arbiter
 from mpcnode.roles.auditing import (
     AuditKeyring,
     ContributedRows,
@@ -49,12 +50,14 @@ from mpcnode.types import (
     NOBODY,
     AuditMode,
     AuditStage,
+    Bitmap,
     FailReason,
     MemberIndex,
     QueryId,
     QueryState,
     SessionId,
     Verdict,
+    bitmap,
 )
 
 _log = structlog.get_logger(__name__)
@@ -162,13 +165,18 @@ class Supervisor:
         self._master = dealer_master
         self._tracer = Tracer(context)
         self._auditor = Auditor(context, keys, self._tracer)
+        self._arbiter = Arbiter(context, self._tracer)
         self.deals = Deals(context)
         """What last nodes pull their corrections from."""
 
     @property
     def handlers(self) -> Mapping[Kind, Handler]:
         """What peers may deliver to this role."""
-        return {Kind.ACCEPT: self._on_accept, Kind.FRAMES: self._tracer.on_frames}
+        return {
+            Kind.ACCEPT: self._on_accept,
+            Kind.FRAMES: self._tracer.on_frames,
+            Kind.DIFFER: self._arbiter.on_differ,
+        }
 
     async def _on_accept(self, sender: MemberIndex, payload: bytes) -> None:
         accept = decode_accept(payload)
@@ -230,10 +238,13 @@ class Supervisor:
         try:
             await self._gather_blobs(view)
             watch.lap("gathering_s")
-            if view.terms.subjects == 1:
-                await case.accept_subjects()
+            if case.subjects.done() or batch_of(self._context, view).chunks == 1:
+                await case.accept_subjects()  # else while the nodes compute
             if self._context.correlations.is_joint:
-                await asyncio.to_thread(self._open_inputs, view)
+                with self._arbiter.hearing(view) as heard:
+                    await asyncio.to_thread(self._open_inputs, view)
+                    named = await self._arbiter.judge_made(view, await heard, batch_of(self._context, view))
+                    await self._fail(view, FailReason.TRANSCRIPTS_DIFFER, named)
                 await self._context.ledger.until(view.query, partial(_has_left, view.attempt))
                 return
             inputs, dealt = await asyncio.to_thread(self._open_and_deal, view)
@@ -253,7 +264,7 @@ class Supervisor:
             InputsRejectedError: a check fails; nodes cannot end the session, for they lack corrections.
         """
         context, dealt = self._context, deal.dealt
-        with self.deals.running(dealt) as passed:
+        with self.deals.running(dealt) as passed, self._arbiter.hearing(view) as heard:
             for member, message in zip(view.committee, dealt.messages(context.identity), strict=True):
                 sends.create_task(deliver(context, view.query, member, Kind.DEAL, encode_deal(message)))
             checks = self._checks(view, deal.inputs, dealt.batch)
@@ -266,7 +277,15 @@ class Supervisor:
             if view.mode is not AuditMode.OFF:
                 case.session = dealt.session
                 case.recomputing = case.tasks.create_task(self._recompute(view, deal.inputs, dealt), name="recomputing")
-            await context.ledger.until(view.query, partial(_has_left, view.attempt))
+            ends = await heard
+            # what waits for a result may wait in vain
+            if case.recomputing is not None and case.recomputing.done():
+                known = case.recomputing.result()
+            else:
+                known = await self._auditor.recompute(view, deal.inputs, dealt)
+            named = await self._arbiter.judge_dealt(view, ends, known)
+            await self._fail(view, FailReason.TRANSCRIPTS_DIFFER, named)
+        await context.ledger.until(view.query, partial(_has_left, view.attempt))
 
     async def _recompute(self, view: QueryView, inputs: Mapping[MemberIndex, AuditedInput], dealt: Dealt) -> Recomputed:
         """Work out what an attempt must lead to, once the first of its nodes is done: until then dealing goes first."""
@@ -329,23 +348,38 @@ class Supervisor:
 
     async def _reject(self, view: QueryView, error: InputsRejectedError) -> None:
         """Reject a contribution; a bad copy of the inquirer's is nobody's contribution and fails every attempt."""
+        if error.participant == NOBODY:
+            await self._fail(view, FailReason.ABORT)
+            return
+        call = Call(
+            method="queries.reject_input",
+            values=(view.query, view.attempt, error.participant, self._next_order(view)),
+            expiry_ms=view.deadline,
+        )
+        await settle(self._context, call, view.query, _MOVED_ON)
+
+    async def _fail(self, view: QueryView, reason: FailReason, members: Sequence[MemberIndex] = ()) -> None:
+        """Fail an attempt because of some members."""
+        waited = bitmap(members)
+        _log.warning("attempt.failed", attempt=view.attempt, reason=reason.name, members=members)
+        call = Call(
+            method="queries.fail_attempt",
+            values=(view.query, view.attempt, int(reason), waited, self._next_order(view, waited)),
+            expiry_ms=view.deadline,
+        )
+        await settle(self._context, call, view.query, _MOVED_ON)
+
+    def _next_order(self, view: QueryView, waited: Bitmap = NO_MEMBERS) -> Sequence[MemberIndex]:
+        """The pool of the next attempt's committee, in the order that the contract checks."""
         context = self._context
-        order = pool_order(
+        return pool_order(
             view.query,
             view.attempt + 1,
             context.members.values(),
-            excluded=view.excluded,
+            excluded=view.excluded | waited,
             panel=view.panel,
             companies_min=context.committee_companies_min,
         )
-        is_copy = error.participant == NOBODY
-        blamed = (int(FailReason.ABORT), NO_MEMBERS) if is_copy else (error.participant,)
-        call = Call(
-            method="queries.fail_attempt" if is_copy else "queries.reject_input",
-            values=(view.query, view.attempt, *blamed, order),
-            expiry_ms=view.deadline,
-        )
-        await settle(context, call, view.query, _MOVED_ON)
 
     async def _audit(self, view: QueryView, case: _Case) -> None:
         """Attest a result. Where a mask is released, what was once made for the ledger is all that is ever sent."""
@@ -354,8 +388,7 @@ class Supervisor:
             return
         release = await self._kept_release(view)
         if release is not None:
-            await self._give_mask(view)
-            await self._attest(view, _MATCH, release)
+            await self._attest_release(view, release)
             return
         if case.recomputing is not None and case.session == view.session:
             known = await case.recomputing
@@ -368,8 +401,10 @@ class Supervisor:
                 return
             known = await self._auditor.recompute(view, inputs, dealt)
         finding = await self._auditor.audit(view, known)
-        is_released = finding.verdict is Verdict.MATCH and view.mode is AuditMode.BEFORE_RELEASE
-        await self._attest(view, finding, await self._release(view, known) if is_released else b"")
+        if finding.verdict is Verdict.MATCH and view.mode is AuditMode.BEFORE_RELEASE:
+            await self._attest_release(view, await self._release(view, known))
+        else:
+            await self._attest(view, finding)
 
     async def _audit_outcome(self, view: QueryView, case: _Case) -> None:
         """Attest a result whose correlations the committee made: what its messages had to be, nobody else knows."""
@@ -432,14 +467,16 @@ class Supervisor:
         )
         if not await context.journal.put_once(_RELEASE, view.query, known.session + sealed):
             raise LocalError(f"query {view.query.hex()}: expected no second release of a mask, got one at once")
-        await self._give_mask(view)
         return sealed
 
-    async def _give_mask(self, view: QueryView) -> None:
-        """Let the desk hold the mask of many subjects' outputs before it is released."""
+    async def _attest_release(self, view: QueryView, release: bytes) -> None:
+        """Attest a match once the desk holds the mask of many subjects' outputs: else nobody could open the answer."""
         if view.terms.subjects > 1:
             manifest = await self._context.blobs.whole(_mask_label(self._context, view))
-            await send_blob(self._context, view.query, self._context.operator, manifest.blob)
+            if not await send_blob(self._context, view.query, self._context.operator, manifest.blob):
+                await self._context.ledger.until(view.query, lambda now: not _waits_for_audit(now))
+                return
+        await self._attest(view, _MATCH, release)
 
     def _signed_release(self, view: QueryView, known: Recomputed) -> Release:
         salt = self._context.random(SALT_BYTES)

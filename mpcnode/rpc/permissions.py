@@ -26,6 +26,7 @@ PERMISSIONS: Mapping[Kind, Permission] = MappingProxyType(
         Kind.ABORT: Permission(Role.MPC, Role.MPC),
         Kind.RECALL: Permission(Role.SUPERVISOR, Role.MPC),
         Kind.FRAMES: Permission(Role.MPC, Role.SUPERVISOR),
+        Kind.DIFFER: Permission(Role.MPC, Role.SUPERVISOR),
     }
 )
 

@@ -13,7 +13,14 @@ from mpcnode.adapters.blob_files import BlobFiles
 from mpcnode.adapters.blob_store import BlobStore
 from mpcnode.adapters.clock import SystemClock
 from mpcnode.adapters.randomness import random_bytes
-from mpcnode.errors import ErrorCode, NotAllowedError, PeerRefusedError, UnavailableError, WrongSignatureError
+from mpcnode.errors import (
+    ErrorCode,
+    MalformedMessageError,
+    NotAllowedError,
+    PeerRefusedError,
+    UnavailableError,
+    WrongSignatureError,
+)
 from mpcnode.mpc import keystream
 from mpcnode.query.blobs import (
     EVERY_ATTEMPT,
@@ -332,6 +339,72 @@ def test_peers_put_and_fetch_what_the_role_lets_them(tmp_path):
                     await refused(link.fetch(sealed(LABEL, b"x")[1].manifest.blob, 0, nothing)) is ErrorCode.NOT_READY
                 )
             assert not holder.store._waiting
+
+    asyncio.run(work())
+
+
+def test_chunks_are_taken_from_who_may_send_the_blob_only(tmp_path):
+    async def put(stub):
+        async def requests():
+            yield blob_pb2.PutRequest(blob=BLOB, first=0)
+            yield blob_pb2.PutRequest(piece=CHUNKS[0])
+
+        try:
+            return (await stub.Put(requests(), timeout=20)).held.chunks
+        except grpc.aio.AioRpcError as failure:
+            return code_of(failure)
+
+    async def work():
+        async with (
+            Holder(tmp_path).running() as holder,
+            holder.channel() as bank,
+            holder.channel(INSURER_MPC) as other,
+        ):
+            await blob_stub(bank).Offer(blob_pb2.OfferRequest(offer=encode_offer(OFFER)), timeout=20)
+            assert await put(blob_stub(other)) == "NOT_ALLOWED"
+            assert await put(blob_stub(bank)) == 1
+
+    asyncio.run(work())
+
+
+def changed(chunk):
+    return bytes((chunk[0] ^ 1, *chunk[1:]))
+
+
+LIES = {
+    "another blob": (sealed(LABEL, b"another body")[1], None, "expected its manifest"),
+    "a chunk changed": (None, changed, "expected chunk 0 of it"),
+    "a chunk too long": (None, lambda chunk: chunk + b"!", "expected chunk 1 of it"),
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_a_desk_that_gives_something_else_is_found_before_it_is_kept(tmp_path, lie):
+    other, change, message = LIES[lie]
+
+    async def work():
+        async with Holder(tmp_path, inquiry=True).running() as holder, holder.link(key=LENDER) as link:
+            await holder.store.create(LABEL, KEY, [BODY], UNTIL)
+            about, get = holder.store.about, holder.store.get
+
+            async def lying_about(blob):
+                offer, until = await about(blob)
+                return other or offer, until
+
+            async def lying_get(blob, number):
+                chunk = await get(blob, number)
+                return change(chunk) if change else chunk
+
+            holder.store.about = lying_about
+            holder.store.get = lying_get
+            kept = []
+
+            async def put(_manifest, number, data):
+                kept.append((number, data))
+
+            with pytest.raises(MalformedMessageError, match=message):
+                await link.fetch(BLOB, 0, put)
+            assert all(data == CHUNKS[number] for number, data in kept)
 
     asyncio.run(work())
 

@@ -30,7 +30,7 @@ from mpcnode.rpc import corrections
 from mpcnode.rpc.corrections import CorrectionsPuller
 from mpcnode.scorecard import compile_batch
 from mpcnode.sealing.keys import verify
-from mpcnode.types import MemberIndex, Rank, SessionId
+from mpcnode.types import MemberIndex, QueryId, Rank, SessionId
 from mpcnode.v1 import peer_pb2, peer_pb2_grpc
 from tests.support.batch_run import LAYOUT, SESSION, BatchRows, NodeRows
 from tests.support.consortium import seed
@@ -170,7 +170,7 @@ async def real_node(listener: Listener, cut: Batch, rows: BatchRows, dealt: Deal
         corrections=None,
     )
     async with listener.rounds.open(SESSION, [COMMITTEE[1]]) as channel:
-        evidence = Evidence(channel, Corrections(context, cut, SESSION))
+        evidence = Evidence(QueryId(bytes(32)), channel, Corrections(context, cut, SESSION))
         by = asyncio.get_running_loop().time() + 30
         transcript, _ = await ChunkedRun(part, evidence, output, context, by).run()
         assert len(channel.evidence()) == cut.chunks * len(cut.whole.round_bytes)
@@ -323,6 +323,28 @@ def test_a_node_that_asks_for_everything_and_reads_nothing_is_dealt_next_to_noth
             call.cancel()
 
     asyncio.run(work())
+
+
+def test_a_node_waits_for_so_many_chunks_and_no_more(monkeypatch):
+    monkeypatch.setattr("mpcnode.rpc.corrections.PULLS_MAX", 2)
+
+    async def work():
+        dealer = dealing_listener(dealt_to(batch()))
+        blocked = asyncio.Event()
+
+        async def never(*_):
+            return await blocked.wait()
+
+        dealer.dealer.ready = never  # type: ignore[union-attr,method-assign]
+        async with dealer.running(), dealer.channel(tls(STUB)) as channel:
+            call: Any = stub_of(channel).Corrections(timeout=20)
+            with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):  # it may be refused while it asks
+                for chunk in range(3):
+                    await call.write(peer_pb2.CorrectionsRequest(session=SESSION, chunk=chunk))
+            await call.code()
+            return dict(await call.trailing_metadata())
+
+    assert asyncio.run(work())["mpcnode-code"] == "MALFORMED_MESSAGE"
 
 
 def test_a_node_has_one_stream_its_newest():

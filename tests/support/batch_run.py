@@ -146,7 +146,9 @@ class BatchWorld:
             corrections=corrections,
         )
         async with context.peers.rounds(SESSION, others) as channel:
-            evidence = Evidence(channel, corrections or Corrections(context, self.batch, SESSION))
+            evidence = Evidence(
+                QueryId(seed("query")), channel, corrections or Corrections(context, self.batch, SESSION)
+            )
             self.shelves[node].keep(SESSION, evidence)
             if corrections is not None:
                 corrections.ask(0)

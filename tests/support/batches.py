@@ -16,13 +16,18 @@ from tests.support.flow import Flow
 
 
 async def prepare_many(
-    flow: Flow, subjects: Sequence[str], *, bound: Sequence[str] | None = None, life_ms: int = 120_000
+    flow: Flow,
+    subjects: Sequence[str],
+    *,
+    bound: Sequence[str] | None = None,
+    told: Sequence[str] | None = None,
+    life_ms: int = 120_000,
 ) -> Prepared:
-    """A request about these subjects; with `bound`, S and the supervisor's blob are about others."""
+    """A request about these subjects; with `bound`, S and the supervisor's blob are about others, with `told` that."""
     query, nonce, key = QueryId(flow._random(32)), flow._random(32), flow._random(32)
     pseudonyms = make_pseudonyms(SUBJECT_KEY, map(normalise, subjects))
-    identifiers = [normalise(subject) for subject in bound or subjects]
-    root = pseudonyms_root([make_pseudonyms(SUBJECT_KEY, identifiers)])
+    identifiers = [normalise(subject) for subject in told or bound or subjects]
+    root = pseudonyms_root([make_pseudonyms(SUBJECT_KEY, map(normalise, bound or subjects))])
     kept = []
     for kind, secret, body in (
         (BlobKind.PSEUDONYMS, pseudonyms_key(nonce, query), pseudonyms),

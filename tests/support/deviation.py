@@ -124,6 +124,17 @@ class Deviation:
         return context
 
 
+def without(kind: str, deviation: Deviation) -> Deviation:
+    """The same deviation of a node that never sends messages of a kind."""
+    deliver = deviation.deliver
+
+    async def held(node: Node, to: MemberIndex, of: str, payload: bytes) -> None:
+        await (never() if of == kind else deliver(node, to, of, payload))
+
+    deviation.deliver = held  # type: ignore[method-assign, assignment]
+    return deviation
+
+
 class Outfit:
     """What makes one daemon deviate."""
 

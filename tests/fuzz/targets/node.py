@@ -26,6 +26,7 @@ from mpcnode.query.messages import (
     Abort,
     Accept,
     Deal,
+    Differ,
     End,
     Kind,
     Order,
@@ -34,6 +35,7 @@ from mpcnode.query.messages import (
     decode_abort,
     decode_accept,
     decode_deal,
+    decode_differ,
     decode_end,
     decode_order,
     decode_recall,
@@ -41,6 +43,7 @@ from mpcnode.query.messages import (
     encode_abort,
     encode_accept,
     encode_deal,
+    encode_differ,
     encode_end,
     encode_order,
     encode_recall,
@@ -68,6 +71,7 @@ _CODECS: Mapping[str, Callable[[bytes], None]] = {
     Kind.ABORT: codec(decode_abort, encode_abort, REFUSED),
     Kind.RECALL: codec(decode_recall, encode_recall, REFUSED),
     Kind.FRAMES: codec(decode_shown, encode_shown, REFUSED),
+    Kind.DIFFER: codec(decode_differ, encode_differ, REFUSED),
 }
 _STATED: Mapping[str, tuple[Callable[[bytes], Any], Callable[[bytes], None]]] = {
     Kind.ORDER: (decode_order, codec(requests.decode_request, requests.encode_request, REFUSED)),
@@ -103,6 +107,7 @@ def _shown() -> Shown:
         frames=tuple(
             ArrivedFrame(flush, place, PEER, 0, 1, Digest(bytes(32))).signed() for place in range(len(leaves))
         ),
+        data=(b"data",),
     )
 
 
@@ -147,6 +152,15 @@ def _payloads() -> Mapping[str, bytes]:
         Kind.ABORT: encode_abort(Abort(session=_real("session", "session"), reason=3)),
         Kind.RECALL: encode_recall(Recall(session=_real("session", "session"), first=32)),
         Kind.FRAMES: encode_shown(_shown()),
+        Kind.DIFFER: encode_differ(
+            Differ(
+                own=end.statement,
+                own_signature=end.signature,
+                member=PEER,
+                other=_real("session", "ends", 1, "statement"),
+                other_signature=Signature(_real("session", "ends", 1, "signature")),
+            )
+        ),
     }
 
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import dataclasses
+from contextlib import suppress
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,9 +11,9 @@ import pytest
 from ledger.types import Digest, Millis
 from mpcnode.errors import NotAllowedError, UnavailableError
 from mpcnode.query.blobs import EVERY_ATTEMPT, INQUIRER, BlobKind, BlobLabel, BlobOffer
-from mpcnode.roles.blobs import ASKING_MS, INPUT_RETENTION_MS, INQUIRER_BLOBS_MAX, RESULT_RETENTION_MS
+from mpcnode.roles.blobs import ASKING_MS, INPUT_RETENTION_MS, INQUIRER_BLOBS_MAX, RESULT_RETENTION_MS, QueryBlobs
 from mpcnode.sealing.blobs import Manifest
-from mpcnode.types import AuditMode, QueryId, QueryState
+from mpcnode.types import Attempt, AuditMode, MemberIndex, QueryId, QueryState
 from tests.support.batches import ask_many
 from tests.support.consortium import ALICE, BANK, BOB, INSURER, LENDER, NODES, OPERATOR, REGULATOR, SAVINGS, STRANGER
 from tests.support.flow import Flow
@@ -70,6 +72,75 @@ def test_each_blob_has_its_senders_and_receivers():
 
     def unknown_attempt(label: BlobLabel) -> BlobLabel:
         return dataclasses.replace(label, kind=BlobKind.ROWS, author=OPERATOR, attempt=1)
+
+    run(scenario())
+
+
+def test_a_query_that_has_ended_without_an_answer_takes_no_more_blobs():
+    async def scenario():
+        async with Flow(Lenders(quota=1_000)) as flow:
+            asked = await ask_many(flow, SUBJECTS)
+            await flow.settled(asked)
+            view = flow.view(asked)
+            states = {QueryState.ANSWERED: False, QueryState.REFUSED: True, QueryState.ABORTED: True}
+            for state, is_over in {**states, QueryState.EXPIRED: True}.items():
+                ended = dataclasses.replace(view, state=state)
+                ledger: Any = SimpleNamespace(view=SimpleNamespace(get=lambda _query, ended=ended: ended))
+                for offer in offers(flow, asked.request.query).values():
+                    sender = OPERATOR if offer.label.author == INQUIRER else MemberIndex(offer.label.author)
+                    taken = 0
+                    for receiver in EVERYBODY:
+                        context = dataclasses.replace(flow.daemons[receiver].keeper._context, ledger=ledger)
+                        with suppress(NotAllowedError):
+                            QueryBlobs(context).admit(sender, offer)
+                            taken += 1
+                    assert (taken == 0) == is_over
+
+    run(scenario())
+
+
+def test_nobody_is_an_author_that_its_kind_of_blob_has_not():
+    async def scenario():
+        async with Flow(Lenders(quota=1_000, audit=AuditMode.BEFORE_RELEASE)) as flow:
+            asked = await ask_many(flow, SUBJECTS)
+            view = await flow.settled(asked)
+            found = offers(flow, asked.request.query)
+            authors = {
+                BlobKind.ROWS: {BANK, INSURER, SAVINGS},
+                BlobKind.OUTPUT: set(view.committee),
+                BlobKind.MASK: {REGULATOR},
+            }
+            for kind, wanted in authors.items():
+                offer = next(offer for (of, _), offer in found.items() if of is kind)
+                for author in set(EVERYBODY) - wanted:
+                    named = dataclasses.replace(offer, label=dataclasses.replace(offer.label, author=author))
+                    assert takers(flow, named) == set(), (kind, author)
+
+    run(scenario())
+
+
+def test_blobs_of_an_attempt_that_is_over_are_refused():
+    """Whoever is slow sends them into the next attempt, whose seeds and keys are others."""
+
+    async def scenario():
+        async with Flow(Lenders(quota=1_000)) as flow:
+            asked = await ask_many(flow, SUBJECTS)
+            view = dataclasses.replace(await flow.settled(asked), attempt=Attempt(2))
+            ledger: Any = SimpleNamespace(view=SimpleNamespace(get=lambda _query: view))
+            rules = [
+                QueryBlobs(dataclasses.replace(flow.daemons[of].keeper._context, ledger=ledger)) for of in EVERYBODY
+            ]
+            for (_, author), offer in offers(flow, asked.request.query).items():
+                if author == INQUIRER:
+                    continue
+                for attempt, is_over in ((1, True), (2, False)):
+                    moved = dataclasses.replace(offer, label=dataclasses.replace(offer.label, attempt=attempt))
+                    taken = 0
+                    for keeper in rules:
+                        with suppress(NotAllowedError):
+                            keeper.admit(MemberIndex(author), moved)
+                            taken += 1
+                    assert (taken == 0) == is_over
 
     run(scenario())
 
