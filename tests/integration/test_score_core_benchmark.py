@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from mpcnode.mpc import CHUNK_SUBJECTS
 from scripts.bench.committee import Committee, WrongResultError
 from scripts.bench.peers.work import expected, thresholds, values
 from scripts.bench.score_core import WORKS, Extent, measure
@@ -13,7 +14,7 @@ SMALL = Extent(sizes=((1, 2), (70, 1), (4200, 1)), many=4200, transfer_subjects=
 
 
 @pytest.mark.parametrize("name", WORKS)
-@pytest.mark.parametrize("subjects", [1, 5, 64, 4096 + 3])
+@pytest.mark.parametrize("subjects", [1, 5, 64, CHUNK_SUBJECTS + 3])
 def test_committee_finds_what_the_clear_evaluation_finds(name, subjects):
     work = make(name, subjects)
     for parties in (2, 3):
