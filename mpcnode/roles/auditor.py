@@ -76,7 +76,7 @@ class Auditor:
 
     async def trace(self, view: QueryView, known: Recomputed) -> Deviation | None:
         """Find out who deviated: by what all have signed, else chunk after chunk by what each one shows."""
-        first = await self._tracer.gather(view, known.session, 0, view.committee)
+        first = await self._tracer.gather(view, known.session, 0, view.committee, batch=known.dealt.batch)
         return await self._admitted(view, known, first) or await self._followed(view, known, first)
 
     async def _admitted(
@@ -90,7 +90,11 @@ class Auditor:
         if chunks is None or chunk is None:
             return None
         page = chunk - chunk % SHOWN_CHUNKS
-        shown = await self._tracer.gather(view, known.session, page, tuple(first)) if page else first
+        shown = (
+            await self._tracer.gather(view, known.session, page, tuple(first), batch=known.dealt.batch)
+            if page
+            else first
+        )
         expected = await self._context.worker.run(partial(expected_chunk, known, chunk))
         return first_admitted(expected, known.session, chunks[chunk], shown)
 
@@ -103,7 +107,7 @@ class Auditor:
         for chunk in range(known.dealt.batch.chunks):
             if chunk and chunk % SHOWN_CHUNKS == 0:
                 # who did not answer once is not waited for again
-                shown = await self._tracer.gather(view, known.session, chunk, tuple(shown))
+                shown = await self._tracer.gather(view, known.session, chunk, tuple(shown), batch=known.dealt.batch)
             expected = await self._context.worker.run(partial(expected_chunk, known, chunk))
             found = trace.add(expected, shown)
             if found is not None:

@@ -152,8 +152,10 @@ class ChunkedRun:
         self._ended: asyncio.Future[Digest] = asyncio.get_running_loop().create_future()
         self._done = 0
         """Chunks whose output was given."""
-        self._latest: dict[int, dict[MemberIndex, int]] = defaultdict(lambda: dict.fromkeys(part.others, 0))
-        """Newest round that everybody sent of a chunk, for chunks in work."""
+        self._came: dict[int, dict[MemberIndex, set[int]]] = defaultdict(
+            lambda: {member: set() for member in part.others}
+        )
+        """Rounds that everybody sent of a chunk, for chunks in work; one may come before another that is held back."""
         self._limit = asyncio.timeout_at(by)
 
     async def run(self) -> tuple[Digest, float]:
@@ -213,7 +215,7 @@ class ChunkedRun:
                     )
                 except SessionError as error:
                     raise AttemptFailedError(FailReason.ABORT, f"member {member}: {error}", (member,)) from error
-                self._latest[chunk][member] = number
+                self._came[chunk][member].add(number)
                 await self._follow(steps)
         return self._ended.result()
 
@@ -225,7 +227,7 @@ class ChunkedRun:
                 case ChunkOutput():
                     await self._sink.put(step.share)
                     self._evidence.opened.append(step.rounds)
-                    self._latest.pop(step.chunk, None)
+                    self._came.pop(step.chunk, None)
                     self._done = step.chunk + 1
                     self._moved.set()
                     if self._done < self._part.batch.chunks:
@@ -235,10 +237,18 @@ class ChunkedRun:
 
     async def _too_late(self) -> AttemptFailedError:
         """Whom this node waited for in the oldest chunk in work."""
-        latest = self._latest[self._done]
+        latest = {member: _whole(rounds) for member, rounds in self._came[self._done].items()}
         behind = [member for member, number in latest.items() if number == min(latest.values())]
+        # who is kept waiting for a round is waited for in the next one by all others: it says so a notice earlier
+        notices = min(latest.values())
         if len(behind) == len(latest):
             # all of them may be waiting for this node, whose frames got lost: then they say so now
-            await asyncio.sleep(self._timing.notice / 1000)
+            notices += 2
+        await asyncio.sleep(notices * self._timing.notice / 1000)
         why = f"rounds: no word from members {behind} after round {min(latest.values())} of chunk {self._done}"
         return AttemptFailedError(FailReason.TIMEOUT, why, behind)
+
+
+def _whole(rounds: set[int]) -> int:
+    """The round up to which nothing is missing."""
+    return next(number for number in itertools.count() if number + 1 not in rounds)

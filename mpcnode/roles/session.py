@@ -48,7 +48,7 @@ from mpcnode.roles.blobs import kept_until
 from mpcnode.roles.chunks import ChunkedRun, OutputInMemory, Part, RowStream, begins_inline
 from mpcnode.roles.context import Context, Timing, deliver, send_blob
 from mpcnode.roles.corrections import Corrections
-from mpcnode.roles.ends import check_boxes, encode_difference, session_words
+from mpcnode.roles.ends import check_boxes, encode_difference, ends_by, session_words
 from mpcnode.roles.evidence import Evidence, EvidenceShelf
 from mpcnode.roles.failures import AttemptFailedError
 from mpcnode.roles.mailbox import Mailbox, share_name
@@ -216,7 +216,7 @@ class SessionRunner:
         await self._context.journal.put_once(_END, plan.session, payload)
         for member in plan.others:
             sends.create_task(deliver(self._context, plan.view.query, member, Kind.END, payload))
-        return await self._gather_ends(plan, end, sends, by + plan.timing.notice / 1000)
+        return await self._gather_ends(plan, end, sends, ends_by(by, plan.timing, plan.batch))
 
     async def _prepare_and_compute(
         self, plan: _Plan, evidence: Evidence, preparation: Preparation | None, sends: asyncio.TaskGroup
@@ -455,8 +455,7 @@ class SessionRunner:
                 payload = encode_difference(own, member, end)
                 sends.create_task(deliver(self._context, plan.view.query, self._context.dealer, Kind.DIFFER, payload))
                 why = f"member {member}: opened other values, and member {self._context.dealer} did not say in time why"
-                waited = (self._context.dealer,)
-                raise AttemptFailedError(FailReason.TRANSCRIPTS_DIFFER, why, waited, is_judged=True)
+                raise AttemptFailedError(FailReason.TRANSCRIPTS_DIFFER, why, (self._context.dealer,), is_judged=True)
             check_boxes(member, end, own, theirs)
         return tuple(own if member == self._context.me.index else ends[member] for member in plan.view.committee)
 
