@@ -86,10 +86,9 @@ class Arbiter:
 
         Who signed another transcript than the honest one and shows no wrong frame, has not received any.
         """
-        session = session_of(view)
-        first = await self._ask(view, session, 0, view.committee)
+        first = await self._ask(view, known.dealt.batch, 0, view.committee)
         chunks = differing_chunks(known.chunk_hashes, first)
-        pages = await self._pages(view, session, chunks, first)
+        pages = await self._pages(view, known.dealt.batch, chunks, first)
         for chunk in chunks:
             expected = await self._context.worker.run(partial(expected_chunk, known, chunk))
             found = first_sent(expected, pages[_page(chunk)])
@@ -100,32 +99,32 @@ class Arbiter:
     async def judge_made(self, view: QueryView, ends: Ends, batch: Batch) -> tuple[MemberIndex, ...]:
         """Say who deviated in a session whose correlations the committee made; both who differ, if nothing shows it."""
         session, committee = session_of(view), view.committee
-        first = await self._ask(view, session, 0, committee)
+        first = await self._ask(view, batch, 0, committee)
         if (double := sent_twice(committee, first)) is not None:
             return (double,)
         if silent := without_account(session, ends, first, batch.chunks):
             return silent
         chunk = first_between(ends, first)
-        shown = (await self._pages(view, session, (chunk,), first))[_page(chunk)]
+        shown = (await self._pages(view, batch, (chunk,), first))[_page(chunk)]
         if (double := sent_twice(committee, shown)) is not None:
             return (double,)
         place = Place(session, committee, chunk, batch.program(chunk).rounds, keeps_data(batch))
         return without_frames(place, ends, shown) or contradicted(place, ends, shown) or tuple(ends)
 
     async def _pages(
-        self, view: QueryView, session: SessionId, chunks: Iterable[int], first: Mapping[MemberIndex, Shown]
+        self, view: QueryView, batch: Batch, chunks: Iterable[int], first: Mapping[MemberIndex, Shown]
     ) -> Mapping[int, Mapping[MemberIndex, Shown]]:
         """What those who showed the first page show of these chunks, by page."""
         pages = {_page(chunk) for chunk in chunks} - {0}
         async with asyncio.TaskGroup() as group:
-            asked = {page: group.create_task(self._ask(view, session, page, tuple(first))) for page in pages}
+            asked = {page: group.create_task(self._ask(view, batch, page, tuple(first))) for page in pages}
         return {0: first, **{page: task.result() for page, task in asked.items()}}
 
     async def _ask(
-        self, view: QueryView, session: SessionId, page: int, members: Sequence[MemberIndex]
+        self, view: QueryView, batch: Batch, page: int, members: Sequence[MemberIndex]
     ) -> Mapping[MemberIndex, Shown]:
         patience = self._context.timing.of(view.terms.subjects).verdict // 3
-        return await self._tracer.gather(view, session, page, members, patience)
+        return await self._tracer.gather(view, session_of(view), page, members, batch=batch, patience_ms=patience)
 
     def _named(self, found: Deviation) -> tuple[MemberIndex, ...]:
         member = self._context.dealer if found.member is None else found.member

@@ -5,7 +5,8 @@ advance one state machine, in turn. What is held does not grow with the number o
 """
 
 import asyncio
-from collections import defaultdict
+import itertools
+from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -22,7 +23,15 @@ from mpcnode.tasks import first_of
 from mpcnode.types import FailReason, MemberIndex, Rank, SessionId
 
 INLINE_BYTES_MAX = 32 * 1024
-"""Payloads of a chunk's rounds, all together, up to which a step takes well below 1 ms: some 100 subjects."""
+"""Payloads of a chunk's rounds, all together, up to which a chunk begins in well below 1 ms: some 100 subjects."""
+
+INLINE_STEP_BYTES_MAX = 512 * 1024
+"""The same, up to which a step of a chunk that runs takes about 1 ms at most: handing it over would take half of it."""
+
+
+def begins_inline(batch: Batch) -> bool:
+    """Whether chunks begin in the event loop, not in the worker thread."""
+    return sum(batch.whole.round_bytes) <= INLINE_BYTES_MAX
 
 
 class ShareRows(Protocol):
@@ -39,14 +48,27 @@ class ShareRows(Protocol):
 
 
 class RowStream:
-    """This node's shares of the rows, as they come from seeds and blobs."""
+    """This node's shares of the rows, as they come from seeds and blobs. Not for two threads at once."""
 
     def __init__(self, rows: Iterator[Sequence[bytes | None]]) -> None:
         """Take the shares of every chunk in order."""
         self._rows = rows
+        self._ahead: deque[Sequence[bytes | None]] = deque()
+        self._failure: AttemptFailedError | None = None
+
+    def read_ahead(self, chunks: int) -> None:
+        """Read the first chunks before they are asked for; what is wrong with them `rows` says."""
+        try:
+            self._ahead.extend(itertools.islice(self._rows, chunks))
+        except AttemptFailedError as failure:
+            self._failure = failure
 
     def rows(self, _chunk: int) -> Sequence[bytes | None]:
         """Return its share of each row of the next chunk."""
+        if self._ahead:
+            return self._ahead.popleft()
+        if self._failure is not None:
+            raise self._failure
         return next(self._rows)
 
 
@@ -98,6 +120,9 @@ class Part:
     """What the committee made for the only chunk; None if a dealer deals."""
 
 
+_Do = Callable[[Callable[[], tuple[Step, ...]]], Awaitable[tuple[Step, ...]]]
+
+
 class ChunkedRun:
     """Runs a part, once."""
 
@@ -118,17 +143,19 @@ class ChunkedRun:
             self._expand = Expander(part.batch, part.session, part.rank, part.seed).expand
         else:
             self._expand = lambda _chunk, _corrections: made
-        is_small = sum(part.batch.whole.round_bytes) <= INLINE_BYTES_MAX
+        worker = context.worker.run
         self._keeps_data = made is not None and keeps_data(part.batch)
-        self._do: Callable[[Callable[[], tuple[Step, ...]]], Awaitable[tuple[Step, ...]]]
-        self._do = at_once if is_small else context.worker.run
+        self._do_begin: _Do = at_once if begins_inline(part.batch) else worker
+        self._do_step: _Do = at_once if sum(part.batch.whole.round_bytes) <= INLINE_STEP_BYTES_MAX else worker
         self._turn = asyncio.Lock()
         self._moved = asyncio.Event()
         self._ended: asyncio.Future[Digest] = asyncio.get_running_loop().create_future()
         self._done = 0
         """Chunks whose output was given."""
-        self._latest: dict[int, dict[MemberIndex, int]] = defaultdict(lambda: dict.fromkeys(part.others, 0))
-        """Newest round that everybody sent of a chunk, for chunks in work."""
+        self._came: dict[int, dict[MemberIndex, set[int]]] = defaultdict(
+            lambda: {member: set() for member in part.others}
+        )
+        """Rounds that everybody sent of a chunk, for chunks in work; one may come before another that is held back."""
         self._limit = asyncio.timeout_at(by)
 
     async def run(self) -> tuple[Digest, float]:
@@ -159,7 +186,7 @@ class ChunkedRun:
                 await self._moved.wait()
             corrections = None if part.corrections is None else await self._taken(part.corrections, chunk)
             async with self._turn:
-                await self._follow(await self._do(partial(self._begun, chunk, corrections)))
+                await self._follow(await self._do_begin(partial(self._begun, chunk, corrections)))
         return await self._ended
 
     async def _taken(self, corrections: CorrectionsSource, chunk: int) -> bytes:
@@ -183,12 +210,12 @@ class ChunkedRun:
                 self._evidence.data.append(data)
             async with self._turn:
                 try:
-                    steps = await self._do(
+                    steps = await self._do_step(
                         partial(self._session.receive, self._part.others[member], chunk, number, data)
                     )
                 except SessionError as error:
                     raise AttemptFailedError(FailReason.ABORT, f"member {member}: {error}", (member,)) from error
-                self._latest[chunk][member] = number
+                self._came[chunk][member].add(number)
                 await self._follow(steps)
         return self._ended.result()
 
@@ -200,7 +227,7 @@ class ChunkedRun:
                 case ChunkOutput():
                     await self._sink.put(step.share)
                     self._evidence.opened.append(step.rounds)
-                    self._latest.pop(step.chunk, None)
+                    self._came.pop(step.chunk, None)
                     self._done = step.chunk + 1
                     self._moved.set()
                     if self._done < self._part.batch.chunks:
@@ -210,10 +237,18 @@ class ChunkedRun:
 
     async def _too_late(self) -> AttemptFailedError:
         """Whom this node waited for in the oldest chunk in work."""
-        latest = self._latest[self._done]
+        latest = {member: _whole(rounds) for member, rounds in self._came[self._done].items()}
         behind = [member for member, number in latest.items() if number == min(latest.values())]
+        # who is kept waiting for a round is waited for in the next one by all others: it says so a notice earlier
+        notices = min(latest.values())
         if len(behind) == len(latest):
             # all of them may be waiting for this node, whose frames got lost: then they say so now
-            await asyncio.sleep(self._timing.notice / 1000)
+            notices += 2
+        await asyncio.sleep(notices * self._timing.notice / 1000)
         why = f"rounds: no word from members {behind} after round {min(latest.values())} of chunk {self._done}"
         return AttemptFailedError(FailReason.TIMEOUT, why, behind)
+
+
+def _whole(rounds: set[int]) -> int:
+    """The round up to which nothing is missing."""
+    return next(number for number in itertools.count() if number + 1 not in rounds)

@@ -3,8 +3,10 @@
 import hashlib
 import hmac
 
+from mpcnode.mpc import Batch
 from mpcnode.query.messages import Differ, End, encode_differ
 from mpcnode.query.statements import EndStatement
+from mpcnode.roles.context import Timing
 from mpcnode.roles.failures import AttemptFailedError
 from mpcnode.types import FailReason, MemberIndex
 
@@ -28,6 +30,14 @@ def check_boxes(member: MemberIndex, end: End, own: End, stated: EndStatement) -
         if len(box) != len(ours) or not hmac.compare_digest(hashlib.sha256(box).digest(), expected):
             why = f"member {member}: its boxes are not those that it signed"
             raise AttemptFailedError(FailReason.ABORT, why, (member,))
+
+
+def ends_by(by: float, timing: Timing, batch: Batch) -> float:
+    """Until when to wait for ends, if rounds had to end `by`, by the loop's time.
+
+    Who is kept waiting for the last round says so this late (`roles.chunks`), while others wait for its end.
+    """
+    return by + (len(batch.whole.round_bytes) + 2) * timing.notice / 1000
 
 
 def encode_difference(own: End, member: MemberIndex, other: End) -> bytes:

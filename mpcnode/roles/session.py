@@ -11,7 +11,10 @@ import hmac
 import itertools
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import NoReturn, TypeVar
+
+import structlog
 
 from ledger.types import Digest
 from mpcnode.errors import (
@@ -42,16 +45,17 @@ from mpcnode.query.statements import (
 )
 from mpcnode.query.view import QueryView
 from mpcnode.roles.blobs import kept_until
-from mpcnode.roles.chunks import ChunkedRun, OutputInMemory, Part, RowStream
+from mpcnode.roles.chunks import ChunkedRun, OutputInMemory, Part, RowStream, begins_inline
 from mpcnode.roles.context import Context, Timing, deliver, send_blob
 from mpcnode.roles.corrections import Corrections
-from mpcnode.roles.ends import check_boxes, encode_difference, session_words
+from mpcnode.roles.ends import check_boxes, encode_difference, ends_by, session_words
 from mpcnode.roles.evidence import Evidence, EvidenceShelf
 from mpcnode.roles.failures import AttemptFailedError
 from mpcnode.roles.mailbox import Mailbox, share_name
 from mpcnode.roles.preparing import PATIENCE_MS, Preparation, SilentPeersError, open_preparation
 from mpcnode.roles.programs import batch_of, session_of
 from mpcnode.roles.rows import Sent, SharedRows, shares
+from mpcnode.roles.stopwatch import Stopwatch
 from mpcnode.sealing.blobs import KEY_BYTES, REFERENCE_BYTES, BlobReference, encode_reference
 from mpcnode.sealing.boxes import EPHEMERAL_BYTES, seal
 from mpcnode.sealing.commitments import (
@@ -70,6 +74,8 @@ from mpcnode.sealing.envelopes import ENVELOPE_SECRET_BYTES, seal_envelope
 from mpcnode.sealing.keys import check_signature
 from mpcnode.tasks import first_of
 from mpcnode.types import FailReason, MemberIndex, QueryId, Rank, SessionId, members_of
+
+_log = structlog.get_logger(__name__)
 
 _STARTED = "started"
 """Journal: sessions whose first frame may have left."""
@@ -91,6 +97,7 @@ class _Plan:
     rank: Rank
     others: tuple[MemberIndex, ...]
     """The rest of the committee, in rank order."""
+    watch: Stopwatch
 
     @property
     def is_last(self) -> bool:
@@ -127,7 +134,9 @@ class SessionRunner:
         Raises:
             AttemptFailedError: it cannot be completed.
         """
-        plan = self._plan(view)
+        watch = Stopwatch()
+        _log.info("session.began", session=view.session, attempt=view.attempt)
+        plan = self._plan(view, watch)
         aborts = [self._watch_abort(plan, member) for member in plan.others]
         try:
             return await first_of(self._attempt(plan, sends), *aborts, self._watch_recall(plan))
@@ -150,7 +159,7 @@ class SessionRunner:
         """Whether frames of a session are taken here."""
         return self._evidence.is_running(session)
 
-    def _plan(self, view: QueryView) -> _Plan:
+    def _plan(self, view: QueryView, watch: Stopwatch) -> _Plan:
         context = self._context
         return _Plan(
             view=view,
@@ -159,6 +168,7 @@ class SessionRunner:
             timing=context.timing.of(view.terms.subjects),
             rank=Rank(view.committee.index(context.me.index)),
             others=tuple(member for member in view.committee if member != context.me.index),
+            watch=watch,
         )
 
     async def _watch_abort(self, plan: _Plan, member: MemberIndex) -> NoReturn:
@@ -206,7 +216,7 @@ class SessionRunner:
         await self._context.journal.put_once(_END, plan.session, payload)
         for member in plan.others:
             sends.create_task(deliver(self._context, plan.view.query, member, Kind.END, payload))
-        return await self._gather_ends(plan, end, sends, by + plan.timing.notice / 1000)
+        return await self._gather_ends(plan, end, sends, ends_by(by, plan.timing, plan.batch))
 
     async def _prepare_and_compute(
         self, plan: _Plan, evidence: Evidence, preparation: Preparation | None, sends: asyncio.TaskGroup
@@ -215,18 +225,26 @@ class SessionRunner:
 
         Each stage may wait longer than the one before, so that a node that waits is heard of before it is blamed.
         """
-        timing = plan.timing
+        timing, watch = plan.timing, plan.watch
         by, notice = _now() + timing.preparation / 1000, timing.notice / 1000
         corrections = evidence.corrections if plan.is_last and preparation is None else None
         if corrections is not None:
             corrections.ask(0)
         sent = await self._gather_shares(plan, by)
+        watch.lap("shares_s")
+        rows = RowStream(self._rows(plan, sent))
+        if not begins_inline(plan.batch):  # so the worker thread reads, now and when chunks begin
+            ahead = partial(rows.read_ahead, plan.batch.window)
+            sends.create_task(self._context.worker.run(ahead), name="rows ahead")
         seed, deal_hash = (b"", self._joint_hash(plan)) if preparation else await self._take_deal(plan, by)
         if corrections is not None:
             await self._await_corrections(corrections, by)
+        watch.lap("deal_s")
         await self._accept(plan, deal_hash, sends, by + notice)
+        watch.lap("accepts_s")
         if not await self._context.journal.put_once(_STARTED, plan.session, b""):
             raise SessionError(f"session {plan.session.hex()}: was started before this daemon restarted")
+        watch.lap("journal_s")
         made = None if preparation is None else await self._make_material(plan, preparation)
         part = Part(
             batch=plan.batch,
@@ -235,13 +253,17 @@ class SessionRunner:
             others={member: Rank(plan.view.committee.index(member)) for member in plan.others},
             dealer=self._context.dealer,
             seed=seed,
-            rows=RowStream(self._rows(plan, sent)),
+            rows=rows,
             corrections=corrections,
             made=made,
         )
         output = OutputInMemory()
         by = max(by + 2 * notice, _now() + self._context.timing.computation / 1000)
         transcript, by = await ChunkedRun(part, evidence, output, self._context, by).run()
+        watch.lap("rounds_s")
+        batch, about = plan.batch, {"session": plan.session, "seconds": watch.seconds, **watch.stages}
+        rounds = len(batch.whole.round_bytes)
+        _log.info("session.outputs_formed", subjects=batch.subjects, chunks=batch.chunks, rounds=rounds, **about)
         return Computed(deal_hash=deal_hash, transcript=transcript, share=output.share), by
 
     def _joint_hash(self, plan: _Plan) -> Digest:
@@ -433,8 +455,7 @@ class SessionRunner:
                 payload = encode_difference(own, member, end)
                 sends.create_task(deliver(self._context, plan.view.query, self._context.dealer, Kind.DIFFER, payload))
                 why = f"member {member}: opened other values, and member {self._context.dealer} did not say in time why"
-                waited = (self._context.dealer,)
-                raise AttemptFailedError(FailReason.TRANSCRIPTS_DIFFER, why, waited, is_judged=True)
+                raise AttemptFailedError(FailReason.TRANSCRIPTS_DIFFER, why, (self._context.dealer,), is_judged=True)
             check_boxes(member, end, own, theirs)
         return tuple(own if member == self._context.me.index else ends[member] for member in plan.view.committee)
 

@@ -360,3 +360,33 @@ def test_a_node_may_be_out_of_one_committee_and_in_the_next():
             pytest.fail("expected a node that leaves and comes back among 40 queries")
 
     run(scenario())
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)])
+@pytest.mark.parametrize("number", [1, 2, 6])
+@pytest.mark.parametrize("behind_ms", [0, 300])
+def test_who_lets_one_node_wait_does_not_have_it_blamed_by_another(order, number, behind_ms):
+    """It keeps a round from one node, as from no other; the others then wait for that node."""
+
+    async def scenario():
+        async with Flow() as flow:
+            asked = await flow.ask(ALICE)
+            evil, starved, other = (flow.view(asked).committee[rank] for rank in order)
+            first_attempt_only(Fault(kind="abort", sender=starved, delay_ms=behind_ms), flow)
+            flow.network.faults.append(Fault(kind="abort", sender=evil, drop=True))
+            flow.chain.drop = lambda sender, method: sender == evil and method == "fail_attempt"
+            send = flow.network.frame
+
+            def frame(me, to, session, payload):
+                views = flow.watcher(REGULATOR).link.view.open()
+                is_first = any(view.session == session and view.attempt == 1 for view in views)
+                if not (is_first and (me, to, payload.round) == (evil, starved, number)):
+                    send(me, to, session, payload)
+
+            flow.network.frame = frame  # type: ignore[method-assign]
+            view = await flow.settled(asked)
+            (failure,) = view.failures
+            assert failure.by in {starved, other}
+            assert set(members_of(failure.waited)) == {evil}
+
+    run(scenario())

@@ -140,6 +140,15 @@ def test_one_contributor_fewer_than_the_minimum_says_nothing() -> None:
     )
 
 
+def test_exactly_the_minimum_of_contributors_says_the_grade_without_the_next_band() -> None:
+    layout = lay_out(credit_earning_values(0, 1, 2, 3), credit_layout().members)
+    program = compile_model(layout, 2)
+    rows = shared(layout, {BANK: (1_000, 9), INSURER: (0,), SAVINGS: (5,)}, known=1, present=1)
+    enough = [rows[0], rows[1], None]
+    outcome = decode_output(layout.model, run_joint(program, "enough", share_rows(program, "enough", enough)).output)
+    assert (outcome.grade, outcome.coverage_band) == ("A", 1)
+
+
 def test_a_value_without_presence_adds_up_with_what_is_earned_without() -> None:
     """No honest row is like that, and the audit refuses it; the nodes go by the numbers, and cannot tell."""
     model = earning(1000, 2)
