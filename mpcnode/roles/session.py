@@ -9,7 +9,7 @@ import asyncio
 import hashlib
 import hmac
 import itertools
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import NoReturn, TypeVar
@@ -25,12 +25,9 @@ from mpcnode.errors import (
     SealedBoxError,
     SessionError,
     ShareError,
-    StorageError,
-    UnavailableError,
     WrongSignatureError,
 )
 from mpcnode.mpc import SEED_BYTES, Batch, Material
-from mpcnode.query.blobs import BlobKind, BlobLabel
 from mpcnode.query.frames import Shown
 from mpcnode.query.messages import Abort, Accept, End, Kind, Shares, encode_abort, encode_accept, encode_end
 from mpcnode.query.statements import (
@@ -44,9 +41,9 @@ from mpcnode.query.statements import (
     encode_shares_statement,
 )
 from mpcnode.query.view import QueryView
-from mpcnode.roles.blobs import kept_until
+from mpcnode.roles.bodies import await_rows, collect, hand_over
 from mpcnode.roles.chunks import ChunkedRun, OutputInMemory, Part, RowStream, begins_inline
-from mpcnode.roles.context import Context, Timing, deliver, send_blob
+from mpcnode.roles.context import Context, Timing, deliver
 from mpcnode.roles.corrections import Corrections
 from mpcnode.roles.ends import check_boxes, encode_difference, ends_by, session_words
 from mpcnode.roles.evidence import Evidence, EvidenceShelf
@@ -56,7 +53,7 @@ from mpcnode.roles.preparing import PATIENCE_MS, Preparation, SilentPeersError, 
 from mpcnode.roles.programs import batch_of, session_of
 from mpcnode.roles.rows import Sent, SharedRows, shares
 from mpcnode.roles.stopwatch import Stopwatch
-from mpcnode.sealing.blobs import KEY_BYTES, REFERENCE_BYTES, BlobReference, encode_reference
+from mpcnode.sealing.blobs import REFERENCE_BYTES
 from mpcnode.sealing.boxes import EPHEMERAL_BYTES, seal
 from mpcnode.sealing.commitments import (
     SALT_BYTES,
@@ -288,19 +285,16 @@ class SessionRunner:
         view = plan.view
         name = share_name(view.query, view.attempt)
         waits = {member: self._mailbox.shares.take(member, name) for member in view.commitments}
-        arrived = await self._collect("shares", waits, by)
+        arrived = await collect("shares", waits, by)
         for member, share in arrived.items():
             try:
                 self._check_share(plan, member, share)
             except (ShareError, WrongSignatureError) as error:
                 raise AttemptFailedError(FailReason.BAD_SHARE, str(error), (member,)) from error
+        sent = {member: share.sent for member, share in arrived.items()}
         if plan.is_last and plan.batch.subjects > 1:
-            blobs = {member: self._context.blobs.whole(_label(view, BlobKind.ROWS, member)) for member in arrived}
-            for member, manifest in (await self._collect("rows", blobs, by)).items():
-                if not arrived[member].sent.startswith(manifest.blob):
-                    why = f"member {member}: sent another blob of rows than it committed to"
-                    raise AttemptFailedError(FailReason.BAD_SHARE, why, (member,))
-        return {member: share.sent for member, share in arrived.items()}
+            await await_rows(self._context, view, plan.batch, sent, by)
+        return sent
 
     def _rows(self, plan: _Plan, sent: Mapping[MemberIndex, bytes]) -> Iterator[Sequence[bytes | None]]:
         """This node's share of every chunk's rows, in panel order."""
@@ -351,7 +345,7 @@ class SessionRunner:
         """Wait for the deal and check it against its record; return the own seed and the record's hash."""
         dealer = self._context.dealer
         waits = {dealer: self._mailbox.deals.take(dealer, plan.session)}
-        deal = (await self._collect("deal", waits, by))[dealer]
+        deal = (await collect("deal", waits, by))[dealer]
         stated = decode_deal_statement(deal.statement)
         me = self._context.me.index
         own_hash = seed_hash(plan.session, me, deal.seed, deal.salt)
@@ -383,7 +377,7 @@ class SessionRunner:
         for member in (*plan.others, context.dealer):
             sends.create_task(deliver(context, query, member, Kind.ACCEPT, payload))
         waits = {member: self._mailbox.accepts.take(member, plan.session) for member in plan.others}
-        accepted = await self._collect("accepts", waits, by)
+        accepted = await collect("accepts", waits, by)
         for member, accepted_hash in accepted.items():
             if accepted_hash != deal_hash:
                 if context.correlations.is_joint:
@@ -395,22 +389,9 @@ class SessionRunner:
 
     async def _hand_over(self, plan: _Plan, computed: Computed, by: float) -> Computed:
         """Put the output share of many subjects where it is fetched; what is sealed instead is its reference."""
-        context, view = self._context, plan.view
         if plan.batch.subjects == 1:
             return computed
-        label, key = _label(view, BlobKind.OUTPUT, context.me.index), context.random(KEY_BYTES)
-        until = kept_until(label.kind, view.deadline)
-        try:
-            manifest = await context.blobs.create(label, key, (computed.share,), until)
-        except (UnavailableError, StorageError) as error:
-            raise AttemptFailedError(FailReason.ABORT, f"output: {error}", (context.me.index,)) from error
-        holders = (context.dealer, context.operator)
-        sends = {holder: send_blob(context, view.query, holder, manifest.blob) for holder in holders}
-        held = await self._collect("held outputs", sends, by)
-        refusing = [holder for holder in holders if not held[holder]]
-        if refusing:
-            raise AttemptFailedError(FailReason.ABORT, f"output: refused by members {refusing}", refusing)
-        return replace(computed, share=encode_reference(BlobReference(blob=manifest.blob, key=key)))
+        return replace(computed, share=await hand_over(self._context, plan.view, computed.share, by))
 
     def _seal(self, plan: _Plan, computed: Computed) -> End:
         """Seal the own output share to inquirer and supervisor, and sign the end."""
@@ -443,7 +424,7 @@ class SessionRunner:
     async def _gather_ends(self, plan: _Plan, own: End, sends: asyncio.TaskGroup, by: float) -> tuple[End, ...]:
         """Wait for the others' ends and check that they are ends of the same session."""
         waits = {member: self._mailbox.ends.take(member, plan.session) for member in plan.others}
-        ends = await self._collect("ends", waits, by)
+        ends = await collect("ends", waits, by)
         mine = decode_end_statement(own.statement)
         for member, end in ends.items():
             theirs = decode_end_statement(end.statement)
@@ -458,33 +439,6 @@ class SessionRunner:
                 raise AttemptFailedError(FailReason.TRANSCRIPTS_DIFFER, why, (self._context.dealer,), is_judged=True)
             check_boxes(member, end, own, theirs)
         return tuple(own if member == self._context.me.index else ends[member] for member in plan.view.committee)
-
-    async def _collect(
-        self, what: str, waits: Mapping[MemberIndex, Coroutine[object, object, T]], by: float
-    ) -> dict[MemberIndex, T]:
-        """Wait for one thing of each member, until the loop's time `by`.
-
-        Raises:
-            AttemptFailedError: some did not send it in time.
-        """
-        found: dict[MemberIndex, T] = {}
-
-        async def wait(member: MemberIndex, arrival: Coroutine[object, object, T]) -> None:
-            found[member] = await arrival
-
-        try:
-            async with asyncio.timeout_at(by), asyncio.TaskGroup() as group:
-                for member, arrival in waits.items():
-                    group.create_task(wait(member, arrival))
-        except TimeoutError as error:
-            missing = [member for member in waits if member not in found]
-            why = f"{what}: no word from members {missing} in time"
-            raise AttemptFailedError(FailReason.TIMEOUT, why, missing) from error
-        return found
-
-
-def _label(view: QueryView, kind: BlobKind, author: MemberIndex) -> BlobLabel:
-    return BlobLabel(query=view.query, attempt=view.attempt, kind=kind, author=author)
 
 
 def _blaming(participant: MemberIndex, rows: Iterator[bytes]) -> Iterator[bytes]:

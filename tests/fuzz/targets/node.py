@@ -292,18 +292,22 @@ def inquiry() -> Target:
         signature=_real("call", "signature"),
     )
     followed = inquiry_pb2.FollowRequest(call=made)
-    one = requests.decode_request(asked.statement)
-    blob = BlobId(bytes(range(32)))
-    about_many = inquiry_pb2.AskRequest()
-    about_many.CopyFrom(asked)
-    about_many.statement = requests.encode_request(replace(one, subjects=5_000, pseudonyms=blob, identifiers=blob))
     seeds = (
         b"\0" + asked.SerializeToString(),
-        b"\0" + about_many.SerializeToString(),
+        b"\0" + _about_many(asked).SerializeToString(),
         b"\1" + followed.SerializeToString(),
     )
     words = (b"mpcnode/request/1", hashlib.sha256(_real("request", "supervisor_copy")).digest())
     return Target(check=check, seeds=seeds, words=words)
+
+
+def _about_many(asked: inquiry_pb2.AskRequest) -> inquiry_pb2.AskRequest:
+    """The same question about thousands."""
+    one, blob = requests.decode_request(asked.statement), BlobId(bytes(range(32)))
+    made = inquiry_pb2.AskRequest()
+    made.CopyFrom(asked)
+    made.statement = requests.encode_request(replace(one, subjects=5_000, pseudonyms=blob, identifiers=blob))
+    return made
 
 
 def plaintext() -> Target:

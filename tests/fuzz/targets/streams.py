@@ -32,7 +32,7 @@ DEALT = bytes(range(100))
 class Dealing:
     """A dealer that dealt three chunks to one session, and none to others."""
 
-    async def ready(self, session: SessionId) -> bool:
+    async def ready(self, session: SessionId, _chunk: int) -> bool:
         return session == SESSION
 
     async def corrections(self, node: MemberIndex, session: SessionId, chunk: int) -> DealtCorrections | None:

@@ -5,9 +5,10 @@ import asyncio
 import pytest
 
 from mpcnode.query.blobs import BlobKind
-from mpcnode.types import NOBODY, AuditMode, AuditStage, FailReason, MemberIndex, QueryState, Verdict
-from tests.support.batches import ask_many, opened_many
-from tests.support.consortium import ALICE, BANK, BOB, NOBODY_KNOWS, NODES, OPERATOR, REGULATOR
+from mpcnode.query.committee import choose_committee
+from mpcnode.types import NOBODY, AuditMode, AuditStage, FailReason, MemberIndex, QueryState, Verdict, bitmap
+from tests.support.batches import ask_many, opened_many, prepare_many
+from tests.support.consortium import ALICE, BANK, BOB, NOBODY_KNOWS, NODES, OPERATOR, PANEL, REGULATOR
 from tests.support.fake_blobs import MemoryBlobs
 from tests.support.flow import BLOB, Fault, Flow
 from tests.support.lenders import Lenders
@@ -57,6 +58,24 @@ def test_a_node_without_room_for_its_output_says_so_of_itself(node):
             blobs.full = False
             (failure,) = flow.view(asked).failures
             assert (failure.by, failure.reason, failure.waited) == (node, FailReason.ABORT, 1 << node)
+            await answered(flow, asked, 2)
+
+    run(scenario())
+
+
+def test_a_last_node_without_room_for_rows_blames_nobody_who_sent_them():
+    async def scenario():
+        async with Flow(BEFORE) as flow:
+            asked = await prepare_many(flow, FEW)
+            members, panel = flow.consortium.members, bitmap(PANEL)
+            first = choose_committee(asked.request.query, 1, members, panel=panel, excluded=0, companies_min=3).members
+            blobs = flow.blobs.setdefault(first[-1], MemoryBlobs())
+            blobs.closed = True
+            await flow.desk.ask(asked.sealed)
+            await flow.until(asked, lambda view: view.attempt == 2)
+            blobs.closed = False
+            (failure,) = flow.view(asked).failures
+            assert (failure.by, failure.reason, failure.waited) == (first[-1], FailReason.ABORT, 1 << first[-1])
             await answered(flow, asked, 2)
 
     run(scenario())
