@@ -137,6 +137,32 @@ def paillier_provider(
     return JointProvider(rank, source, lambda _: MultiplierMaker(multiplier, rank, parties))
 
 
+def joint_provider(
+    source: CorrelationSource, rank: Rank, parties: int, context: bytes, random: Source
+) -> Talk[JointProvider]:
+    """Connect with the other nodes, as a source of correlations wants it.
+
+    Args:
+        source: how the committee makes them.
+        rank: this node's place in the committee.
+        parties: its size.
+        context: 32 bytes that name this set-up at all nodes; no two set-ups share one.
+        random: secret random bytes.
+
+    Raises:
+        ValueError: a dealer makes them.
+        SessionError: another node sent what no honest one does; names it.
+        InvalidKeyError: another node's key is not what it should be; names the node and what is wrong.
+    """
+    match source:
+        case CorrelationSource.OT:
+            return (yield from transfer_provider(rank, parties, context, random))
+        case CorrelationSource.PAILLIER:
+            return (yield from paillier_provider(rank, parties, context, generate(random), random))
+        case CorrelationSource.DEALER:
+            raise ValueError(f"set-up {context.hex()}: expected correlations that nodes make, got a dealer's")
+
+
 def converse(
     source: CorrelationSource, program: Program, session: SessionId, rank: Rank, random: Source
 ) -> Talk[Material]:
@@ -153,12 +179,5 @@ def converse(
         ValueError: a dealer makes it, or a correlation of the program cannot be made jointly; names it.
         PeerDeviatedError: another node sent what no honest one does, or a key that is none; names it.
     """
-    provider: JointProvider
-    match source:
-        case CorrelationSource.OT:
-            provider = yield from transfer_provider(rank, program.parties, session, random)
-        case CorrelationSource.PAILLIER:
-            provider = yield from paillier_provider(rank, program.parties, session, generate(random), random)
-        case CorrelationSource.DEALER:
-            raise ValueError(f"session {session.hex()}: expected correlations that nodes make, got a dealer's")
+    provider = yield from joint_provider(source, rank, program.parties, session, random)
     return (yield from provider.provide(program, session))

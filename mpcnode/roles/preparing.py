@@ -8,11 +8,12 @@ from new randomness.
 import asyncio
 import hashlib
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
-from mpcnode.errors import PeerDeviatedError
+from mpcnode.errors import PeerDeviatedError, PeerLostError
 from mpcnode.mpc import Material, Program
 from mpcnode.mpc.joint import Talk
 from mpcnode.mpc.providers import Source, converse
@@ -21,6 +22,8 @@ from mpcnode.roles.context import Context
 from mpcnode.roles.failures import AttemptFailedError
 from mpcnode.roles.ports import RoundsChannel
 from mpcnode.types import AuditMode, CorrelationSource, FailReason, MemberIndex, Rank, SessionId
+
+T = TypeVar("T")
 
 PIECE_BYTES = 256 * 1024
 """Of a message in one frame: no frame may fill a flush."""
@@ -46,8 +49,8 @@ class SilentPeersError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class _Made:
-    material: Material
+class _Ended(Generic[T]):
+    result: T
 
 
 class Preparation:
@@ -80,13 +83,33 @@ class Preparation:
             PeerDeviatedError: another node sent what no honest one does; has its rank.
             ValueError: a correlation of the program cannot be made jointly; names it.
         """
-        talk = converse(source, program, session, self._rank, random)
+        return await self.hold(converse(source, program, session, self._rank, random), by)
+
+    async def hold(self, talk: Talk[T], by: float) -> T:
+        """Hold a conversation with the rest of the committee; several may follow each other.
+
+        Raises:
+            SilentPeersError: other nodes did not send in time.
+            PeerDeviatedError: another node sent what no honest one does; has its rank.
+            Exception: what the conversation raises.
+        """
         step = await asyncio.to_thread(_next, talk, None)
-        while not isinstance(step, _Made):
+        while not isinstance(step, _Ended):
             for rank, message in step.items():
                 self._send(self._committee[rank], message)
             step = await asyncio.to_thread(_next, talk, await self._gather(by))
-        return step.material
+        return step.result
+
+    async def was_begun_by(self, members: Iterable[MemberIndex]) -> bool:
+        """Whether one of these has sent something already; nothing is made here after that."""
+        waiting, spoke = set(members), False
+        try:
+            async with asyncio.timeout(0):
+                while not spoke:
+                    spoke = (await self._channel.receive())[0] in waiting
+        except (TimeoutError, PeerLostError):
+            pass
+        return spoke
 
     def _send(self, member: MemberIndex, message: bytes) -> None:
         """Send a message in pieces, of which the last is shorter than the others, or empty."""
@@ -145,9 +168,9 @@ async def open_preparation(context: Context, view: QueryView, session: SessionId
         yield Preparation(channel, view.committee, Rank(view.committee.index(context.me.index)))
 
 
-def _next(talk: Talk[Material], received: Mapping[Rank, bytes] | None) -> Mapping[Rank, bytes] | _Made:
+def _next(talk: Talk[T], received: Mapping[Rank, bytes] | None) -> Mapping[Rank, bytes] | _Ended[T]:
     """Go on with a conversation, in a worker thread, out of which no generator's end can be raised."""
     try:
         return next(talk) if received is None else talk.send(received)
     except StopIteration as stop:
-        return _Made(stop.value)
+        return _Ended(stop.value)

@@ -13,7 +13,7 @@ from mpcnode.mpc import providers
 from mpcnode.mpc.paillier import accept
 from mpcnode.mpc.providers import converse
 from mpcnode.query.messages import Kind
-from mpcnode.roles import operator, preparing, session
+from mpcnode.roles import drawing, operator, preparing
 from mpcnode.roles.preparing import PIECE_BYTES, Preparation, SilentPeersError, preparation_name
 from mpcnode.types import (
     NOBODY,
@@ -164,15 +164,15 @@ def test_a_node_that_dies_while_correlations_are_made_never_makes_them_again():
 
 def test_a_wrong_answer_is_found_by_the_outcome_and_nobody_is_named(monkeypatch):
     """A node that spoils the correlations: no message is wrong that others could check, but the answer is."""
-    made = session.SessionRunner._make_material
+    made = drawing.JointMaterial.material
 
-    async def spoiled(self, plan, preparation):
-        material = await made(self, plan, preparation)
-        if plan.rank == 1:
+    async def spoiled(self, program):
+        material = await made(self, program)
+        if self._view.committee.index(self._context.me.index) == 1:
             material._left["output"]["zero"][0] ^= np.uint64(1)
         return material
 
-    monkeypatch.setattr(session.SessionRunner, "_make_material", spoiled)
+    monkeypatch.setattr(drawing.JointMaterial, "material", spoiled)
 
     async def scenario():
         async with Flow(OT) as flow:
