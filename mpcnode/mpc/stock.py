@@ -100,8 +100,17 @@ class Stock:
         return batch.begun if oldest is None else oldest
 
     def burn(self, pool: PoolId, batch: int, below: int) -> None:
-        """Drop what the keeper of a pool has not any more, but for as many items as may be under way to sessions."""
-        if (own := self.batch(pool, batch)) is not None:
+        """Drop what the keeper of a pool has not any more, but for as many items as may be under way to sessions.
+
+        Args:
+            pool: of which.
+            batch: that it makes items of; it names none of another.
+            below: index of the oldest item that it has.
+        """
+        own = self.batch(pool, batch)
+        if own is None:
+            self.forget(pool)
+        else:
             own.burn_below(below - self.goal)
 
     def batch(self, pool: PoolId, number: int) -> ClaimedBatch | None:

@@ -64,8 +64,9 @@ def test_items_that_the_keeper_has_no_more_take_no_room_and_go_in_the_end() -> N
     stock.burn(POOL, 7, GOAL + 2)
     assert [stock.take(item(index), session(9)) is None for index in (0, 1)] == [True, True]
     assert (stock.count(POOL), stock.oldest(POOL)) == (2, 2)
-    stock.burn(POOL, 6, 100)  # of another batch
-    assert stock.count(POOL) == 2
+    stock.burn(POOL, 8, 0)  # of another batch: the keeper restarted
+    assert stock.count(POOL) == 0
+    assert stock.offer(POOL, Standing(reserved=8, marks=(8, 8)), 0) == Offer(batch=8, index=0, room=GOAL)
 
 
 def test_more_is_made_when_half_is_left() -> None:
