@@ -1,17 +1,21 @@
 """The main job over eight processes, none of which deals: the nodes make their correlations by oblivious transfers."""
 
 import asyncio
+import signal
 from collections.abc import Iterator
 
 import pytest
 
 from mpcnode.client import Answer
+from mpcnode.devnet import processes
+from mpcnode.devnet.control import report
 from mpcnode.types import CorrelationSource
-from tests.support.devnet import MODEL, Devnet, cli
+from tests.support.devnet import MODEL, MPC, Devnet, cli, wait_for
 
 pytestmark = [pytest.mark.network, pytest.mark.timeout(240)]
 
 UNKNOWN = "DE-Q0000000"
+STOCK = 16
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +33,30 @@ def check(net: Devnet, subject: str, answer: Answer) -> None:
     assert (answer.grade, answer.coverage_band) == (expected.grade, expected.coverage_band)
     assert (answer.audit, answer.correlations, answer.verdict) == ("after release", "ot", "MATCH")
     assert answer.attempt == 1
+
+
+def in_stock(net: Devnet) -> set[int | None]:
+    """Sessions that each MPC node has correlations for."""
+    reports = {one.name: one.status for one in asyncio.run(report(net.layout))}
+    return {
+        None if status is None else status.counters.get("correlations_in_stock") for status in map(reports.get, MPC)
+    }
+
+
+def test_queries_draw_from_stock_and_a_restart_burns_it(devnet: Devnet) -> None:
+    subject = devnet.truth().subjects()[0]
+    check(devnet, subject, devnet.ask(subject, wait_audit=True))
+    wait_for(lambda: in_stock(devnet) == {STOCK}, "stock at every node")
+    check(devnet, subject, devnet.ask(subject, wait_audit=True))
+    assert in_stock(devnet) == {STOCK - 1}
+    devnet.kill(MPC[-1], signal.SIGTERM)
+    wait_for(lambda: processes.running(devnet.layout.node(MPC[-1])) is None, "its end")
+    devnet.start(MPC[-1])
+    devnet.wait_ready()
+    check(devnet, subject, devnet.ask(subject, wait_audit=True))
+    wait_for(lambda: in_stock(devnet) == {STOCK}, "stock at every node again")
+    check(devnet, UNKNOWN, devnet.ask(UNKNOWN, wait_audit=True))
+    assert in_stock(devnet) == {STOCK - 1}
 
 
 def test_answers_equal_the_clear_evaluation_one_by_one_and_at_once(devnet: Devnet) -> None:
