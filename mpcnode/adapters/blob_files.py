@@ -26,7 +26,7 @@ from mpcnode.adapters.durable import (
 from mpcnode.errors import ErrorCode, MalformedMessageError, RequestError, StorageError, UnavailableError
 from mpcnode.query.blobs import OFFER_BYTES_MAX, BlobLabel, BlobOffer, decode_offer, encode_offer
 from mpcnode.sealing.blobs import SEALED_CHUNK_BYTES, BlobSealer, Manifest
-from mpcnode.types import BlobId, QueryId
+from mpcnode.types import BlobId
 
 FREE_BYTES_MIN = 512 * 1024 * 1024
 """Room on the disk that blobs leave to the ledger and the journal."""
@@ -47,7 +47,10 @@ class _Kept:
 
 
 class BlobFiles:
-    """The blobs of one daemon. Every method may be called from any thread."""
+    """The blobs of one daemon. Every method may be called from any thread.
+
+    `find`, `about` and `until` wait for nothing: an event loop may call them while others wait for the disk.
+    """
 
     def __init__(self, directory: Path, bytes_max: int, *, free_min: int = FREE_BYTES_MIN) -> None:
         """Open a folder, making it if there is none; what a crash left unfinished there is removed.
@@ -77,7 +80,7 @@ class BlobFiles:
 
         Args:
             offer: what it is.
-            until: when it may be swept; the first offer's counts.
+            until: when it may be swept; the latest of all its offers counts.
 
         Raises:
             MalformedMessageError: another blob was offered under this label, or this one under another.
@@ -95,6 +98,9 @@ class BlobFiles:
                 kept = self._keep(_Kept(offer, until, 0))
             elif kept.offer != offer:
                 raise MalformedMessageError("blob: expected the label that it was offered under before, got another")
+            elif until > kept.until:
+                replace_file(self._path(blob, _ABOUT), _encode_about(offer, until))
+                kept.until = until
             return self._held(blob, kept)
 
     def put(self, blob: BlobId, number: int, sealed: bytes) -> int:
@@ -180,7 +186,8 @@ class BlobFiles:
         return manifest
 
     def _seal(self, path: Path, sealer: BlobSealer, pieces: Iterable[bytes]) -> Manifest:
-        self._check_room(0)
+        with self._lock:
+            self._check_room(0)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, PRIVATE_FILE)
         with os.fdopen(descriptor, "wb", buffering=0) as file:
             for piece in pieces:
@@ -204,8 +211,7 @@ class BlobFiles:
 
     def find(self, label: BlobLabel) -> BlobId | None:
         """Return the blob that was offered under a label."""
-        with self._lock:
-            return self._labels.get(label)
+        return self._labels.get(label)
 
     def about(self, blob: BlobId) -> BlobOffer:
         """Return what was offered as a blob.
@@ -213,8 +219,7 @@ class BlobFiles:
         Raises:
             RequestError: nothing was.
         """
-        with self._lock:
-            return self._known(blob).offer
+        return self._known(blob).offer
 
     def until(self, blob: BlobId) -> Millis:
         """Return when a blob may be swept.
@@ -222,14 +227,19 @@ class BlobFiles:
         Raises:
             RequestError: there is none.
         """
-        with self._lock:
-            return self._known(blob).until
+        return self._known(blob).until
 
     def is_whole(self, blob: BlobId) -> bool:
         """Whether all chunks of a blob are held."""
         with self._lock:
             kept = self._blobs.get(blob)
             return kept is not None and self._held(blob, kept) == len(kept.offer.manifest.chunks)
+
+    def held(self, blob: BlobId) -> int:
+        """Chunks of a blob that are held, from the first on; 0 if it was not offered."""
+        with self._lock:
+            kept = self._blobs.get(blob)
+            return 0 if kept is None else self._held(blob, kept)
 
     def sweep(self, now: Millis) -> int:
         """Remove the blobs whose time is over; return how many there were.
@@ -245,16 +255,20 @@ class BlobFiles:
             flush_directory(self._directory)
         return len(over)
 
-    def sweep_query(self, query: QueryId) -> None:
-        """Remove all blobs of one query, now.
+    def remove(self) -> None:
+        """Remove all blobs and their folder, now; nothing can be done with this afterwards.
 
         Raises:
             StorageError: the disk failed.
         """
         with self._lock:
-            for blob in [blob for blob, kept in self._blobs.items() if kept.offer.label.query == query]:
+            for blob in list(self._blobs):
                 self._forget(blob)
-        flush_directory(self._directory)
+            try:
+                shutil.rmtree(self._directory)
+            except OSError as error:
+                raise storage_error(f"{self._directory}: expected to remove the folder", error) from error
+        flush_directory(self._directory.parent)
 
     # ------------------------------------------------------------------------------------------ inside
 
@@ -262,9 +276,9 @@ class BlobFiles:
         for path in sorted(self._directory.iterdir()):
             if path.suffix == _ABOUT:
                 self._read_about(path)
+        named = {self._path(blob, suffix) for blob in self._blobs for suffix in (_ABOUT, _CHUNKS)}
         for path in self._directory.iterdir():
-            named = path.stem if path.suffix in {_ABOUT, _CHUNKS} else ""
-            if len(named) != 64 or bytes.fromhex(named) not in self._blobs:
+            if path not in named:
                 path.unlink()
 
     def _read_about(self, path: Path) -> None:
@@ -298,8 +312,18 @@ class BlobFiles:
             raise UnavailableError(
                 f"blobs: expected at most {self._bytes_max} bytes, got {taken + size}", ErrorCode.BUSY
             )
-        if shutil.disk_usage(self._directory).free < size + self._free_min:
+        if shutil.disk_usage(self._directory).free < size + self._announced() + self._free_min:
             raise UnavailableError(f"blobs: expected {self._free_min} bytes to stay free", ErrorCode.BUSY)
+
+    def _announced(self) -> int:
+        """Bytes that are on their way here: the disk calls them free."""
+        return sum(max(0, kept.offer.manifest.sealed_bytes - self._stored(blob)) for blob, kept in self._blobs.items())
+
+    def _stored(self, blob: BlobId) -> int:
+        try:
+            return self._path(blob, _CHUNKS).stat().st_size
+        except FileNotFoundError:
+            return 0
 
     def _forget(self, blob: BlobId) -> None:
         kept = self._blobs.pop(blob)

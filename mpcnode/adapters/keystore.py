@@ -30,6 +30,9 @@ from mpcnode.sealing.keyfile import (
 from mpcnode.sealing.keys import OpeningKey, SigningKey
 from mpcnode.types import Member, Role
 
+LATER_AUDIT_KEYS = "audit-*.key"
+"""Files of audit keys of epochs that began after the document was written; the ledger says which holds when."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keystore:
@@ -40,8 +43,8 @@ class Keystore:
     tls: TlsPair
     vote: SigningKey | None
     """Set if there is a vote key; the ledger says whether it is the registered one, and validators change."""
-    audit: OpeningKey | None
-    """Set for the supervisor: opens envelopes of the current epoch."""
+    audit: tuple[OpeningKey, ...]
+    """The supervisor's, which open envelopes: that of the document's epoch, then those of later epochs."""
     dealer_master: bytes | None = field(repr=False)
     """32 bytes; set for the supervisor: the seeds of all correlations."""
     subject_key: bytes | None = field(repr=False)
@@ -92,7 +95,7 @@ def load_keystore(directory: Path, consortium: Consortium, member: Member, passp
         sealing=loader.opening(KeyKind.SEALING, member.sealing),
         tls=loader.tls(certificate),
         vote=loader.vote(required=member.vote_key is not None),
-        audit=loader.opening(KeyKind.AUDIT, consortium.epoch.audit) if KeyKind.AUDIT in kinds else None,
+        audit=loader.audit(consortium.epoch.audit) if KeyKind.AUDIT in kinds else (),
         dealer_master=loader.secret(KeyKind.DEALER) if KeyKind.DEALER in kinds else None,
         subject_key=loader.secret(KeyKind.SUBJECT) if KeyKind.SUBJECT in kinds else None,
         protected=loader.protected,
@@ -139,7 +142,10 @@ class _Loader:
         self.protected = True
 
     def secret(self, kind: KeyKind) -> bytes:
-        key, protected = _load(key_path(self._directory, kind), kind, self._passphrase)
+        return self._secret(key_path(self._directory, kind), kind)
+
+    def _secret(self, path: Path, kind: KeyKind) -> bytes:
+        key, protected = _load(path, kind, self._passphrase)
         self.protected &= protected
         return key.secret
 
@@ -157,6 +163,10 @@ class _Loader:
         key = OpeningKey(self.secret(kind))
         self._check(kind, key.public, listed)
         return key
+
+    def audit(self, listed: bytes) -> tuple[OpeningKey, ...]:
+        later = sorted(self._directory.glob(LATER_AUDIT_KEYS))
+        return self.opening(KeyKind.AUDIT, listed), *(OpeningKey(self._secret(path, KeyKind.AUDIT)) for path in later)
 
     def tls(self, certificate: bytes) -> TlsPair:
         pem = self.secret(KeyKind.TLS)

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from typing import cast
 
 import ledger.errors
-from ledger.contract.abi import decode_log, encode_args
+from ledger.contract.abi import DecodedLog, decode_log, encode_args
 from ledger.encoding import EXPIRY_AHEAD_MS_MAX, encode_transaction, transaction_statement
 from ledger.ports import Place
 from ledger.replica import CommittedBlock, Replica, TxOutcome
@@ -21,10 +21,13 @@ from mpcnode.query.events import Event, event_of
 from mpcnode.query.view import LedgerView, QueryView
 from mpcnode.roles.ports import Call, Clock, RandomBytes
 from mpcnode.sealing.keys import SigningKey
-from mpcnode.types import AuditMode, Bitmap, MemberIndex, ModelHash, QueryId
+from mpcnode.types import AuditMode, Bitmap, Epoch, EpochKeys, MemberIndex, ModelHash, QueryId, SealingKey
 
 _QUERIES = "queries"
 """The contract whose events the view folds."""
+
+_EPOCH_BEGAN = ("registries", "EpochBegan")
+"""The event that says which keys of the supervisor hold from then on."""
 
 _UNIQUE_BYTES = 16
 
@@ -40,17 +43,29 @@ class LedgerLink:
         replica: Replica,
         chain: ChainId,
         modes: Mapping[ModelHash, AuditMode],
+        epoch: EpochKeys,
         key: SigningKey,
         clock: Clock,
         random: RandomBytes,
     ) -> None:
-        """Take the replica, the audit mode of every model, and the identity that signs transactions."""
+        """Take the replica, what holds from genesis on, and the identity that signs transactions.
+
+        Args:
+            replica: in this process.
+            chain: its chain.
+            modes: audit mode of every model.
+            epoch: the supervisor's keys at genesis.
+            key: the own identity.
+            clock: for expiries.
+            random: makes transactions differ.
+        """
         self._replica = replica
         self._chain = chain
         self._key = key
         self._clock = clock
         self._random = random
         self._view = LedgerView(modes)
+        self._epochs = {epoch.epoch: epoch}
         self._height = Height(0)
         self._advanced = asyncio.Condition()
         self._waiting: dict[QueryId, list[tuple[Condition, asyncio.Future[QueryView]]]] = defaultdict(list)
@@ -62,6 +77,11 @@ class LedgerLink:
     def view(self) -> LedgerView:
         """What the ledger says of every query, as of the last folded block."""
         return self._view
+
+    @property
+    def epochs(self) -> Mapping[Epoch, EpochKeys]:
+        """The supervisor's public keys of every epoch, as of the last folded block."""
+        return self._epochs
 
     async def run(self) -> None:
         """Fold every final block from genesis on; runs until cancelled."""
@@ -81,6 +101,8 @@ class LedgerLink:
         for index, receipt in enumerate(block.receipts):
             decoded = [decode_log(log) for log in receipt.logs]
             of_tx = [event_of(log.event, log.values) for log in decoded if log.contract == _QUERIES]
+            begun = [_epoch_of(log) for log in decoded if (log.contract, log.event) == _EPOCH_BEGAN]
+            self._epochs |= {keys.epoch: keys for keys in begun}
             for query in {event.query for event in of_tx}:
                 self._places[query].append(Place(block.header.height, index))
             events += of_tx
@@ -219,6 +241,15 @@ class LedgerLink:
             cosigners=unsigned.cosigners,
             signature=self._key.sign(transaction_statement(unsigned)),
         )
+
+
+def _epoch_of(log: DecodedLog) -> EpochKeys:
+    values = log.values
+    return EpochKeys(
+        epoch=Epoch(cast("int", values["number"])),
+        audit=SealingKey(cast("bytes", values["audit_key"])),
+        archive=SealingKey(cast("bytes", values["archive_key"])),
+    )
 
 
 def _check(call: Call, receipt: Receipt) -> None:

@@ -108,7 +108,7 @@ def _show(layout: "Layout", explained: "Explanation", kernels: str) -> None:
         ("model", f"{document.name}, version {document.version}"),
         ("subjects", f"{explained.subjects:,}; chunks: {explained.chunks:,}"),
         ("nodes", f"{explained.nodes}"),
-        ("panel", f"participants: {len(explained.panel)}; values: {sum(item.values for item in explained.panel)}"),
+        ("panel", f"participants: {len(explained.panel)}; values: {_values(layout)}"),
         ("rows", f"{sum(item.row_bytes for item in explained.panel):,} bytes to each node, from all participants"),
         ("not supplied", ", ".join(explained.unsupplied) or "nothing"),
         ("coverage", f"at least {document.minimum_coverage} of {counted} know the subject, else no grade"),
@@ -117,7 +117,10 @@ def _show(layout: "Layout", explained: "Explanation", kernels: str) -> None:
         ("  different", f"{explained.outcomes}; bytes for a subject: {explained.output_bytes}"),
         ("  audit", _audit(layout)),
         ("score", f"{ranges.score_min:,} to {ranges.score_max:,}, never opened"),
-        ("rings", f"values {ranges.value_bits} bits, score {ranges.score_bits}, coverage {ranges.coverage_bits}"),
+        (
+            "rings",
+            f"{_compared(ranges.value_bits)}score {ranges.score_bits} bits, coverage {ranges.coverage_bits} bits",
+        ),
         ("  points", f"mod 2^{ranges.ring_bits}"),
         ("kernels here", kernels),
     ]
@@ -136,6 +139,17 @@ def _show(layout: "Layout", explained: "Explanation", kernels: str) -> None:
         )
     )
     show_table(Table(columns=("correlation", "bytes of masks", "bytes to the last node"), rows=dealt))
+
+
+def _values(layout: "Layout") -> str:
+    """How many values the panel supplies, and what becomes of them."""
+    supplied = [layout.model.attributes[place] for row in layout.rows for place in row]
+    earned = sum(attribute.earns_value for attribute in supplied)
+    return f"{len(supplied)}" + (f", {earned} of them earned as they are" if earned else "")
+
+
+def _compared(value_bits: int) -> str:
+    return f"values {value_bits} bits, " if value_bits else "no value is compared; "
 
 
 def _audit(layout: "Layout") -> str:

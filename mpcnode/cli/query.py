@@ -94,6 +94,10 @@ def batch(
 
     if resume is None and (model is None or subjects is None):
         raise click.UsageError("expected --model and --subjects, or --resume")
+    if resume is not None and (model, subjects, purpose, consent) != (None, None, None, ""):
+        raise click.UsageError(
+            "--resume goes on with what was asked: expected neither model, subjects, purpose nor consent"
+        )
 
     async def run() -> Any:  # noqa: ANN401 - an Answer, whose module is loaded above
         with steps() as on_step:

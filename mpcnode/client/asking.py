@@ -114,18 +114,26 @@ def about_many(many: Many) -> Asked:
     )
 
 
+def check_purpose(model: ListedModel, purpose: str) -> None:
+    """Check that a model may be asked for a purpose.
+
+    Raises:
+        RequestError: it may not.
+    """
+    if purpose not in model.purposes:
+        allowed = ", ".join(model.purposes)
+        raise RequestError(
+            f"purpose: expected one of {allowed} for {model.name}, got {purpose!r}", ErrorCode.PURPOSE_NOT_ALLOWED
+        )
+
+
 def prepare(consortium: Consortium, key: SigningKey, asked: Asked, question: Question, random: RandomBytes) -> Prepared:
     """Build, seal and sign a request.
 
     Raises:
         RequestError: the model may not be asked for this purpose.
     """
-    if question.purpose not in question.model.purposes:
-        allowed = ", ".join(question.model.purposes)
-        raise RequestError(
-            f"purpose: expected one of {allowed} for {question.model.name}, got {question.purpose!r}",
-            ErrorCode.PURPOSE_NOT_ALLOWED,
-        )
+    check_purpose(question.model, question.purpose)
     panel = Bitmap(panel_of(consortium.members, question.model.classes) & question.panel)
     token = SubjectToken(
         query=asked.query,

@@ -4,24 +4,28 @@ Whatever is needed to go on is in private files before it is sent anywhere: the 
 Identifiers and answers are in clear nowhere but in the file that the inquirer gives and the one that it gets.
 """
 
+import asyncio
 import csv
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+import shutil
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ledger.errors import DecodeError
 from ledger.types import Millis
 from mpcnode.adapters.blob_files import BlobFiles
-from mpcnode.adapters.durable import PRIVATE_FILE, replace_file, storage_error
+from mpcnode.adapters.durable import PRIVATE_FILE, make_private_directory, replace_file, storage_error
 from mpcnode.adapters.private_files import read_private_file
-from mpcnode.client.asking import QUERY_ID_BYTES, Many
-from mpcnode.errors import ErrorCode, MalformedIdError, RequestError
+from mpcnode.client.asking import Many
+from mpcnode.errors import CallerError, ErrorCode, MalformedIdError, RequestError, StorageError, UnavailableError
 from mpcnode.query.blobs import EVERY_ATTEMPT, INQUIRER, BlobKind, BlobLabel, BlobOffer
 from mpcnode.query.request import SealedRequest, decode_sealed_request, encode_sealed_request
 from mpcnode.roles.ports import RandomBytes
@@ -41,7 +45,10 @@ from mpcnode.sealing.pseudonyms import (
 from mpcnode.types import SUBJECTS_MAX, BlobId, Pseudonym, QueryId
 
 KEPT_MS = Millis(30 * 24 * 3_600_000)
-"""How long sealed blobs of one's own are kept here for a query that is not finished."""
+"""How long a query that is not finished is kept here after it was last worked on."""
+
+STILL_S = 120.0
+"""How long a transfer may stand still; then whoever asks decides."""
 
 LOCAL_BYTES_MAX = 8 << 30
 
@@ -91,18 +98,26 @@ def _normalised(path: Path, number: int, line: str) -> bytes:
 
 
 class BatchFiles:
-    """The private files of queries about many subjects, beside the answers of a profile."""
+    """The private files of one query about many subjects, beside the answers of a profile.
 
-    def __init__(self, directory: Path, now: Millis) -> None:
-        """Take the answers directory and the time; what was left unfinished long ago is removed."""
+    Each query has a folder of its own for blobs: commands that run at once do not touch each other's.
+    """
+
+    def __init__(self, directory: Path, query: QueryId, now: Millis) -> None:
+        """Take the answers directory, which exists, the query and the time.
+
+        Raises:
+            StorageError: the query's folder cannot be read.
+        """
         self.until = Millis(now + KEPT_MS)
-        self._directory = directory
-        self.blobs = BlobFiles(directory / "blobs", LOCAL_BYTES_MAX)
-        self.blobs.sweep(now)
+        self._query = query
+        self._state = directory / f"{query.hex()}.batch"
+        make_private_directory(_folder(directory))
+        self.blobs = BlobFiles(_folder(directory) / query.hex(), LOCAL_BYTES_MAX)
 
     def seal(self, identifiers: Sequence[bytes], subject_key: bytes, random: RandomBytes) -> Many:
         """Seal what is asked about into blobs; on disk when this returns."""
-        query, nonce, key = QueryId(random(QUERY_ID_BYTES)), random(NONCE_BYTES), random(KEY_BYTES)
+        query, nonce, key = self._query, random(NONCE_BYTES), random(KEY_BYTES)
         pseudonyms = make_pseudonyms(subject_key, identifiers)
         until = self.until
         sealed = self.blobs.create(
@@ -134,57 +149,89 @@ class BatchFiles:
             "consent": state.consent,
             "sealed": None if state.sealed is None else encode_sealed_request(state.sealed).hex(),
         }
-        replace_file(self._path(many.query.hex()), json.dumps(document, indent=1).encode() + b"\n")
+        replace_file(self._state, json.dumps(document, indent=1).encode() + b"\n")
 
-    def load(self, query: str) -> BatchState:
-        """Read what going on needs.
-
-        Raises:
-            RequestError: there is nothing of this query, or of several that begin like this.
-        """
-        found = [path for path in self._directory.glob("*.batch") if path.stem.startswith(query.lower())]
-        if len(found) != 1:
-            raise RequestError(f"query {query}: expected one unfinished, got {len(found)}", ErrorCode.UNKNOWN_QUERY)
-        document = json.loads(read_private_file(found[0]))
-        sealed = document["sealed"]
-        return BatchState(
-            many=Many(
-                query=QueryId(bytes.fromhex(document["query"])),
-                nonce=bytes.fromhex(document["nonce"]),
-                subjects=document["subjects"],
-                root=Pseudonym(bytes.fromhex(document["root"])),
-                pseudonyms=BlobId(bytes.fromhex(document["pseudonyms"])),
-                identifiers=decode_reference(bytes.fromhex(document["identifiers"])),
-            ),
-            model=document["model"],
-            purpose=document["purpose"],
-            consent=document["consent"],
-            sealed=None if sealed is None else decode_sealed_request(bytes.fromhex(sealed)),
-        )
-
-    def forget(self, state: BatchState) -> None:
+    def forget(self) -> None:
         """Remove everything of a finished query but its answer's file and receipt."""
-        self._path(state.many.query.hex()).unlink(missing_ok=True)
-        self.blobs.sweep_query(state.many.query)
+        self._state.unlink(missing_ok=True)
+        self.blobs.remove()
 
     def identifiers(self, many: Many) -> Iterator[str]:
         """The subjects that were asked about, in their order, normalised."""
         for padded in open_chunks(many.identifiers.key, self.blobs.chunks(many.identifiers.blob)):
             yield from (identifier.decode() for identifier in split_identifiers(padded))
 
-    def _path(self, query: str) -> Path:
-        return self._directory / f"{query}.batch"
+
+def load_batch(directory: Path, query: str) -> BatchState:
+    """Read what going on with a query needs.
+
+    Args:
+        directory: the answers directory.
+        query: its id in hex, or its beginning.
+
+    Raises:
+        RequestError: there is nothing of this query, or of several that begin like this, or it is damaged.
+    """
+    found = [path for path in directory.glob("*.batch") if path.stem.startswith(query.lower())]
+    if len(found) != 1:
+        raise RequestError(f"query {query}: expected one unfinished, got {len(found)}", ErrorCode.UNKNOWN_QUERY)
+    try:
+        return _state(json.loads(read_private_file(found[0])))
+    except (ValueError, KeyError, TypeError, CallerError, DecodeError) as error:
+        raise RequestError(f"{found[0]}: expected an unfinished query, got {error}", ErrorCode.UNKNOWN_QUERY) from error
+
+
+def sweep_batches(directory: Path, now: Millis) -> None:
+    """Remove what nobody has worked on for long."""
+    for path in (*directory.glob("*.batch"), *_folder(directory).glob("*")):
+        try:
+            is_old = path.stat().st_mtime * 1000 < now - KEPT_MS
+        except FileNotFoundError:
+            continue  # a command that runs at the same time has just finished
+        if is_old and path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        elif is_old:
+            path.unlink(missing_ok=True)
+
+
+def _folder(directory: Path) -> Path:
+    return directory / "blobs"
+
+
+def _state(document: dict[str, Any]) -> BatchState:
+    sealed = document["sealed"]
+    return BatchState(
+        many=Many(
+            query=QueryId(bytes.fromhex(document["query"])),
+            nonce=bytes.fromhex(document["nonce"]),
+            subjects=document["subjects"],
+            root=Pseudonym(bytes.fromhex(document["root"])),
+            pseudonyms=BlobId(bytes.fromhex(document["pseudonyms"])),
+            identifiers=decode_reference(bytes.fromhex(document["identifiers"])),
+        ),
+        model=document["model"],
+        purpose=document["purpose"],
+        consent=document["consent"],
+        sealed=None if sealed is None else decode_sealed_request(bytes.fromhex(sealed)),
+    )
 
 
 async def send_batch(link: BlobLink, files: BatchFiles, many: Many, on_step: OnStep) -> None:
-    """Send what is asked about; goes on where an earlier transfer ended."""
+    """Send what is asked about; goes on where an earlier transfer ended.
 
-    async def get(blob: BlobId, number: int) -> bytes:
-        return files.blobs.get(blob, number)
-
+    Raises:
+        UnavailableError: it stands still.
+        PeerRefusedError: the operator will never take it.
+    """
     for name, blob in (("sending pseudonyms", many.pseudonyms), ("sending identifiers", many.identifiers.blob)):
         offer = files.blobs.about(blob)
-        await link.send(offer, partial(get, blob), partial(_tell, on_step, name, len(offer.manifest.chunks)))
+        async with _while_moving(name) as moved:
+
+            async def get(number: int, *, blob: BlobId = blob, moved: _Moved = moved) -> bytes:
+                moved(number)
+                return files.blobs.get(blob, number)
+
+            await link.send(offer, get, partial(_tell, on_step, name, len(offer.manifest.chunks)))
 
 
 def _tell(on_step: OnStep, name: str, total: int, done: int) -> None:
@@ -194,19 +241,71 @@ def _tell(on_step: OnStep, name: str, total: int, done: int) -> None:
 async def fetch_batch(
     link: BlobLink, files: BatchFiles, query: QueryId, references: Sequence[BlobReference], on_step: OnStep
 ) -> None:
-    """Fetch what references lead to; goes on where an earlier transfer ended."""
+    """Fetch what references lead to; goes on where an earlier transfer ended.
+
+    Raises:
+        UnavailableError: it stands still.
+        PeerRefusedError: the operator will never give it.
+        StorageError: there is no room for it here.
+    """
     for place, reference in enumerate(references):
-        blob = reference.blob
         # nodes' shares and the mask have labels of their own at the desk; here they are told apart by their place
         label = BlobLabel(query=query, attempt=1, kind=BlobKind.OUTPUT, author=place)
+        async with _while_moving("fetching answers") as moved:
 
-        async def put(manifest: Manifest, number: int, chunk: bytes, *, label: BlobLabel = label) -> None:
-            files.blobs.offer(BlobOffer(label=label, manifest=manifest), files.until)
-            files.blobs.put(manifest.blob, number, chunk)
+            async def put(
+                manifest: Manifest, number: int, chunk: bytes, *, label: BlobLabel = label, moved: _Moved = moved
+            ) -> None:
+                _make_room(files, BlobOffer(label=label, manifest=manifest))
+                files.blobs.put(manifest.blob, number, chunk)
+                moved(number)
 
-        if not files.blobs.is_whole(blob):
-            await link.fetch(blob, 0, put)
+            if not files.blobs.is_whole(reference.blob):
+                await link.fetch(reference.blob, files.blobs.held(reference.blob), put)
         on_step("fetching answers", place + 1, len(references))
+
+
+def _make_room(files: BatchFiles, offer: BlobOffer) -> None:
+    """Where there is none here, no patience helps: the operator is not who is busy."""
+    try:
+        files.blobs.offer(offer, files.until)
+    except UnavailableError as error:
+        raise StorageError(f"answers: no room for them; make some, and resume: {error}", ErrorCode.DISK_FULL) from error
+
+
+_Moved: TypeAlias = Callable[[int], None]
+"""Told the number of a chunk that is under way."""
+
+
+@asynccontextmanager
+async def _while_moving(what: str) -> AsyncIterator[_Moved]:
+    """Give up a transfer of which no further chunk has moved for `STILL_S`."""
+    limit, furthest = asyncio.timeout(STILL_S), -1
+
+    def moved(number: int) -> None:
+        nonlocal furthest
+        if number > furthest:
+            furthest = number
+            limit.reschedule(asyncio.get_running_loop().time() + STILL_S)
+
+    try:
+        async with limit:
+            yield moved
+    except TimeoutError as error:
+        why = f"{what}: nothing has moved for {STILL_S:.0f} s; is the operator up, and has it room? Then resume"
+        raise UnavailableError(why) from error
+
+
+def check_output(path: Path, subjects: Path | None = None) -> None:
+    """Check, before anything is asked, that answers can be written to a file.
+
+    Raises:
+        RequestError: there is no such folder, or the file is that of the subjects.
+    """
+    if not path.parent.is_dir():
+        raise RequestError(f"{path}: expected a folder to write the answers to, got none at {path.parent}")
+    if subjects is not None and path.exists() and path.samefile(subjects):
+        raise RequestError(f"{path}: expected another file for the answers than the one of the subjects")
 
 
 def write_answers(path: Path, subjects: Iterator[str], outcomes: Sequence[Outcome], places: NDArray[np.intp]) -> None:
@@ -242,8 +341,8 @@ def body_of(files: BatchFiles, reference: BlobReference) -> bytes:
     return b"".join(open_chunks(reference.key, files.blobs.chunks(reference.blob)))
 
 
-def with_request(state: BatchState, sealed: SealedRequest) -> BatchState:
-    """The state of a query that is about to be asked."""
+def with_request(state: BatchState, sealed: SealedRequest | None) -> BatchState:
+    """The state of a query that is about to be asked; None: to be asked anew."""
     return replace(state, sealed=sealed)
 
 

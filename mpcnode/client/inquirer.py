@@ -13,15 +13,27 @@ from mpcnode.adapters.durable import make_private_directory
 from mpcnode.adapters.keystore import load_key
 from mpcnode.adapters.randomness import random_bytes
 from mpcnode.client.answers import Answer, AnswerFiles, AnswerState, Kept, pending, updated
-from mpcnode.client.asking import EVERYBODY, Prepared, Question, about_many, about_one, prepare
+from mpcnode.client.asking import (
+    EVERYBODY,
+    QUERY_ID_BYTES,
+    Prepared,
+    Question,
+    about_many,
+    about_one,
+    check_purpose,
+    prepare,
+)
 from mpcnode.client.batches import (
     BatchFiles,
     BatchState,
     OnStep,
     body_of,
+    check_output,
     fetch_batch,
+    load_batch,
     read_subjects,
     send_batch,
+    sweep_batches,
     with_request,
     write_answers,
 )
@@ -30,7 +42,7 @@ from mpcnode.config.consortium import ListedModel
 from mpcnode.config.models import load_model
 from mpcnode.config.profile import Profile, load_profile
 from mpcnode.errors import CallerError, ErrorCode, KeyFileError, RequestError
-from mpcnode.query.request import read_request
+from mpcnode.query.request import SealedRequest, read_request
 from mpcnode.query.view import QueryView
 from mpcnode.rpc.blobs import BlobLink
 from mpcnode.rpc.inquiry import FOLLOW, GET_PANEL, GET_RECEIPT, InquiryChannel, Progress
@@ -162,7 +174,8 @@ class Inquirer:
             The answer as kept: what the ledger says of the query.
 
         Raises:
-            RequestError: the consortium has no dealer, and so answers queries about one subject only.
+            RequestError: the consortium has no dealer, and so answers queries about one subject only; or what is asked,
+                or where the answers shall go, cannot be.
             CallerError: the request was refused, with its code.
             UnavailableError: the operator does not answer; `resume_many` goes on.
         """
@@ -171,10 +184,12 @@ class Inquirer:
                 f"subjects: expected a query about one, for nodes make correlations ({self._consortium.correlations}) "
                 "of such queries only: ask about one after another"
             )
-        listed, chosen = self._model(model), purpose or self._profile.purpose or ""
+        listed = self._model(model)
+        chosen = self._purpose(listed, purpose)
+        check_output(out, subjects)
         identifiers = await asyncio.to_thread(read_subjects, subjects)
         on_step("sealing", 0, 1)
-        files = self._batch_files()
+        files = self._batch_files(QueryId(random_bytes(QUERY_ID_BYTES)))
         many = await asyncio.to_thread(files.seal, identifiers, self._subject_key, random_bytes)
         del identifiers
         state = BatchState(many=many, model=listed.name, purpose=chosen, consent=consent)
@@ -184,12 +199,15 @@ class Inquirer:
 
     async def resume_many(self, query: str, out: Path, *, on_step: OnStep = lambda *_: None) -> Answer:
         """Go on with a query about many subjects that was interrupted; the query's id may be cut to its beginning."""
-        files = self._batch_files()
-        return await self._go_on(files, files.load(query), out, on_step)
+        check_output(out)
+        state = load_batch(self._profile.answers_dir, query)
+        return await self._go_on(self._batch_files(state.many.query), state, out, on_step)
 
-    def _batch_files(self) -> BatchFiles:
-        make_private_directory(self._profile.answers_dir)
-        return BatchFiles(self._profile.answers_dir, self._clock.now_ms())
+    def _batch_files(self, query: QueryId) -> BatchFiles:
+        directory = self._profile.answers_dir
+        make_private_directory(directory)
+        sweep_batches(directory, SystemClock().now_ms())  # which gave the files their times
+        return BatchFiles(directory, query, self._clock.now_ms())
 
     async def _go_on(self, files: BatchFiles, state: BatchState, out: Path, on_step: OnStep) -> Answer:
         """Do what is left: send, ask, wait, fetch, write."""
@@ -206,10 +224,10 @@ class Inquirer:
                 if _is_enough(progress, wait_audit=progress.mode is not AuditMode.OFF):
                     break
         answer = await self._settle(many.query)
-        kept = self._files.load(answer.query)
-        if kept.result_secret is not None:
+        if self._files.load(answer.query).result_secret is not None:
             answer = await self._open_many(files, state, out, link, on_step)
-        files.forget(state)
+        if self._files.load(answer.query).result_secret is None:
+            files.forget()  # else the operator told no more than this, and there is something to go on with
         return answer
 
     async def _is_known(self, query: QueryId) -> bool:
@@ -225,7 +243,7 @@ class Inquirer:
         """Ask; a request that may still be under way is sent again as it is, and only one that is too late replaced."""
         sealed = state.sealed
         if sealed is not None and read_request(sealed.statement).contribute_by > self._clock.now_ms() - GRACE_MS:
-            await self._channel.ask(sealed, CALL_MS / 1000)
+            await self._register_or_drop(files, state, sealed, CALL_MS / 1000)
             return state
         listed, subjects, now = self._model(state.model), state.many.subjects, self._clock.now_ms()
         self._panels[listed.model] = await self._channel.panel(self._call(GET_PANEL, listed.model), CALL_MS / 1000)
@@ -241,8 +259,19 @@ class Inquirer:
         self._keep_pending(prepared, listed, f"{subjects} subjects", now)
         state = with_request(state, prepared.sealed)
         files.keep(state)
-        await self._register(prepared)
+        await self._register_or_drop(files, state, prepared.sealed, self._patience_s(prepared.request.deadline))
         return state
+
+    async def _register_or_drop(
+        self, files: BatchFiles, state: BatchState, sealed: SealedRequest, timeout_s: float
+    ) -> None:
+        """Ask; what can never be registered is not what to go on with."""
+        try:
+            await self._channel.ask(sealed, timeout_s)
+        except CallerError as refused:
+            if refused.code is ErrorCode.PANEL_STALE:
+                files.keep(with_request(state, None))
+            raise
 
     async def _open_many(
         self, files: BatchFiles, state: BatchState, out: Path, link: BlobLink, on_step: OnStep
@@ -269,11 +298,7 @@ class Inquirer:
 
     def _prepare(self, model: str, subject: str, purpose: str | None, consent: str) -> Prepared:
         now, listed = self._clock.now_ms(), self._model(model)
-        chosen = purpose or self._profile.purpose
-        if chosen is None:
-            raise RequestError(
-                f"purpose: expected one of {', '.join(listed.purposes)}, got none", ErrorCode.PURPOSE_NOT_ALLOWED
-            )
+        chosen = self._purpose(listed, purpose)
         question = Question(
             model=listed,
             purpose=chosen,
@@ -306,6 +331,15 @@ class Inquirer:
         if name not in known:
             raise RequestError(f"model: expected one of {', '.join(known)}, got {name!r}", ErrorCode.UNKNOWN_MODEL)
         return known[name]
+
+    def _purpose(self, listed: ListedModel, purpose: str | None) -> str:
+        chosen = purpose or self._profile.purpose
+        if chosen is None:
+            raise RequestError(
+                f"purpose: expected one of {', '.join(listed.purposes)}, got none", ErrorCode.PURPOSE_NOT_ALLOWED
+            )
+        check_purpose(listed, chosen)
+        return chosen
 
     async def show(self, query: str, *, wait_audit: bool = False) -> Answer:
         """Return a kept answer, after asking the operator for what it does not know yet.

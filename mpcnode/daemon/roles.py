@@ -14,7 +14,7 @@ from mpcnode.config.node import NodeConfig
 from mpcnode.errors import ConfigError, LocalError
 from mpcnode.query.committee import address_of
 from mpcnode.query.messages import Kind
-from mpcnode.roles.auditing import AuditKeys
+from mpcnode.roles.auditing import AuditKeyring
 from mpcnode.roles.compute import Compute
 from mpcnode.roles.context import Context, Timing
 from mpcnode.roles.operator import Operator
@@ -64,7 +64,6 @@ def build_context(
             )
             for inquirer in consortium.inquirers
         },
-        epoch=consortium.epoch,
         committee_companies_min=consortium.committee_companies_min,
         dealer=supervisors[0].index,
         models={listed.model: load_model(consortium, listed) for listed in consortium.models},
@@ -127,7 +126,8 @@ def _asked(context: Context) -> Mapping[str, Range]:
 
 
 def _supervisor(keys: Keystore, context: Context) -> Supervisor:
-    if keys.audit is None or keys.dealer_master is None or keys.subject_key is None:
+    if not keys.audit or keys.dealer_master is None or keys.subject_key is None:
         raise LocalError("expected audit, dealer and subject keys for a supervisor, got fewer")
-    audit_keys = AuditKeys(chain=context.chain, epoch=context.epoch, audit=keys.audit, subject_key=keys.subject_key)
-    return Supervisor(context, audit_keys, keys.dealer_master)
+    private = {key.public: key for key in keys.audit}
+    keyring = AuditKeyring(chain=context.chain, audit=private, subject_key=keys.subject_key)
+    return Supervisor(context, keyring, keys.dealer_master)

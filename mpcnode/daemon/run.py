@@ -130,6 +130,7 @@ class _Daemon:
             replica=self._replica,
             chain=consortium.chain,
             modes={model.model: model.audit for model in consortium.models},
+            epoch=consortium.epoch,
             key=keys.identity,
             clock=SystemClock(),
             random=random_bytes,

@@ -26,11 +26,11 @@ import numpy as np
 
 from mpcnode.mpc import kernels
 from mpcnode.mpc.correlations import Array, Arrays, Field
-from mpcnode.mpc.leaf import Leaf
+from mpcnode.mpc.leaf import AgainstPublic, Leaf
 from mpcnode.mpc.openings import Opening, Protocol, open_one
 from mpcnode.mpc.products import fans, monomials, products, several
 from mpcnode.mpc.program import Party
-from mpcnode.mpc.ring import FULL, Lanes, Words
+from mpcnode.mpc.ring import FULL, Words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,34 +50,14 @@ class Layer:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Comparison:
-    """A batch of comparisons: the i-th compares value `of[i]` with `thresholds[i]`. Also the correlation for it.
+class Comparison(AgainstPublic):
+    """A batch of comparisons: the i-th compares value `of[i]` with `thresholds[i]`, in 2 bits or more.
 
-    Shapes: V values, T thresholds, N subjects; a row of bits has `lanes_in.words` words where it is about values, and
-    `lanes_out.words` where it is about thresholds.
+    Also the correlation for it. Shapes: V values, T thresholds, N subjects; a row of bits has `lanes_in.words` words
+    where it is about values, and `lanes_out.words` where it is about thresholds.
     """
 
-    label: str
-    bits: int
-    """k, 2 to 64."""
-    values: int
-    of: tuple[int, ...]
     thresholds: tuple[int, ...]
-    subjects: int
-    leaf: int = 4
-    """Bits of a block."""
-    fan: int = 4
-    """Blocks or groups that a layer combines, 2 or more."""
-
-    @cached_property
-    def lanes_in(self) -> Lanes:
-        """Where the bits of a value are."""
-        return Lanes(self.values, self.subjects)
-
-    @cached_property
-    def lanes_out(self) -> Lanes:
-        """Where the bits of a threshold are."""
-        return Lanes(len(self.thresholds), self.subjects)
 
     @cached_property
     def layers(self) -> tuple[Layer, ...]:

@@ -16,37 +16,17 @@ import numpy as np
 
 from mpcnode.mpc.conjunction import AllBits
 from mpcnode.mpc.correlations import Arrays, Correlation, Field
-from mpcnode.mpc.leaf import Leaf, fold_equal
+from mpcnode.mpc.leaf import AgainstPublic, Leaf, fold_equal
 from mpcnode.mpc.openings import Opening, Protocol, open_one
 from mpcnode.mpc.program import Party
-from mpcnode.mpc.ring import Lanes, Words
+from mpcnode.mpc.ring import Words
 
 
 @dataclass(frozen=True, kw_only=True)
-class Equality:
+class Equality(AgainstPublic):
     """A batch of tests: the i-th asks if value `of[i]` is `targets[i]`. Also the correlation for the opening."""
 
-    label: str
-    bits: int
-    """k, 1 to 64."""
-    values: int
-    of: tuple[int, ...]
     targets: tuple[int, ...]
-    subjects: int
-    leaf: int = 4
-    """Bits of a block."""
-    fan: int = 4
-    """Blocks that a layer combines, 2 or more."""
-
-    @cached_property
-    def lanes_in(self) -> Lanes:
-        """Where the bits of a value are."""
-        return Lanes(self.values, self.subjects)
-
-    @cached_property
-    def lanes_out(self) -> Lanes:
-        """Where the bit of a target is."""
-        return Lanes(len(self.targets), self.subjects)
 
     @cached_property
     def leaves(self) -> Leaf:

@@ -5,13 +5,43 @@ p = [r_b = c_b], for a public c, are sums of those products with public coeffici
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from mpcnode.mpc.correlations import Array, Field
 from mpcnode.mpc.products import monomials, products, several
 from mpcnode.mpc.program import Party
-from mpcnode.mpc.ring import FULL, ZERO, Words
+from mpcnode.mpc.ring import FULL, ZERO, Lanes, Words
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgainstPublic:
+    """Values that are opened under masks and compared with public numbers, block by block.
+
+    The i-th comparison is of value `of[i]` with the i-th number.
+    """
+
+    label: str
+    bits: int
+    """k, 1 to 64."""
+    values: int
+    of: tuple[int, ...]
+    subjects: int
+    leaf: int = 4
+    """Bits of a block."""
+    fan: int = 4
+    """Blocks or groups that a layer combines, 2 or more."""
+
+    @cached_property
+    def lanes_in(self) -> Lanes:
+        """Where the bits of a value are."""
+        return Lanes(self.values, self.subjects)
+
+    @cached_property
+    def lanes_out(self) -> Lanes:
+        """Where the bits of a public number, and of what comes out, are."""
+        return Lanes(len(self.of), self.subjects)
 
 
 @dataclass(frozen=True, slots=True)

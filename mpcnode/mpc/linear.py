@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from mpcnode.mpc import kernels
 from mpcnode.mpc.program import Party
 from mpcnode.mpc.ring import Lanes, Words
 
@@ -17,7 +18,7 @@ _MASK = (1 << 64) - 1
 def linear(party: Party, weights: Sequence[int], shares: Words, constant: int = 0) -> Words:
     """Sum of public weights times shares [items, N], and a constant; the result is [N], mod 2^64."""
     factors = np.array([weight & _MASK for weight in weights], np.uint64)
-    total: Words = (shares * factors[:, None]).sum(axis=0, dtype=np.uint64)
+    total: Words = kernels.chosen().weigh(factors, shares)
     return total + np.uint64(constant & _MASK) if party.is_first else total
 
 

@@ -4,7 +4,7 @@ It yields a tuple of `Opening`s, its own shares of masked values, and is sent th
 turns openings into bytes; a replay, which is one party with all the shares, opens by doing nothing.
 """
 
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from typing import Any, TypeVar, overload
@@ -106,6 +106,18 @@ def open_all(openings: tuple[Opening, ...], payloads: Iterable[bytes]) -> tuple[
         opened.append(width.join((opening.share.reshape(-1), *others)))
         at += width.size
     return tuple(opened)
+
+
+def open_payloads(widths: Sequence[Width], payloads: Sequence[bytes]) -> bytes:
+    """Open a round from the payloads of all parties, of which lengths are checked, encoded as by `encode_opened`."""
+    views = [memoryview(payload) for payload in payloads]
+    opened: list[bytes] = []
+    at = 0
+    for width in widths:
+        part = slice(at, at + width.size)
+        opened.append(width.encode(width.join(width.decode(view[part]) for view in views)))
+        at = part.stop
+    return b"".join(opened)
 
 
 def open_one(opening: Opening) -> Protocol[Words]:

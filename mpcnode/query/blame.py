@@ -72,13 +72,40 @@ def first_admitted(
     rounds = next((opened for opened in all_opened if chunk_hash(session, expected.chunk, opened) == admitted), ())
     pairs = zip(rounds, expected.opened, strict=False)
     number = next((number for number, (ours, right) in enumerate(pairs, start=1) if ours != right), 0)
+    return _first_wrong(expected, shown, number)
+
+
+def differing_chunks(right: Sequence[Digest], shown: Mapping[MemberIndex, Shown]) -> tuple[int, ...]:
+    """Return the first chunk of each node that ended with another hash than the right one, as it says; ascending."""
+    pairs = (enumerate(zip(of.chunk_hashes, right, strict=False)) for of in shown.values())
+    first = (next((chunk for chunk, (theirs, ours) in of if theirs != ours), None) for of in pairs)
+    return tuple(sorted({chunk for chunk in first if chunk is not None}))
+
+
+def first_sent(expected: ExpectedChunk, shown: Mapping[MemberIndex, Shown]) -> Deviation | None:
+    """Return who sent the first wrong frame of a chunk, of all frames that were shown; None if all are right.
+
+    Whoever was misled into sending it took a wrong frame of a round before, and shows that one: so this names who
+    deviated, or a node that showed nothing when it was asked.
+
+    Args:
+        expected: what had to be sent.
+        shown: by receiver, of this chunk; signatures hold. All nodes of the session were asked.
+    """
+    if _is_misdealt(expected, shown):
+        return Deviation(None, expected.chunk)
+    return _first_wrong(expected, shown, len(next(iter(expected.payloads.values()))))
+
+
+def _first_wrong(expected: ExpectedChunk, shown: Mapping[MemberIndex, Shown], rounds: int) -> Deviation | None:
+    """Return who sent the first wrong frame, up to a round; of several of one round the first in rank order."""
     ranks = {member: rank for rank, member in enumerate(expected.payloads)}
     wrong = [
         (frame.round, ranks[frame.sender], frame.sender)
         for of in shown.values()
         for frame in of.frames
         if frame.chunk == expected.chunk
-        and 1 <= frame.round <= number
+        and 1 <= frame.round <= rounds
         and frame.data_hash != expected.payloads[frame.sender][frame.round - 1]
     ]
     if not wrong:

@@ -36,6 +36,9 @@ ROUNDS_MAX = 256
 FRAMES_MAX = 16_384
 """Frames in one such message; seven others and seven rounds make 1,568."""
 
+DATA_BYTES_MAX = 32 * 1024
+"""Of one frame whose data is shown: of sessions that are not larger in all their rounds."""
+
 _PATH_MAX = 32
 
 
@@ -125,6 +128,8 @@ class Shown:
     corrections: tuple[SignedCorrections, ...] = ()
     """Of the last node in rank order; the others received none."""
     frames: tuple[SignedFrame, ...] = ()
+    data: tuple[bytes, ...] = field(default=(), repr=False)
+    """Of these frames, where it was kept, in no order; their hashes say whose."""
 
 
 def check_frame(
@@ -179,6 +184,9 @@ def encode_shown(shown: Shown) -> bytes:
         for step in frame.path:
             writer.fixed(step, 32)
         writer.fixed(frame.signature, 64)
+    writer.uint(len(shown.data), 4)
+    for data in shown.data:
+        writer.blob(data)
     return writer.bytes()
 
 
@@ -196,6 +204,7 @@ def decode_shown(data: bytes) -> Shown:
         opened=reader.items(SHOWN_CHUNKS, lambda: _read_hashes(reader, ROUNDS_MAX)),
         corrections=reader.items(SHOWN_CHUNKS, lambda: _read_corrections(reader)),
         frames=reader.items(FRAMES_MAX, lambda: _read_frame(reader)),
+        data=reader.items(FRAMES_MAX, lambda: reader.blob(DATA_BYTES_MAX)),
     )
     reader.end()
     return shown
@@ -207,6 +216,8 @@ def show(
     opened: Sequence[Sequence[Digest]],
     corrections: Sequence[SignedCorrections],
     frames: Sequence[ArrivedFrame],
+    *,
+    data: Sequence[bytes] = (),
 ) -> Shown:
     """Return what is shown of a session from a chunk on, of all that was kept of it."""
     chunks = range(first, first + SHOWN_CHUNKS)
@@ -217,6 +228,7 @@ def show(
         opened=tuple(tuple(rounds) for rounds in opened[first : first + SHOWN_CHUNKS]),
         corrections=tuple(dealt for dealt in corrections if dealt.chunk in chunks),
         frames=tuple(frame.signed() for frame in frames if frame.chunk in chunks),
+        data=tuple(data) if first == 0 else (),
     )
 
 

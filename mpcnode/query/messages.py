@@ -11,7 +11,7 @@ from ledger.encoding import WORD_BYTES, Reader, Writer
 from ledger.types import PublicKey, Signature
 from mpcnode.query.request import REQUEST_BYTES
 from mpcnode.query.statements import ACCEPT_WORDS, DEAL_WORDS, END_WORDS
-from mpcnode.types import COMMITTEE_MAX
+from mpcnode.types import COMMITTEE_MAX, MemberIndex
 
 DEAL_BYTES = DEAL_WORDS * WORD_BYTES
 ACCEPT_BYTES = ACCEPT_WORDS * WORD_BYTES
@@ -35,6 +35,7 @@ class Kind(StrEnum):
     FRAMES = "frames"
     STOCK = "stock"
     DRAW = "draw"
+    DIFFER = "differ"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -298,3 +299,36 @@ def decode_draw(data: bytes) -> Draw:
     items = reader.items(1, lambda: (reader.uint(4), reader.uint(4)))
     reader.end()
     return Draw(session=session, item=items[0] if items else None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Differ:
+    """A node's word that another one signed the end of the same session with another transcript."""
+
+    own: bytes
+    """The sender's end statement."""
+    own_signature: Signature = field(repr=False)
+    member: MemberIndex
+    """Whose the other end is."""
+    other: bytes
+    other_signature: Signature = field(repr=False)
+
+
+def encode_differ(differ: Differ) -> bytes:
+    """Encode it."""
+    writer = Writer().fixed(differ.own, END_BYTES).fixed(differ.own_signature, 64).uint(differ.member, 1)
+    return writer.fixed(differ.other, END_BYTES).fixed(differ.other_signature, 64).bytes()
+
+
+def decode_differ(data: bytes) -> Differ:
+    """Decode it."""
+    reader = Reader(data, "differ")
+    differ = Differ(
+        own=reader.fixed(END_BYTES),
+        own_signature=Signature(reader.fixed(64)),
+        member=MemberIndex(reader.uint(1)),
+        other=reader.fixed(END_BYTES),
+        other_signature=Signature(reader.fixed(64)),
+    )
+    reader.end()
+    return differ

@@ -11,7 +11,7 @@ from typing import Generic, Protocol, TypeVar
 import structlog
 
 from ledger.types import ChainId, Digest, InquirerRecord, PublicKey
-from mpcnode.errors import InputError, RequestError, SealedBoxError, ShareError
+from mpcnode.errors import InputError, LocalError, RequestError, SealedBoxError, ShareError
 from mpcnode.mpc import Batch, Part, Replay, deal, join_output, join_replays, rehearse, replay, replay_chunks
 from mpcnode.query.audit import (
     AuditedInput,
@@ -44,7 +44,7 @@ from mpcnode.sealing.pseudonyms import (
     pseudonyms_root,
     split_identifiers,
 )
-from mpcnode.types import NOBODY, AuditStage, EpochKeys, MemberIndex, SessionId, Verdict
+from mpcnode.types import NOBODY, AuditStage, EpochKeys, MemberIndex, SealingKey, SessionId, Verdict
 
 _log = structlog.get_logger(__name__)
 
@@ -53,12 +53,34 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditKeys:
-    """What the supervisor opens and recomputes with."""
+    """What the supervisor opens and recomputes with, for queries of one epoch."""
 
     chain: ChainId
     epoch: EpochKeys
     audit: OpeningKey = field(repr=False)
     subject_key: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditKeyring:
+    """The supervisor's private keys, those of past epochs among them."""
+
+    chain: ChainId
+    audit: Mapping[SealingKey, OpeningKey] = field(repr=False)
+    """By their public halves."""
+    subject_key: bytes = field(repr=False)
+
+    def of(self, view: QueryView, epoch: EpochKeys) -> AuditKeys:
+        """Return what opens a query that was asked in an epoch.
+
+        Raises:
+            LocalError: the private half of its audit key is not here.
+        """
+        audit = self.audit.get(epoch.audit)
+        if audit is None:
+            where = f"query {view.query.hex()}: its epoch {epoch.epoch} has the audit key {epoch.audit.hex()}"
+            raise LocalError(f"{where}, whose private half is not among the keys of this daemon")
+        return AuditKeys(chain=self.chain, epoch=epoch, audit=audit, subject_key=self.subject_key)
 
 
 class InputsRejectedError(Exception):

@@ -11,7 +11,7 @@ from mpcnode.query.view import QueryView
 from mpcnode.roles.auditing import (
     AuditedRows,
     Auditing,
-    AuditKeys,
+    AuditKeyring,
     ContributedRows,
     Recomputed,
     audit_result,
@@ -30,8 +30,8 @@ from mpcnode.types import NOBODY, AuditStage, MemberIndex, Verdict
 class Auditor:
     """Recomputes and judges."""
 
-    def __init__(self, context: Context, keys: AuditKeys, tracer: Tracer) -> None:
-        """Take the role's context, the audit key, and who asks nodes for evidence."""
+    def __init__(self, context: Context, keys: AuditKeyring, tracer: Tracer) -> None:
+        """Take the role's context, the audit keys, and who asks nodes for evidence."""
         self._context = context
         self._keys = keys
         self._tracer = tracer
@@ -50,7 +50,8 @@ class Auditor:
     async def audit(self, view: QueryView, known: Recomputed) -> Finding:
         """Judge a posted result; where it is wrong, say who deviated, as far as anything shows it."""
         context = self._context
-        judged = partial(audit_result, self._keys, view, known, Auditing(context.dealer, context.blobs))
+        keys = self._keys.of(view, context.epoch_of(view))
+        judged = partial(audit_result, keys, view, known, Auditing(context.dealer, context.blobs))
         finding = await context.worker.run(judged)
         if (finding.verdict, finding.member) != (Verdict.MISMATCH, NOBODY):
             return finding

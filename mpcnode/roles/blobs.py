@@ -21,7 +21,7 @@ RESULT_RETENTION_MS = 7 * 24 * 3_600_000
 """How long after a query's deadline its answers can be fetched."""
 
 ASKING_MS = QUERY_WINDOW_MS_MAX
-"""For an inquirer to ask after it has begun to send."""
+"""For an inquirer to ask after it has offered a blob; one that it does not ask about is kept no longer."""
 
 INQUIRER_BLOBS_MAX = 16
 """Blobs of one inquirer that nothing was asked about yet."""
@@ -42,7 +42,7 @@ class QueryBlobs:
         """Take the role's context."""
         self._context = context
         self._asking: dict[PublicKey, dict[BlobId, tuple[QueryId, Millis]]] = {}
-        """Blobs of inquirers whose query is not on the ledger yet, and when they are forgotten."""
+        """Blobs of inquirers that nothing on the ledger is about yet, and when they are forgotten and swept."""
         self._rules: Mapping[BlobKind, Callable[[QueryView, MemberIndex, BlobOffer], bool]] = {
             BlobKind.PSEUDONYMS: self._is_for_panel,
             BlobKind.IDENTIFIERS: self._is_for_supervisor,
@@ -90,15 +90,23 @@ class QueryBlobs:
         subjects, rest = divmod(offer.manifest.length, width)
         if rest or not 2 <= subjects <= SUBJECTS_MAX:
             raise NotAllowedError(f"blob: expected 2 to {SUBJECTS_MAX} subjects, got {offer.manifest.length} bytes")
+        view, blob = self._context.ledger.view.get(offer.label.query), offer.manifest.blob
+        if view is not None:
+            if not view.asked_by(inquirer) or not _is_named(blob, view):
+                raise NotAllowedError(f"blob: query {view.query.hex()} was asked, and about something else")
+            return kept_until(kind, view.deadline)
         known = self._asking.setdefault(inquirer, {})
-        is_asked = self._context.ledger.view.get
-        for blob in [blob for blob, (query, until) in known.items() if until < now or is_asked(query) is not None]:
-            del known[blob]
-        blob = offer.manifest.blob
+        for other in [other for other, (query, until) in known.items() if until < now or self._is_asked(query, other)]:
+            del known[other]
         if blob not in known and len(known) >= INQUIRER_BLOBS_MAX:
             raise UnavailableError(f"blob: expected at most {INQUIRER_BLOBS_MAX} of an inquirer", ErrorCode.BUSY)
-        _, until = known.setdefault(blob, (offer.label.query, Millis(now + ASKING_MS)))
-        return kept_until(kind, Millis(until + QUERY_WINDOW_MS_MAX))
+        until = Millis(now + ASKING_MS)
+        known[blob] = (offer.label.query, until)
+        return until
+
+    def _is_asked(self, query: QueryId, blob: BlobId) -> bool:
+        view = self._context.ledger.view.get(query)
+        return view is not None and _is_named(blob, view)
 
     def _is(self, role: Role) -> bool:
         return bool(self._context.me.roles & role)
@@ -137,6 +145,11 @@ class QueryBlobs:
     def _has_outputs(self, view: QueryView, offer: BlobOffer) -> bool:
         batch = batch_of(self._context, view)
         return batch.subjects > 1 and offer.manifest.length == batch.subjects * batch.output_bytes
+
+
+def _is_named(blob: BlobId, view: QueryView) -> bool:
+    """Whether a query is about a blob that its inquirer sent."""
+    return blob in (view.terms.pseudonyms, view.terms.identifiers)
 
 
 def _is(offer: BlobOffer, blob: BlobId, size: int) -> bool:

@@ -15,7 +15,7 @@ from ledger.types import Digest
 from mpcnode.errors import SessionError
 from mpcnode.mpc import Batch, ChunkedSession, ChunkOutput, Ended, Expander, Material, Payload, Step
 from mpcnode.roles.context import Context
-from mpcnode.roles.evidence import Evidence
+from mpcnode.roles.evidence import Evidence, keeps_data
 from mpcnode.roles.failures import AttemptFailedError
 from mpcnode.roles.worker import at_once
 from mpcnode.tasks import first_of
@@ -108,7 +108,7 @@ class ChunkedRun:
         """
         self._part = part
         self._channel = evidence.channel
-        self._opened = evidence.opened
+        self._evidence = evidence
         self._sink = sink
         self._timing = context.timing
         self._session = ChunkedSession(part.batch, part.session, part.rank)
@@ -119,6 +119,7 @@ class ChunkedRun:
         else:
             self._expand = lambda _chunk, _corrections: made
         is_small = sum(part.batch.whole.round_bytes) <= INLINE_BYTES_MAX
+        self._keeps_data = made is not None and keeps_data(part.batch)
         self._do: Callable[[Callable[[], tuple[Step, ...]]], Awaitable[tuple[Step, ...]]]
         self._do = at_once if is_small else context.worker.run
         self._turn = asyncio.Lock()
@@ -178,6 +179,8 @@ class ChunkedRun:
         """Take frames until the last chunk has ended."""
         while not self._ended.done():
             member, chunk, number, data = await self._channel.receive()
+            if self._keeps_data:
+                self._evidence.data.append(data)
             async with self._turn:
                 try:
                     steps = await self._do(
@@ -196,7 +199,7 @@ class ChunkedRun:
                     self._channel.broadcast(step.chunk, step.round, step.data)
                 case ChunkOutput():
                     await self._sink.put(step.share)
-                    self._opened.append(step.rounds)
+                    self._evidence.opened.append(step.rounds)
                     self._latest.pop(step.chunk, None)
                     self._done = step.chunk + 1
                     self._moved.set()

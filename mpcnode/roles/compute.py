@@ -146,6 +146,8 @@ class Compute:
         _log.warning("attempt.failed", attempt=view.attempt, reason=failure.reason.name, why=str(failure))
         rank = view.committee.index(context.me.index) + (len(view.committee) if failure.by_peer else 0)
         turn = context.clock.now_ms() + rank * context.timing.retry
+        if failure.is_judged:
+            turn += context.timing.of(view.terms.subjects).verdict
         if not await is_due(context, view.query, turn, _has_left(view.attempt)):
             return
         excluded = view.excluded | failure.waited
@@ -201,12 +203,20 @@ class Compute:
         self._mailbox.aborts.put(sender, abort.session, abort)
 
     async def _on_recall(self, sender: MemberIndex, payload: bytes) -> None:
-        """Show the auditor what arrived in a session whose result is on the ledger, and only then."""
-        recall, ledger = decode_recall(payload), self._context.ledger.view
+        """Show the supervisor what arrived in a session that is over; one that runs is ended first."""
+        recall = decode_recall(payload)
         session = SessionId(recall.session)
-        posted = (view for view in (*ledger.open(), *ledger.ended()) if view.session == session and view.result)
-        view = next(posted, None)
-        if view is None:
-            raise UnavailableError("recall: expected a session whose result this replica shows, got another")
+        if self._runner.is_running(session):
+            self._mailbox.recalls.put(sender, session, None)
+            raise UnavailableError("recall: expected a session that is over, got one that is being ended")
+        query = self._runner.query_of(session) or self._posted(session)
+        if query is None:
+            raise UnavailableError("recall: expected a session of this node, or of a result on the ledger, got another")
         shown = encode_shown(self._runner.shown(session, recall.first))
-        await deliver(self._context, view.query, sender, Kind.FRAMES, shown)
+        await deliver(self._context, query, sender, Kind.FRAMES, shown)
+
+    def _posted(self, session: SessionId) -> QueryId | None:
+        """The query whose result a session led to, by the own replica."""
+        ledger = self._context.ledger.view
+        posted = (view for view in (*ledger.open(), *ledger.ended()) if view.session == session and view.result)
+        return next((view.query for view in posted), None)

@@ -60,6 +60,11 @@ class Timing:
     """Longer for each thousand subjects."""
     notice: int = 500
     """For word of a peer's failure. Whoever is a step further waits so much longer, and so does not blame who waits."""
+    verdict: int = 6_000
+    """For the supervisor's word because of whom transcripts differ: a third for what the committee shows at first, a
+    third for what it is asked for then."""
+    verdict_thousand: int = 10
+    """Longer for each thousand subjects: the chunk in question is computed again, its rows are read."""
     retry: int = 500
     """Between tries of a transaction."""
     call: int = 60_000
@@ -72,6 +77,7 @@ class Timing:
             self,
             preparation=self.preparation + self.preparation_thousand * thousands,
             computation=self.computation + self.computation_thousand * thousands,
+            verdict=self.verdict + self.verdict_thousand * thousands,
         )
 
 
@@ -86,7 +92,6 @@ class Context:
     """Names of the data classes, by index."""
     inquirers: Mapping[Address, InquirerRecord] = field(repr=False)
     """Registered inquirers, by contract address."""
-    epoch: EpochKeys
     committee_companies_min: int
     """Distinct companies that a committee must span."""
     dealer: MemberIndex
@@ -117,6 +122,13 @@ class Context:
         """
         if address_of(key) not in self.inquirers:
             raise NotAllowedError("expected a registered inquirer's key, got another", ErrorCode.UNKNOWN_INQUIRER)
+
+    def epoch_of(self, view: QueryView) -> EpochKeys:
+        """The supervisor's public keys that whatever belongs to a query is sealed to: its own epoch's.
+
+        They stay those of the query, whatever epoch has begun since.
+        """
+        return self.ledger.epochs[view.terms.epoch]
 
     @property
     def operator(self) -> MemberIndex:

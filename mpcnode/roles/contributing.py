@@ -73,7 +73,8 @@ class Contributor:
         kept = await context.journal.get(_CONTRIBUTION, key)
         if kept is None:
             record = await self._make_record(view, token)
-            envelope = seal_envelope(encode_audit_record(record), context.epoch, context.random(ENVELOPE_SECRET_BYTES))
+            keys, secrets = context.epoch_of(view), context.random(ENVELOPE_SECRET_BYTES)
+            envelope = seal_envelope(encode_audit_record(record), keys, secrets)
             plain = Writer().blob(encode_audit_record(record)).blob(envelope).bytes()
             nonce = context.random(self._box.NONCE_SIZE)
             await context.journal.put_once(_CONTRIBUTION, key, bytes(self._box.encrypt(plain, nonce)))

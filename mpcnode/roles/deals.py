@@ -39,15 +39,20 @@ class Deals:
         finally:
             del self._dealt[session], self._asked[session]
 
-    async def corrections(self, node: MemberIndex, session: SessionId, chunk: int) -> DealtCorrections | None:
-        """Deal one chunk to a session's last node; None if nothing was dealt to that session in time.
+    async def ready(self, session: SessionId) -> bool:
+        """Wait until a session is dealt to, as long as its nodes do; False if it is not by then.
 
         A node asks as soon as the ledger shows it the session: this daemon may see it, or finish its checks, later.
+        """
+        return session in self._dealt or await self._wait(session)
+
+    async def corrections(self, node: MemberIndex, session: SessionId, chunk: int) -> DealtCorrections | None:
+        """Deal one chunk to a session's last node, at once; None if that session is not dealt to, or no more.
 
         Raises:
             NotAllowedError: it is not that session's last node, has no such chunk, or has asked too often.
         """
-        dealt = self._dealt.get(session) or await self._wait(session)
+        dealt = self._dealt.get(session)
         if dealt is None:
             return None
         where = f"corrections of session {session.hex()}, chunk {chunk}"
@@ -61,8 +66,7 @@ class Deals:
             raise NotAllowedError(f"{where}: expected to be asked {ASKED_MAX} times at most, got one more")
         return await self._context.worker.run(partial(dealt.corrections, chunk, self._context.identity))
 
-    async def _wait(self, session: SessionId) -> Dealt | None:
-        """Wait until a session is dealt to, as long as its nodes do."""
+    async def _wait(self, session: SessionId) -> bool:
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         waiters = self._waiting.setdefault(session, set())
         waiters.add(waiter)
@@ -70,9 +74,9 @@ class Deals:
             async with asyncio.timeout(self._context.timing.of(SUBJECTS_MAX).preparation / 1000):
                 await waiter
         except TimeoutError:
-            return None
+            return False
         finally:
             waiters.discard(waiter)
             if not waiters:
                 self._waiting.pop(session, None)
-        return self._dealt.get(session)
+        return True

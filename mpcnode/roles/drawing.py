@@ -141,6 +141,7 @@ class JointMaterial:
         Then a third member told that one that it lacks the item, and this node that it has it.
         """
         behind = members_of(failure.waited)
-        if self._drawn is not None and await self._preparation.was_begun_by(behind):
+        is_late = failure.reason is FailReason.TIMEOUT and self._drawn is not None
+        if is_late and await self._preparation.was_begun_by(behind):
             return AttemptFailedError(failure.reason, f"{failure}; they were told that somebody lacks the item")
         return failure

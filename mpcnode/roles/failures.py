@@ -10,7 +10,13 @@ class AttemptFailedError(CallerError):
     """An attempt cannot be completed."""
 
     def __init__(
-        self, reason: FailReason, why: str, waited: Iterable[MemberIndex] = (), *, by_peer: bool = False
+        self,
+        reason: FailReason,
+        why: str,
+        waited: Iterable[MemberIndex] = (),
+        *,
+        by_peer: bool = False,
+        is_judged: bool = False,
     ) -> None:
         super().__init__(why)
         self.reason = reason
@@ -19,3 +25,5 @@ class AttemptFailedError(CallerError):
         where a third one may have misled them."""
         self.by_peer = by_peer
         """Another node ended it, and knows better why."""
+        self.is_judged = is_judged
+        """The supervisor finds out because of whom, and is given time to say so first."""

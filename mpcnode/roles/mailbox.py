@@ -1,4 +1,4 @@
-"""What peers delivered to an MPC node for sessions."""
+"""What peers deliver to an MPC node for its sessions."""
 
 from dataclasses import dataclass, field
 
@@ -26,11 +26,13 @@ class Mailbox:
     """By node and session."""
     aborts: Inbox[Abort] = field(default_factory=Inbox)
     """By node and session."""
+    recalls: Inbox[None] = field(default_factory=Inbox)
+    """By supervisor and session: it asks what arrived there."""
 
     def forget(self, query: QueryId, attempt: int, session: SessionId) -> None:
         """Drop everything that came for an attempt."""
         self.shares.forget(share_name(query, attempt))
-        for inbox in (self.deals, self.draws, self.accepts, self.ends, self.aborts):
+        for inbox in (self.deals, self.draws, self.accepts, self.ends, self.aborts, self.recalls):
             inbox.forget(session)
 
 

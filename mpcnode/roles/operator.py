@@ -13,6 +13,7 @@ import structlog
 from ledger import merkle
 from ledger.types import Cosignature, Height, Millis, PublicKey
 from mpcnode.errors import CallerError, ErrorCode, NotAllowedError, RequestError, UnavailableError
+from mpcnode.query.blobs import BlobKind
 from mpcnode.query.committee import pool_order
 from mpcnode.query.messages import Kind, Order, encode_order
 from mpcnode.query.request import (
@@ -25,10 +26,11 @@ from mpcnode.query.request import (
     read_request,
 )
 from mpcnode.query.view import QueryView
+from mpcnode.roles.blobs import kept_until
 from mpcnode.roles.context import RESUMED_MAX, Context, QueryTasks, deliver, send_blob, until_over
 from mpcnode.roles.ports import Call, Handler
 from mpcnode.sealing.pseudonyms import IDENTIFIER_BYTES_MAX, PSEUDONYM_BYTES
-from mpcnode.types import Bitmap, MemberIndex, ModelHash, QueryId, members_of
+from mpcnode.types import Bitmap, BlobId, MemberIndex, ModelHash, QueryId, members_of
 
 _log = structlog.get_logger(__name__)
 
@@ -100,6 +102,7 @@ class Operator:
             known = await self._context.journal.get(_REQUEST, request.query)
             if known != body:
                 raise RequestError(f"query {request.query.hex()}: asked twice at once", ErrorCode.QUERY_EXISTS)
+        await self._keep_blobs(request)
         # before the registration is final: an inquirer that hangs up meanwhile does not stop it
         self._ordered.put_nowait(request.query)
         return await self._submit(call, request.query, sealed)
@@ -112,15 +115,24 @@ class Operator:
         """
         if request.subjects > 1 and self._context.correlations.is_joint:
             raise RequestError(f"subjects: expected 1 where no member deals correlations, got {request.subjects}")
-        widths = ((request.pseudonyms, PSEUDONYM_BYTES), (request.identifiers, IDENTIFIER_BYTES_MAX))
-        for blob, width in widths if request.subjects > 1 else ():
+        widths = {BlobKind.PSEUDONYMS: PSEUDONYM_BYTES, BlobKind.IDENTIFIERS: IDENTIFIER_BYTES_MAX}
+        for kind, blob in _blobs_of(request).items():
             if not await self._context.blobs.is_whole(blob):
                 raise RequestError(
                     f"blob {blob.hex()}: expected it whole before it is asked about", ErrorCode.NOT_READY
                 )
             offer, _ = await self._context.blobs.about(blob)
-            if offer.label.query != request.query or offer.manifest.length != width * request.subjects:
-                raise RequestError(f"blob {blob.hex()}: expected {request.subjects} subjects of this query")
+            is_of_query = (offer.label.query, offer.label.kind) == (request.query, kind)
+            if not is_of_query or offer.manifest.length != widths[kind] * request.subjects:
+                raise RequestError(
+                    f"blob {blob.hex()}: expected {kind.name} of {request.subjects} subjects of this query"
+                )
+
+    async def _keep_blobs(self, request: Request) -> None:
+        """Keep what is asked about as long as inputs are kept; what was only offered is swept much sooner."""
+        for kind, blob in _blobs_of(request).items():
+            offer, _ = await self._context.blobs.about(blob)
+            await self._context.blobs.offer(offer, kept_until(kind, request.deadline))
 
     async def _submit(self, call: Call, query: QueryId, sealed: SealedRequest) -> Height:
         try:
@@ -216,6 +228,13 @@ class Operator:
         if not view.asked_by(inquirer):
             raise NotAllowedError(f"query {query.hex()}: expected its inquirer, got {inquirer.hex()}")
         return view
+
+
+def _blobs_of(request: Request) -> Mapping[BlobKind, BlobId]:
+    """The blobs that a request is about; one about one subject is about none."""
+    if request.subjects == 1:
+        return {}
+    return {BlobKind.PSEUDONYMS: request.pseudonyms, BlobKind.IDENTIFIERS: request.identifiers}
 
 
 def _is_past(attempt: int) -> Callable[[QueryView], bool]:

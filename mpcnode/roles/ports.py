@@ -1,7 +1,7 @@
 """What roles need of the world. Each port is small, and the tests' fakes are its second implementation."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
@@ -13,7 +13,7 @@ from mpcnode.query.frames import ArrivedFrame
 from mpcnode.query.view import LedgerView, QueryView
 from mpcnode.scorecard import Columns
 from mpcnode.sealing.blobs import BlobReference, Manifest
-from mpcnode.types import Bitmap, BlobId, MemberIndex, ModelHash, QueryId, SessionId
+from mpcnode.types import Bitmap, BlobId, Epoch, EpochKeys, MemberIndex, ModelHash, QueryId, SessionId
 
 Handler = Callable[[MemberIndex, bytes], Awaitable[None]]
 """Takes a verified message of one kind: its sender and its payload."""
@@ -38,6 +38,10 @@ class LedgerPort(Protocol):
     @property
     def view(self) -> LedgerView:
         """What the ledger says of every query, as of the own head."""
+
+    @property
+    def epochs(self) -> Mapping[Epoch, EpochKeys]:
+        """The supervisor's public keys of every epoch until the own head; those of a query in `view` are among them."""
 
     async def until(self, query: QueryId, condition: Callable[[QueryView], bool]) -> QueryView:
         """Wait until the ledger knows the query and `condition` holds of it."""
@@ -109,8 +113,11 @@ class DealtCorrections:
 class CorrectionsDealer(Protocol):
     """What a dealer gives the last nodes of committees."""
 
+    async def ready(self, session: SessionId) -> bool:
+        """Wait until a session is dealt to, as long as its nodes do; False if it is not by then."""
+
     async def corrections(self, node: MemberIndex, session: SessionId, chunk: int) -> DealtCorrections | None:
-        """Deal one chunk to a session's last node; None if nothing was dealt to that session in time.
+        """Deal one chunk to a session's last node, at once; None if that session is not dealt to, or no more.
 
         Raises:
             NotAllowedError: it is not that session's last node, has no such chunk, or has asked too often.

@@ -44,6 +44,7 @@ from mpcnode.roles.chunks import ChunkedRun, OutputInMemory, Part, RowStream
 from mpcnode.roles.context import Context, Timing, deliver, send_blob
 from mpcnode.roles.corrections import Corrections
 from mpcnode.roles.drawing import JointMaterial
+from mpcnode.roles.ends import check_boxes, encode_difference, session_words
 from mpcnode.roles.evidence import Evidence, EvidenceShelf
 from mpcnode.roles.failures import AttemptFailedError
 from mpcnode.roles.mailbox import Mailbox, share_name
@@ -67,7 +68,7 @@ from mpcnode.sealing.commitments import (
 from mpcnode.sealing.envelopes import ENVELOPE_SECRET_BYTES, seal_envelope
 from mpcnode.sealing.keys import check_signature
 from mpcnode.tasks import first_of
-from mpcnode.types import FailReason, MemberIndex, Rank, SessionId, members_of
+from mpcnode.types import FailReason, MemberIndex, QueryId, Rank, SessionId, members_of
 
 _STARTED = "started"
 """Journal: sessions whose first frame may have left."""
@@ -127,7 +128,7 @@ class SessionRunner:
         plan = self._plan(view)
         aborts = [self._watch_abort(plan, member) for member in plan.others]
         try:
-            return await first_of(self._attempt(plan, sends), *aborts)
+            return await first_of(self._attempt(plan, sends), *aborts, self._watch_recall(plan))
         except AttemptFailedError as failure:
             if not failure.by_peer:
                 self._tell_abort(plan, failure, sends)
@@ -138,6 +139,14 @@ class SessionRunner:
     def shown(self, session: SessionId, first: int) -> Shown:
         """What is kept of what arrived in a session, from a chunk on; nothing if it is too long ago."""
         return self._evidence.shown(session, first)
+
+    def query_of(self, session: SessionId) -> QueryId | None:
+        """The query of a session of which something is kept."""
+        return self._evidence.query_of(session)
+
+    def is_running(self, session: SessionId) -> bool:
+        """Whether frames of a session are taken here."""
+        return self._evidence.is_running(session)
 
     def _plan(self, view: QueryView) -> _Plan:
         context = self._context
@@ -153,7 +162,15 @@ class SessionRunner:
     async def _watch_abort(self, plan: _Plan, member: MemberIndex) -> NoReturn:
         abort = await self._mailbox.aborts.take(member, plan.session)
         why = f"member {member} ended the session ({abort.reason})"
-        raise AttemptFailedError(FailReason.ABORT, why, (member,), by_peer=True)
+        is_judged = abort.reason == FailReason.TRANSCRIPTS_DIFFER
+        raise AttemptFailedError(FailReason.ABORT, why, (member,), by_peer=True, is_judged=is_judged)
+
+    async def _watch_recall(self, plan: _Plan) -> NoReturn:
+        """End a session of which the supervisor asks what arrived: its transcripts differ."""
+        supervisor = self._context.dealer
+        await self._mailbox.recalls.take(supervisor, plan.session)
+        why = f"member {supervisor} asked what arrived, and did not say in time who deviated"
+        raise AttemptFailedError(FailReason.TRANSCRIPTS_DIFFER, why, (supervisor,), by_peer=True, is_judged=True)
 
     def _tell_abort(self, plan: _Plan, failure: AttemptFailedError, sends: asyncio.TaskGroup) -> None:
         payload = encode_abort(Abort(session=plan.session, reason=failure.reason))
@@ -167,7 +184,7 @@ class SessionRunner:
                 self._context.peers.rounds(plan.session, plan.others) as channel,
                 open_preparation(self._context, plan.view, plan.session) as preparation,
             ):
-                evidence = Evidence(channel, corrections)
+                evidence = Evidence(plan.view.query, channel, corrections)
                 self._evidence.keep(plan.session, evidence)
                 joint = self._joint_material(plan, preparation)
                 try:
@@ -188,7 +205,7 @@ class SessionRunner:
         await self._context.journal.put_once(_END, plan.session, payload)
         for member in plan.others:
             sends.create_task(deliver(self._context, plan.view.query, member, Kind.END, payload))
-        return await self._gather_ends(plan, end, by + plan.timing.notice / 1000)
+        return await self._gather_ends(plan, end, sends, by + plan.timing.notice / 1000)
 
     def _joint_material(self, plan: _Plan, preparation: Preparation | None) -> JointMaterial | None:
         """Where the session's correlations come from; None if a dealer deals them."""
@@ -360,12 +377,14 @@ class SessionRunner:
         label, key = _label(view, BlobKind.OUTPUT, context.me.index), context.random(KEY_BYTES)
         until = kept_until(label.kind, view.deadline)
         manifest = await context.blobs.create(label, key, (computed.share,), until)
+        sends = (send_blob(context, view.query, holder, manifest.blob) for holder in (context.dealer, context.operator))
         try:
-            async with asyncio.timeout_at(by), asyncio.TaskGroup() as group:
-                for holder in (context.dealer, context.operator):
-                    group.create_task(send_blob(context, view.query, holder, manifest.blob))
+            async with asyncio.timeout_at(by):
+                are_held = await asyncio.gather(*sends)
         except TimeoutError as error:
             raise AttemptFailedError(FailReason.TIMEOUT, "output: expected it to be held in time") from error
+        if not all(are_held):
+            raise AttemptFailedError(FailReason.ABORT, "output: expected it to be held, it was refused")
         return replace(computed, share=encode_reference(BlobReference(blob=manifest.blob, key=key)))
 
     def _seal(self, plan: _Plan, computed: Computed) -> End:
@@ -375,7 +394,7 @@ class SessionRunner:
         output = OutputShare(query=view.query, session=plan.session, node=me, salt=salt, share=computed.share)
         plaintext = encode_output(output)
         inquirer_box = seal(plaintext, view.terms.result_key, context.random(EPHEMERAL_BYTES))
-        supervisor_box = seal_envelope(plaintext, context.epoch, context.random(ENVELOPE_SECRET_BYTES))
+        supervisor_box = seal_envelope(plaintext, context.epoch_of(view), context.random(ENVELOPE_SECRET_BYTES))
         stated = encode_end_statement(
             EndStatement(
                 chain=context.chain,
@@ -396,20 +415,24 @@ class SessionRunner:
             supervisor_box=supervisor_box,
         )
 
-    async def _gather_ends(self, plan: _Plan, own: End, by: float) -> tuple[End, ...]:
+    async def _gather_ends(self, plan: _Plan, own: End, sends: asyncio.TaskGroup, by: float) -> tuple[End, ...]:
         """Wait for the others' ends and check that they are ends of the same session."""
         waits = {member: self._mailbox.ends.take(member, plan.session) for member in plan.others}
         ends = await collect("ends", waits, by)
         mine = decode_end_statement(own.statement)
         for member, end in ends.items():
             theirs = decode_end_statement(end.statement)
-            if _session_of(theirs) != _session_of(mine):
+            if session_words(theirs) != session_words(mine):
                 why = f"member {member}: signed the end of something else"
                 raise AttemptFailedError(FailReason.ABORT, why, (member,))
             if not hmac.compare_digest(theirs.transcript_hash, mine.transcript_hash):
-                # a third member may have sent the two of them different frames
-                raise AttemptFailedError(FailReason.TRANSCRIPTS_DIFFER, f"member {member}: opened other values")
-            _check_boxes(member, end, own, theirs)
+                # a third member may have sent the two of them different frames: the supervisor finds out
+                payload = encode_difference(own, member, end)
+                sends.create_task(deliver(self._context, plan.view.query, self._context.dealer, Kind.DIFFER, payload))
+                why = f"member {member}: opened other values, and member {self._context.dealer} did not say in time why"
+                waited = (self._context.dealer,)
+                raise AttemptFailedError(FailReason.TRANSCRIPTS_DIFFER, why, waited, is_judged=True)
+            check_boxes(member, end, own, theirs)
         return tuple(own if member == self._context.me.index else ends[member] for member in plan.view.committee)
 
 
@@ -423,19 +446,3 @@ def _blaming(participant: MemberIndex, rows: Iterator[bytes]) -> Iterator[bytes]
         yield from rows
     except (ShareError, SealedBoxError, RequestError) as error:
         raise AttemptFailedError(FailReason.BAD_SHARE, f"member {participant}: {error}", (participant,)) from error
-
-
-def _session_of(end: EndStatement) -> tuple[object, ...]:
-    """What the contract compares, too: an end that differs in any of it would be refused with everybody's."""
-    return (end.chain, end.query, end.attempt, end.session, end.deal_hash)
-
-
-def _check_boxes(member: MemberIndex, end: End, own: End, stated: EndStatement) -> None:
-    boxes = (
-        (end.inquirer_box, own.inquirer_box, stated.inquirer_box_hash),
-        (end.supervisor_box, own.supervisor_box, stated.supervisor_box_hash),
-    )
-    for box, ours, expected in boxes:
-        if len(box) != len(ours) or not hmac.compare_digest(hashlib.sha256(box).digest(), expected):
-            why = f"member {member}: its boxes are not those that it signed"
-            raise AttemptFailedError(FailReason.ABORT, why, (member,))

@@ -5,7 +5,7 @@ rejected, and the next attempt goes on without it.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -19,8 +19,9 @@ from mpcnode.query.messages import Kind, decode_accept, encode_deal
 from mpcnode.query.release import RELEASE_SECRET_BYTES, Release, seal_release
 from mpcnode.query.statements import ReleaseStatement, decode_accept_statement, encode_release_statement
 from mpcnode.query.view import QueryView
+from mpcnode.roles.arbiter import Arbiter
 from mpcnode.roles.auditing import (
-    AuditKeys,
+    AuditKeyring,
     ContributedRows,
     InputsRejectedError,
     Recomputed,
@@ -44,11 +45,13 @@ from mpcnode.types import (
     NOBODY,
     AuditMode,
     AuditStage,
+    Bitmap,
     FailReason,
     MemberIndex,
     QueryId,
     QueryState,
     Verdict,
+    bitmap,
 )
 
 _log = structlog.get_logger(__name__)
@@ -88,8 +91,8 @@ def _waits_for_audit(view: QueryView) -> bool:
 class Supervisor:
     """Dealer and auditor."""
 
-    def __init__(self, context: Context, keys: AuditKeys, dealer_master: bytes) -> None:
-        """Take the role's context, the audit key and the dealer's master key.
+    def __init__(self, context: Context, keys: AuditKeyring, dealer_master: bytes) -> None:
+        """Take the role's context, the audit keys and the dealer's master key.
 
         Raises:
             ConfigError: another member deals: whoever audits without the seeds would find every honest session wrong.
@@ -103,6 +106,7 @@ class Supervisor:
         self._master = dealer_master
         self._tracer = Tracer(context)
         self._auditor = Auditor(context, keys, self._tracer)
+        self._arbiter = Arbiter(context, self._tracer)
         self.deals = Deals(context)
         """What last nodes pull their corrections from."""
         self._known: dict[QueryId, Recomputed] = {}
@@ -111,7 +115,11 @@ class Supervisor:
     @property
     def handlers(self) -> Mapping[Kind, Handler]:
         """What peers may deliver to this role."""
-        return {Kind.ACCEPT: self._on_accept, Kind.FRAMES: self._tracer.on_frames}
+        return {
+            Kind.ACCEPT: self._on_accept,
+            Kind.FRAMES: self._tracer.on_frames,
+            Kind.DIFFER: self._arbiter.on_differ,
+        }
 
     async def _on_accept(self, sender: MemberIndex, payload: bytes) -> None:
         accept = decode_accept(payload)
@@ -157,7 +165,10 @@ class Supervisor:
         try:
             await self._gather_blobs(view)
             if self._context.correlations.is_joint:
-                await asyncio.to_thread(self._check, view)
+                with self._arbiter.hearing(view) as heard:
+                    await asyncio.to_thread(self._check, view)
+                    named = await self._arbiter.judge_made(view, await heard, batch_of(self._context, view))
+                    await self._fail(view, FailReason.TRANSCRIPTS_DIFFER, named)
                 await self._context.ledger.until(view.query, partial(_has_left, view.attempt))
                 return
             inputs, dealt = await asyncio.to_thread(self._check_and_deal, view)
@@ -165,12 +176,16 @@ class Supervisor:
             _log.warning("input.rejected", member=error.participant, stage=error.stage.name, reason=str(error))
             await self._reject(view, error)
             return
-        with self.deals.running(dealt):
+        with self.deals.running(dealt), self._arbiter.hearing(view) as heard:
             for member, message in zip(view.committee, dealt.messages(self._context.identity), strict=True):
                 sends.create_task(deliver(self._context, view.query, member, Kind.DEAL, encode_deal(message)))
             if view.mode is not AuditMode.OFF:
                 self._known[view.query] = await self._auditor.recompute(view, inputs, dealt)
-            await self._context.ledger.until(view.query, partial(_has_left, view.attempt))
+            ends = await heard
+            known = self._known.get(view.query) or await self._auditor.recompute(view, inputs, dealt)
+            named = await self._arbiter.judge_dealt(view, ends, known)
+            await self._fail(view, FailReason.TRANSCRIPTS_DIFFER, named)
+        await self._context.ledger.until(view.query, partial(_has_left, view.attempt))
 
     async def _gather_blobs(self, view: QueryView) -> None:
         """Wait for what many subjects' identifiers and rows are in.
@@ -195,7 +210,8 @@ class Supervisor:
     def _check(self, view: QueryView) -> Mapping[MemberIndex, AuditedInput]:
         context = self._context
         layout, inquirer = layout_of(context, view), context.inquirers[view.inquirer]
-        return check_inputs(self._keys, view, layout, inquirer, batch=batch_of(context, view), blobs=context.blobs)
+        keys = self._keys.of(view, context.epoch_of(view))
+        return check_inputs(keys, view, layout, inquirer, batch=batch_of(context, view), blobs=context.blobs)
 
     def _check_and_deal(self, view: QueryView) -> tuple[Mapping[MemberIndex, AuditedInput], Dealt]:
         """Check an attempt's inputs and make its deal, the same ones whenever it is done."""
@@ -207,23 +223,38 @@ class Supervisor:
 
     async def _reject(self, view: QueryView, error: InputsRejectedError) -> None:
         """Reject a contribution; a bad copy of the inquirer's is nobody's contribution and fails every attempt."""
+        if error.participant == NOBODY:
+            await self._fail(view, FailReason.ABORT)
+            return
+        call = Call(
+            method="queries.reject_input",
+            values=(view.query, view.attempt, error.participant, self._next_order(view)),
+            expiry_ms=view.deadline,
+        )
+        await settle(self._context, call, view.query, _MOVED_ON)
+
+    async def _fail(self, view: QueryView, reason: FailReason, members: Sequence[MemberIndex] = ()) -> None:
+        """Fail an attempt because of some members."""
+        waited = bitmap(members)
+        _log.warning("attempt.failed", attempt=view.attempt, reason=reason.name, members=members)
+        call = Call(
+            method="queries.fail_attempt",
+            values=(view.query, view.attempt, int(reason), waited, self._next_order(view, waited)),
+            expiry_ms=view.deadline,
+        )
+        await settle(self._context, call, view.query, _MOVED_ON)
+
+    def _next_order(self, view: QueryView, waited: Bitmap = NO_MEMBERS) -> Sequence[MemberIndex]:
+        """The pool of the next attempt's committee, in the order that the contract checks."""
         context = self._context
-        order = pool_order(
+        return pool_order(
             view.query,
             view.attempt + 1,
             context.members.values(),
-            excluded=view.excluded,
+            excluded=view.excluded | waited,
             panel=view.panel,
             companies_min=context.committee_companies_min,
         )
-        is_copy = error.participant == NOBODY
-        blamed = (int(FailReason.ABORT), NO_MEMBERS) if is_copy else (error.participant,)
-        call = Call(
-            method="queries.fail_attempt" if is_copy else "queries.reject_input",
-            values=(view.query, view.attempt, *blamed, order),
-            expiry_ms=view.deadline,
-        )
-        await settle(context, call, view.query, _MOVED_ON)
 
     async def _audit(self, view: QueryView) -> None:
         """Attest a result. Where a mask is released, what was once made for the ledger is all that is ever sent."""
@@ -232,8 +263,7 @@ class Supervisor:
             return
         release = await self._kept_release(view)
         if release is not None:
-            await self._give_mask(view)
-            await self._attest(view, _MATCH, release)
+            await self._attest_release(view, release)
             return
         known = self._known.get(view.query)
         if known is None or known.session != view.session:  # after a restart, or if the nodes were faster
@@ -244,8 +274,10 @@ class Supervisor:
                 return
             known = await self._auditor.recompute(view, inputs, dealt)
         finding = await self._auditor.audit(view, known)
-        is_released = finding.verdict is Verdict.MATCH and view.mode is AuditMode.BEFORE_RELEASE
-        await self._attest(view, finding, await self._release(view, known) if is_released else b"")
+        if finding.verdict is Verdict.MATCH and view.mode is AuditMode.BEFORE_RELEASE:
+            await self._attest_release(view, await self._release(view, known))
+        else:
+            await self._attest(view, finding)
 
     async def _audit_outcome(self, view: QueryView) -> None:
         """Attest a result whose correlations the committee made: what its messages had to be, nobody else knows."""
@@ -255,7 +287,8 @@ class Supervisor:
             batch = batch_of(context, view)
             rows = ContributedRows(view, layout_of(context, view), batch, self._check(view), context.blobs)
             stated = joint_hash(context.chain, session_of(view), context.correlations)
-            return audit_outcome(self._keys, view, batch=batch, rows=rows, joint_hash=stated, blobs=context.blobs)
+            keys = self._keys.of(view, context.epoch_of(view))
+            return audit_outcome(keys, view, batch=batch, rows=rows, joint_hash=stated, blobs=context.blobs)
 
         try:
             finding = await asyncio.to_thread(work)
@@ -301,19 +334,21 @@ class Supervisor:
         sealed = seal_release(
             replace(self._signed_release(view, known), mask=mask),
             view.terms.result_key,
-            context.epoch,
+            context.epoch_of(view),
             context.random(RELEASE_SECRET_BYTES),
         )
         if not await context.journal.put_once(_RELEASE, view.query, known.session + sealed):
             raise LocalError(f"query {view.query.hex()}: expected no second release of a mask, got one at once")
-        await self._give_mask(view)
         return sealed
 
-    async def _give_mask(self, view: QueryView) -> None:
-        """Let the desk hold the mask of many subjects' outputs before it is released."""
+    async def _attest_release(self, view: QueryView, release: bytes) -> None:
+        """Attest a match once the desk holds the mask of many subjects' outputs: else nobody could open the answer."""
         if view.terms.subjects > 1:
             manifest = await self._context.blobs.whole(_mask_label(self._context, view))
-            await send_blob(self._context, view.query, self._context.operator, manifest.blob)
+            if not await send_blob(self._context, view.query, self._context.operator, manifest.blob):
+                await self._context.ledger.until(view.query, lambda now: not _waits_for_audit(now))
+                return
+        await self._attest(view, _MATCH, release)
 
     def _signed_release(self, view: QueryView, known: Recomputed) -> Release:
         salt = self._context.random(SALT_BYTES)

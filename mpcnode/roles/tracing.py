@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 import structlog
 
@@ -35,23 +36,38 @@ class Tracer:
         self._shown.put(sender, name, shown)
 
     async def gather(
-        self, view: QueryView, session: SessionId, first: int, asked: Sequence[MemberIndex]
+        self,
+        view: QueryView,
+        session: SessionId,
+        first: int,
+        asked: Sequence[MemberIndex],
+        patience_ms: int | None = None,
     ) -> Mapping[MemberIndex, Shown]:
         """Ask nodes for what they received in a session from a chunk on; return what proves something, by receiver.
 
         A node that does not answer in time is left out: that it does not is no proof of anything.
+
+        Args:
+            view: the query.
+            session: which of its sessions.
+            first: the chunk.
+            asked: whom to ask.
+            patience_ms: how long to wait; as long as for the preparation of a session if not given.
         """
+        patience = self._context.timing.preparation if patience_ms is None else patience_ms
         context, name = self._context, _name(session, first)
         shown: dict[MemberIndex, Shown] = {}
 
         async def ask(member: MemberIndex) -> None:
             recall = encode_recall(Recall(session=session, first=first))
             await deliver(context, view.query, member, Kind.RECALL, recall)
-            shown[member] = self._proven(view, session, member, await self._shown.take(member, name))
+            claimed = await self._shown.take(member, name)
+            # thousands of signatures, if the node likes
+            shown[member] = await context.worker.run(partial(self._proven, view, session, member, claimed))
 
         self._asked.add(name)
         try:
-            async with asyncio.timeout(context.timing.preparation / 1000), asyncio.TaskGroup() as group:
+            async with asyncio.timeout(patience / 1000), asyncio.TaskGroup() as group:
                 for member in asked:
                     group.create_task(ask(member))
         except TimeoutError:

@@ -124,10 +124,11 @@ class BlobServicer(blob_pb2_grpc.BlobServiceServicer):
                 raise MalformedMessageError("put: expected pieces of a blob, got none")
             blob = BlobId(first.blob)
             sender = self._authenticate(context, first.call, PUT_BLOB, blob)
-            offer, _ = await self._blobs.about(blob)
+            offer, until = await self._blobs.about(blob)
             self._keeper.admit(sender, offer)
             with self._stream(sender):
-                held = await self._take(offer.manifest, first, request_iterator)
+                held = await self._blobs.offer(offer, until)
+                held = await self._take(offer.manifest, held, first, request_iterator)
             return blob_pb2.PutResponse(held=await self._held(blob, held))
 
     async def Get(  # noqa: N802 - gRPC's name
@@ -146,10 +147,13 @@ class BlobServicer(blob_pb2_grpc.BlobServiceServicer):
                         yield blob_pb2.GetResponse(piece=piece)
 
     async def _take(
-        self, manifest: Manifest, first: blob_pb2.PutRequest, rest: AsyncIterator[blob_pb2.PutRequest]
+        self, manifest: Manifest, held: int, first: blob_pb2.PutRequest, rest: AsyncIterator[blob_pb2.PutRequest]
     ) -> int:
-        """Cut pieces into chunks and keep each before the next piece is read."""
-        blob, number, held, waiting = manifest.blob, first.first, first.first, bytearray(first.piece)
+        """Cut pieces into chunks and keep each before the next piece is read; return how many are held.
+
+        What the sender says of that counts for nothing: whole is what this daemon signs for.
+        """
+        blob, number, waiting = manifest.blob, first.first, bytearray(first.piece)
         while True:
             while number < len(manifest.chunks) and len(waiting) >= manifest.chunk_bytes(number):
                 size = manifest.chunk_bytes(number)

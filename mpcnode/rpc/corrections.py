@@ -1,8 +1,8 @@
 """Corrections on the wire: a committee's last node pulls them from the dealer, chunk by chunk, as its window moves.
 
 One stream carries all sessions of one node, beside the messages, so that bulk delays none of these. Nothing is sent
-that was not asked for, and HTTP/2 slows the dealer down if the node does not read. What a broken stream left unanswered
-is asked again on the next one.
+that was not asked for, and HTTP/2 slows the dealer down if the node does not read: it deals a chunk when the one before
+it leaves. What a broken stream left unanswered is asked again on the next one, which ends the one before it.
 """
 
 import asyncio
@@ -31,11 +31,16 @@ PIECE_BYTES = 64 * 1024
 PULLS_MAX = 1024
 """Chunks that one node may wait for at a time: one or two of each of its sessions."""
 
+DEALT_MAX = 2
+"""Chunks of one stream that are dealt and not sent yet; more would be memory that a node costs by not reading."""
+
 _REDIAL_S = 0.2
 
 _SESSION_BYTES = 32
 
 _Key = tuple[SessionId, int]
+
+_Serving: TypeAlias = "grpc.aio.ServicerContext[peer_pb2.CorrectionsRequest, peer_pb2.CorrectionsResponse]"
 
 _Call: TypeAlias = "grpc.aio.StreamStreamCall[peer_pb2.CorrectionsRequest, peer_pb2.CorrectionsResponse]"
 
@@ -120,43 +125,65 @@ class CorrectionsPuller:
                 pull.add(piece.data, piece.signature)
 
 
-async def serve_corrections(
-    dealer: CorrectionsDealer,
-    node: MemberIndex,
-    context: grpc.aio.ServicerContext[peer_pb2.CorrectionsRequest, peer_pb2.CorrectionsResponse],
-) -> None:
-    """Run the stream that a node opened, until it ends.
+class CorrectionsServer:
+    """What a dealer's nodes pull, each on one stream. Owned by the event loop's thread."""
 
-    Raises:
-        MalformedMessageError: it asks for more than anybody needs, or in another form.
-        NotAllowedError: it asks for what is not its own.
-    """
-    open_pulls: set[_Key] = set()
-    writing = asyncio.Lock()
+    def __init__(self, dealer: CorrectionsDealer) -> None:
+        """Take who deals."""
+        self._dealer = dealer
+        self._newest: dict[MemberIndex, asyncio.Event] = {}
+        """What ends a node's present stream."""
 
-    async def answer(key: _Key) -> None:
+    async def serve(self, node: MemberIndex, context: _Serving) -> None:
+        """Run the stream that a node opened, until it ends or the node opens another.
+
+        Raises:
+            MalformedMessageError: it asks for more than anybody needs, or in another form.
+            NotAllowedError: it asks for what is not its own.
+        """
+        if (before := self._newest.get(node)) is not None:
+            before.set()
+        superseded = self._newest[node] = asyncio.Event()
         try:
-            dealt = await dealer.corrections(node, *key)
-            if dealt is None:
-                return
-            async with writing:
-                for piece in _pieces(key, dealt):
-                    await context.write(piece)
+            await first_of(self._serve(node, context), _wait(superseded))
         finally:
-            open_pulls.discard(key)
+            if self._newest[node] is superseded:
+                del self._newest[node]
 
-    try:
-        async with asyncio.TaskGroup() as answers:
-            while True:
-                key = _read_request(await context.read())
-                if key in open_pulls or len(open_pulls) >= PULLS_MAX:
-                    raise MalformedMessageError(f"corrections: expected {PULLS_MAX} pulls, each once, got another")
-                open_pulls.add(key)
-                answers.create_task(answer(key), name=f"corrections of chunk {key[1]}")
-    except* _LOST as lost:
-        _log.info("corrections.lost", peer=node, reason=str(lost.exceptions[0]))
-    except* NodeError as refused:
-        raise _first(refused) from refused
+    async def _serve(self, node: MemberIndex, context: _Serving) -> None:
+        open_pulls: set[_Key] = set()
+        room, writing = asyncio.Semaphore(DEALT_MAX), asyncio.Lock()
+
+        async def answer(key: _Key) -> None:
+            try:
+                if not await self._dealer.ready(key[0]):
+                    return
+                async with room:
+                    dealt = await self._dealer.corrections(node, *key)
+                    if dealt is None:
+                        return
+                    async with writing:
+                        for piece in _pieces(key, dealt):
+                            await context.write(piece)
+            finally:
+                open_pulls.discard(key)
+
+        try:
+            async with asyncio.TaskGroup() as answers:
+                while True:
+                    key = _read_request(await context.read())
+                    if key in open_pulls or len(open_pulls) >= PULLS_MAX:
+                        raise MalformedMessageError(f"corrections: expected {PULLS_MAX} pulls, each once, got another")
+                    open_pulls.add(key)
+                    answers.create_task(answer(key), name=f"corrections of chunk {key[1]}")
+        except* _LOST as lost:
+            _log.info("corrections.lost", peer=node, reason=str(lost.exceptions[0]))
+        except* NodeError as refused:
+            raise _first(refused) from refused
+
+
+async def _wait(event: asyncio.Event) -> None:
+    await event.wait()
 
 
 def _read_request(request: object) -> _Key:

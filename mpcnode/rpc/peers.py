@@ -14,7 +14,7 @@ from mpcnode.errors import NotAllowedError, PeerRefusedError
 from mpcnode.query.messages import Kind
 from mpcnode.roles.ports import BlobsPort, CorrectionsDealer, DealtCorrections, Handler
 from mpcnode.rpc.blobs import BlobLink
-from mpcnode.rpc.corrections import Pullers, serve_corrections
+from mpcnode.rpc.corrections import CorrectionsServer, Pullers
 from mpcnode.rpc.permissions import CORRECTIONS, PERMISSIONS, ROUNDS, check_permission
 from mpcnode.rpc.rounds import Rounds, SessionRounds
 from mpcnode.rpc.statuses import error_of, is_passing, translated
@@ -54,7 +54,7 @@ class PeerServicer(peer_pb2_grpc.PeerServiceServicer):
         self._directory = directory
         self._handlers = handlers
         self._rounds = rounds
-        self._dealer = dealer
+        self._corrections = None if dealer is None else CorrectionsServer(dealer)
 
     async def Deliver(  # noqa: N802 - gRPC's name
         self, request: peer_pb2.DeliverRequest, context: grpc.aio.ServicerContext[Any, Any]
@@ -101,9 +101,9 @@ class PeerServicer(peer_pb2_grpc.PeerServiceServicer):
         async with translated(context):
             peer = self._members[self._directory.peer_of(context)]
             check_permission(CORRECTIONS, peer, self._me, "corrections")
-            if self._dealer is None:
+            if self._corrections is None:
                 raise NotAllowedError("corrections: this daemon does not deal")
-            await serve_corrections(self._dealer, peer.index, context)
+            await self._corrections.serve(peer.index, context)
 
 
 Stub: TypeAlias = "peer_pb2_grpc.PeerServiceAsyncStub"

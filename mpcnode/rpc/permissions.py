@@ -28,6 +28,7 @@ PERMISSIONS: Mapping[Kind, Permission] = MappingProxyType(
         Kind.FRAMES: Permission(Role.MPC, Role.SUPERVISOR),
         Kind.STOCK: Permission(Role.MPC, Role.MPC),
         Kind.DRAW: Permission(Role.MPC, Role.MPC),
+        Kind.DIFFER: Permission(Role.MPC, Role.SUPERVISOR),
     }
 )
 

@@ -27,7 +27,7 @@ from mpcnode.v1 import peer_pb2, peer_pb2_grpc
 _log = structlog.get_logger(__name__)
 
 FRAMES_WAITING_MAX = 4096
-"""Frames of one session, or to one peer, that may wait to be taken."""
+"""Frames of one session and peer that may wait to be taken, or to one peer that may wait to leave."""
 
 FLUSH_BYTES_MAX = 1024 * 1024
 """A flush takes no further frame beyond this: what many sessions send at once must not outgrow one gRPC message."""
@@ -68,7 +68,9 @@ class _Departure:
 @dataclass(slots=True)
 class _Session:
     others: frozenset[MemberIndex]
-    arrived: asyncio.Queue[_Arrival | PeerLostError] = field(default_factory=lambda: asyncio.Queue(FRAMES_WAITING_MAX))
+    arrived: asyncio.Queue[_Arrival | PeerLostError] = field(default_factory=asyncio.Queue)
+    waiting_frames: Counter[MemberIndex] = field(default_factory=Counter)
+    """By sender: whoever sends too much loses its own stream, and costs nobody else's."""
     waiting_bytes: Counter[MemberIndex] = field(default_factory=Counter)
     """By sender."""
     taken: list[ArrivedFrame] = field(default_factory=list)
@@ -239,8 +241,9 @@ class Rounds:
         session, peer = self._sessions.get(name), arrival.kept.sender
         if session is None or peer not in session.others:
             return False
-        if session.arrived.full():
+        if session.waiting_frames[peer] >= FRAMES_WAITING_MAX:
             raise MalformedMessageError(f"rounds: expected at most {FRAMES_WAITING_MAX} waiting frames of a session")
+        session.waiting_frames[peer] += 1
         session.waiting_bytes[peer] += len(arrival.data)
         if session.waiting_bytes[peer] > WAITING_BYTES_MAX:
             raise MalformedMessageError(f"rounds: expected at most {WAITING_BYTES_MAX} waiting bytes of a session")
@@ -251,7 +254,7 @@ class Rounds:
         self._links[peer].lost.set()
         self._links[peer] = _Link()
         for session in self._sessions.values():
-            if peer in session.others and not session.arrived.full():
+            if peer in session.others:
                 session.arrived.put_nowait(PeerLostError(f"the stream to member {peer} broke", peer))
 
     @asynccontextmanager
@@ -325,6 +328,7 @@ class SessionRounds:
         if isinstance(arrived, PeerLostError):
             raise arrived
         kept = arrived.kept
+        self._state.waiting_frames[kept.sender] -= 1
         self._state.waiting_bytes[kept.sender] -= len(arrived.data)
         self._state.taken.append(kept)
         return kept.sender, kept.chunk, kept.round, arrived.data

@@ -1,8 +1,9 @@
 """Scorecard models: read, checked, evaluated in clear, and compiled for the joint computation (docs/models.md)."""
 
+from mpcnode.scorecard.body import ScorecardBody
 from mpcnode.scorecard.canonical import encode_model, model_hash
 from mpcnode.scorecard.clear import INSUFFICIENT, Columns, Outcome, Outcomes, evaluate, evaluate_many
-from mpcnode.scorecard.compile import ScorecardBody, compile_batch, compile_model
+from mpcnode.scorecard.compile import compile_batch, compile_model
 from mpcnode.scorecard.document import parse
 from mpcnode.scorecard.explanation import Contributed, Correlated, Explanation, explain_model
 from mpcnode.scorecard.model import Attribute, Bin, Grade, Model

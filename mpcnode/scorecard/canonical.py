@@ -14,7 +14,11 @@ def model_hash(model: Model) -> ModelHash:
 
 
 def encode_model(model: Model) -> bytes:
-    """Encode a model as docs/models.md lays out: integers are 64 bits in two's complement, big-endian."""
+    """Encode a model as docs/models.md lays out: integers are 64 bits in two's complement, big-endian.
+
+    An attribute that earns its value has an empty list of bins, which no other has: so all models differ, and those
+    that were registered before there were such attributes keep their hashes.
+    """
     writer = Writer()
     writer.text(model.name).blob(model.title.encode()).uint(model.version, 4)
     writer.uint(model.minimum_coverage, 2).uint(int(model.audit), 1)

@@ -111,8 +111,10 @@ def evaluate_many(layout: Layout, columns: Mapping[MemberIndex, Columns | None],
         if row is None or source is None:
             score += attribute.weight * attribute.missing
             continue
-        points = np.array([item.points for item in attribute.bins], np.int64)
-        earned = points[np.searchsorted(np.array(attribute.thresholds), row.values[source.slot], side="right")]
+        earned = row.values[source.slot]
+        if not attribute.earns_value:
+            points = np.array([item.points for item in attribute.bins], np.int64)
+            earned = points[np.searchsorted(np.array(attribute.thresholds), earned, side="right")]
         score += attribute.weight * np.where(row.present[source.slot], earned, attribute.missing)
     coverage = np.zeros(subjects, np.int64)
     for seated, row in zip(layout.members, rows, strict=True):

@@ -120,7 +120,7 @@ def _attribute(table: Table) -> Attribute:
         scale=table.integer("scale", 0, 18),
         minimum=minimum,
         maximum=table.integer("max", minimum),
-        weight=table.integer("weight", 1),
+        weight=_factor(table) if table.has("points") else table.integer("weight", 1),
         missing=table.integer("missing"),
         bins=_bins(table),
     )
@@ -134,7 +134,27 @@ def _attribute(table: Table) -> Attribute:
     return attribute
 
 
+def _factor(table: Table) -> int:
+    """The weight of an attribute that earns its value: negative if more is worse, which bins say with their points."""
+    weight = table.integer("weight")
+    if weight == 0:
+        raise ModelError(f"{table.at('weight')}: expected an integer other than 0, got 0")
+    return weight
+
+
 def _bins(table: Table) -> tuple[Bin, ...]:
+    """The bins of an attribute; none if it earns its value."""
+    if table.has("points"):
+        if table.has("bins"):
+            raise ModelError(
+                f"{table.at('bins')}: expected no bins of an attribute that has points of its own, got some"
+            )
+        table.text("points", "value", '"value", or bins in place of points')
+        return ()
+    if not table.has("bins"):
+        raise ModelError(
+            f'{table.at("bins")}: expected a list of tables, or points = "value" in place of it, got nothing'
+        )
     entries = table.tables("bins", 2, THRESHOLDS_MAX + 1)
     bins = tuple(
         Bin(start=None if entry is entries[0] else entry.integer("from"), points=entry.integer("points"))

@@ -48,10 +48,21 @@ class Attribute:
     minimum: int
     maximum: int
     weight: int
-    """Factor of the points in the score."""
+    """Factor of the points in the score, not 0; negative only if the attribute earns its value."""
     missing: int
     """Points where the value is not known."""
     bins: tuple[Bin, ...]
+    """Two or more, or none: then the attribute earns its value, as many points as it is."""
+
+    @property
+    def earns_value(self) -> bool:
+        """Whether a value is its own points, without bins."""
+        return not self.bins
+
+    @property
+    def base(self) -> int:
+        """Points of what is below every threshold; 0 for an attribute that earns its value."""
+        return self.bins[0].points if self.bins else 0
 
     @property
     def thresholds(self) -> tuple[int, ...]:
@@ -67,6 +78,8 @@ class Attribute:
         """Points of a value, None for one that is missing; not yet weighted."""
         if value is None:
             return self.missing
+        if self.earns_value:
+            return value
         reached = sum(value >= threshold for threshold in self.thresholds)
         return self.bins[reached].points
 
@@ -111,6 +124,11 @@ class Model:
         """Indices of the attributes that a supplier of these classes contributes, in the order of its row."""
         supplied = frozenset(classes)
         return tuple(i for i, attribute in enumerate(self.attributes) if attribute.data_class in supplied)
+
+    @cached_property
+    def has_values(self) -> bool:
+        """Whether an attribute earns its value: then whoever breaks the rules can make the score any number."""
+        return any(attribute.earns_value for attribute in self.attributes)
 
     def grade_index(self, score: int) -> int:
         """Place in `grades` that a score earns."""

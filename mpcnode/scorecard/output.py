@@ -29,7 +29,8 @@ def decode_output(model: Model, data: bytes) -> Outcome:
 
     Raises:
         MalformedMessageError: no outcome has these bytes: a length is wrong, a grade or band is reached without those
-            below it, or an insufficient answer says more than that. Some share is not what its node computed.
+            below it, or an insufficient answer says more than that. Some share is not what its node computed; or a
+            contributor broke the rules of a model with attributes that earn their values, and the score is none.
     """
     size = output_size(model)
     if len(data) != size:

@@ -1,7 +1,12 @@
 """Range analysis: prove that nothing in a model's computation overflows, and pick the narrowest ring for each step.
 
-The bounds hold for *every* value of the shared bits, honest or not: a participant that contributes a value outside
-its declared range gets a wrong score, but it cannot push the score of an insufficient query past a grade.
+Points enter the score through shared bits, and their bounds hold for *every* value of the bits, honest or not: a
+participant that contributes a value outside its declared range gets a wrong score, but it cannot push the score of an
+insufficient query past a grade by a public number that is large enough.
+
+An attribute that earns its value enters the score as it is shared, any number mod 2^64. Its bounds are those of its
+declared range: they hold for whoever keeps to it, and an insufficient query is answered by nothing for another reason
+(`mpcnode.scorecard.body`).
 """
 
 from dataclasses import dataclass
@@ -26,7 +31,7 @@ class Ranges:
     """Rings of a model's computation; a comparison in Z_(2^k) is right while |x - t| < 2^(k-1)."""
 
     value_bits: int
-    """k of the comparisons of values with thresholds."""
+    """k of the comparisons of values with thresholds; 0 if all attributes earn their values, and none is compared."""
     coverage_bits: int
     """k of the comparisons of the count of contributors."""
     score_bits: int
@@ -34,13 +39,15 @@ class Ranges:
     score_min: int
     score_max: int
     insufficient_offset: int
-    """Subtracted from the score of an insufficient query: then it reaches no grade but the last."""
+    """Subtracted from the score of an insufficient query: then it reaches no grade but the last.
+
+    0 if an attribute earns its value: then no number is large enough, and the grade bits are gated instead.
+    """
 
     @property
     def ring_bits(self) -> int:
         """Width of the integers that hold points and counts: 16, 32 or 64."""
-        need = max(self.score_bits, self.coverage_bits)
-        return next(bits for bits in (16, 32, 64) if bits >= need)
+        return integer_bits(max(self.score_bits, self.coverage_bits))
 
 
 def analyse(model: Model) -> Ranges:
@@ -51,9 +58,10 @@ def analyse(model: Model) -> Ranges:
             names the place in the model's file.
     """
     _check_envelope(len(model.attributes))
-    value_bits = max(_value_bits(i, attribute) for i, attribute in enumerate(model.attributes))
+    compared = ((i, attribute) for i, attribute in enumerate(model.attributes) if not attribute.earns_value)
+    value_bits = max((_value_bits(i, attribute) for i, attribute in compared), default=0)
     score_min, score_max = _score_range(model.attributes)
-    offset = max(0, score_max - model.cuts[0] + 1)
+    offset = 0 if model.has_values else max(0, score_max - model.cuts[0] + 1)
     counts = (0, COVERAGE_MAX)
     thresholds = (model.minimum_coverage, *model.coverage_bands)
     return Ranges(
@@ -69,6 +77,11 @@ def analyse(model: Model) -> Ranges:
 def comparison_bits(distance: int) -> int:
     """Smallest k of at least 8 with distance < 2^(k-1)."""
     return max(COMPARISON_BITS_MIN, distance.bit_length() + 1)
+
+
+def integer_bits(bits: int) -> int:
+    """Width of the narrowest integers that hold so many bits: 16, 32 or 64."""
+    return next(width for width in (16, 32, 64) if width >= bits)
 
 
 def envelope_bytes(attributes: int, committee: int) -> int:
@@ -99,14 +112,25 @@ def _value_bits(index: int, attribute: Attribute) -> int:
 def _score_range(attributes: tuple[Attribute, ...]) -> tuple[int, int]:
     least = most = 0
     for i, attribute in enumerate(attributes):
-        jumps = (*attribute.steps, attribute.missing - attribute.points_of(0))
-        least += attribute.weight * (attribute.bins[0].points + sum(min(0, jump) for jump in jumps))
-        most += attribute.weight * (attribute.bins[0].points + sum(max(0, jump) for jump in jumps))
+        lowest, highest = _weighted_range(attribute)
+        least += lowest
+        most += highest
         if max(abs(least), abs(most)) > _SCORE_MAX:
             raise ModelError(
                 f"attribute[{i}]: expected scores of less than 2^60 up to this attribute, got a range of "
-                f"{least} to {most}; lower its weight or points"
+                f"{least} to {most}; lower its weight or {'range' if attribute.earns_value else 'points'}"
             )
+    return least, most
+
+
+def _weighted_range(attribute: Attribute) -> tuple[int, int]:
+    """What an attribute can add to a score: by points, for all values of the bits; by its value, within its range."""
+    if attribute.earns_value:
+        earned = [attribute.weight * points for points in (attribute.minimum, attribute.maximum, attribute.missing)]
+        return min(earned), max(earned)
+    jumps = (*attribute.steps, attribute.missing - attribute.points_of(0))
+    least = attribute.weight * (attribute.base + sum(min(0, jump) for jump in jumps))
+    most = attribute.weight * (attribute.base + sum(max(0, jump) for jump in jumps))
     return least, most
 
 

@@ -1,4 +1,4 @@
-"""Joint evaluation in one process: `score`, `max` and `scorecard`, from one subject to a million.
+"""Joint evaluation in one process: `score` and `max`, bare and as models, and `scorecard`; one subject to a million.
 
 All three nodes, the dealer and the participants' sharing share one core, and only the time that the processor gave
 counts; nothing is sent anywhere. Every result is compared with the clear evaluation. Ratios are to what
@@ -17,7 +17,7 @@ from scripts.bench.transfers import transfers
 from scripts.bench.works import make
 
 NODES = 3
-WORKS = ("score", "max", "scorecard")
+WORKS = ("score", "max", "score_model", "max_model", "scorecard")
 RATIOS = (
     ("score_100000_mpyc_ratio", "score_100000", "score_10000_mpyc_subjects_per_s"),
     ("score_100000_spu_aby3_ratio", "score_100000", "score_100000_spu_aby3_subjects_per_s"),

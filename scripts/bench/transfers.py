@@ -11,7 +11,7 @@ from mpcnode.mpc.providers import transfer_provider
 from mpcnode.scorecard import compile_model, lay_out
 from mpcnode.types import AuditMode, Rank, SessionId
 from scripts.bench.registry import Measurement
-from scripts.bench.works import ScorecardWork
+from scripts.bench.works import ModelWork
 
 T = TypeVar("T")
 
@@ -23,7 +23,7 @@ def transfers(subject_attributes: int) -> Measurement:
 
     A subject-attribute is a value with 6 thresholds and its points; its share of what is made for the score is in it.
     """
-    layout = ScorecardWork(1).layout
+    layout = ModelWork("scorecard", 1).layout
     attributes = len(layout.model.attributes)
     subjects = max(1, subject_attributes // attributes)
     # without an audit: a mask that one party knows is nothing that nodes could make

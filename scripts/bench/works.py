@@ -1,8 +1,9 @@
 """What `make bench ONLY=score` measures, as programs of the joint computation, with inputs and what must come out.
 
-`score` and `max` are the work that other systems are measured on, too (scripts.bench.peers.work). The scorecard
-language has neither sums of raw values nor maxima, so these have a body of their own, made of its gadgets. `scorecard`
-is a model of the language: 8 attributes with 6 thresholds each, points, 6 cuts.
+`score` and `max` are the work that other systems are measured on, too (scripts.bench.peers.work): a comparison and
+nothing else, so they have a body of their own, made of gadgets. `score_model` and `max_model` are the same in the
+scorecard language, which a query can ask: with values that may be missing, and a grade that is withheld if too few
+companies know the subject. `scorecard` is a model, too: 8 attributes with 6 thresholds each, points, 6 cuts.
 """
 
 from collections.abc import Sequence
@@ -39,13 +40,14 @@ from scripts.bench.peers.work import (
     STEPS,
     VALUE_BITS,
     WEIGHTS,
+    WORKS,
     Integers,
     expected,
     thresholds,
     values,
 )
 
-MODEL = Path(__file__).parent / "models" / "scorecard.toml"
+MODELS = Path(__file__).parent / "models"
 
 
 class Work(Interface):
@@ -160,15 +162,17 @@ class GradeWork:
 
 
 @dataclass(frozen=True)
-class ScorecardWork:
-    """`scorecard`: all participants know every subject, and every value of it."""
+class ModelWork:
+    """A model of `models`: all participants know every subject, and every value of it."""
 
+    name: str
+    """Of its file."""
     subjects: int
 
     @cached_property
     def layout(self) -> Layout:
         """The model, and a panel of one participant for each of its classes."""
-        model = parse(MODEL.read_bytes())
+        model = parse((MODELS / f"{self.name}.toml").read_bytes())
         seats = [PanelMember(member=MemberIndex(i), classes=frozenset((name,))) for i, name in enumerate(model.classes)]
         return lay_out(model, seats)
 
@@ -215,4 +219,4 @@ def _row(known: Integers) -> bytes:
 
 def make(name: str, subjects: int) -> Work:
     """Return a work of this name with inputs of so many subjects."""
-    return ScorecardWork(subjects) if name == "scorecard" else GradeWork(name, subjects)
+    return GradeWork(name, subjects) if name in WORKS else ModelWork(name.removesuffix("_model"), subjects)

@@ -13,7 +13,14 @@ from mpcnode.adapters.blob_files import BlobFiles
 from mpcnode.adapters.blob_store import BlobStore
 from mpcnode.adapters.clock import SystemClock
 from mpcnode.adapters.randomness import random_bytes
-from mpcnode.errors import ErrorCode, NotAllowedError, PeerRefusedError, UnavailableError, WrongSignatureError
+from mpcnode.errors import (
+    ErrorCode,
+    MalformedMessageError,
+    NotAllowedError,
+    PeerRefusedError,
+    UnavailableError,
+    WrongSignatureError,
+)
 from mpcnode.mpc import keystream
 from mpcnode.query.blobs import (
     EVERY_ATTEMPT,
@@ -336,6 +343,72 @@ def test_peers_put_and_fetch_what_the_role_lets_them(tmp_path):
     asyncio.run(work())
 
 
+def test_chunks_are_taken_from_who_may_send_the_blob_only(tmp_path):
+    async def put(stub):
+        async def requests():
+            yield blob_pb2.PutRequest(blob=BLOB, first=0)
+            yield blob_pb2.PutRequest(piece=CHUNKS[0])
+
+        try:
+            return (await stub.Put(requests(), timeout=20)).held.chunks
+        except grpc.aio.AioRpcError as failure:
+            return code_of(failure)
+
+    async def work():
+        async with (
+            Holder(tmp_path).running() as holder,
+            holder.channel() as bank,
+            holder.channel(INSURER_MPC) as other,
+        ):
+            await blob_stub(bank).Offer(blob_pb2.OfferRequest(offer=encode_offer(OFFER)), timeout=20)
+            assert await put(blob_stub(other)) == "NOT_ALLOWED"
+            assert await put(blob_stub(bank)) == 1
+
+    asyncio.run(work())
+
+
+def changed(chunk):
+    return bytes((chunk[0] ^ 1, *chunk[1:]))
+
+
+LIES = {
+    "another blob": (sealed(LABEL, b"another body")[1], None, "expected its manifest"),
+    "a chunk changed": (None, changed, "expected chunk 0 of it"),
+    "a chunk too long": (None, lambda chunk: chunk + b"!", "expected chunk 1 of it"),
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_a_desk_that_gives_something_else_is_found_before_it_is_kept(tmp_path, lie):
+    other, change, message = LIES[lie]
+
+    async def work():
+        async with Holder(tmp_path, inquiry=True).running() as holder, holder.link(key=LENDER) as link:
+            await holder.store.create(LABEL, KEY, [BODY], UNTIL)
+            about, get = holder.store.about, holder.store.get
+
+            async def lying_about(blob):
+                offer, until = await about(blob)
+                return other or offer, until
+
+            async def lying_get(blob, number):
+                chunk = await get(blob, number)
+                return change(chunk) if change else chunk
+
+            holder.store.about = lying_about
+            holder.store.get = lying_get
+            kept = []
+
+            async def put(_manifest, number, data):
+                kept.append((number, data))
+
+            with pytest.raises(MalformedMessageError, match=message):
+                await link.fetch(BLOB, 0, put)
+            assert all(data == CHUNKS[number] for number, data in kept)
+
+    asyncio.run(work())
+
+
 def test_a_sender_waits_until_the_receiver_knows_the_query(tmp_path):
     async def work():
         async with Holder(tmp_path).running() as holder, holder.link() as link:
@@ -372,6 +445,21 @@ def test_bytes_that_are_not_the_blobs_are_not_kept(tmp_path):
             assert await put(stub, 0, *CHUNKS[:3], CHUNKS[3] + b"!") == "MALFORMED_MESSAGE"
             assert await put(stub, 4) == 4
             assert await put(stub, 4, b"!") == "MALFORMED_MESSAGE"
+
+    asyncio.run(work())
+
+
+@pytest.mark.parametrize("first", [1, 3, 4, 5, 2**32 - 1])
+def test_nobody_gets_a_holders_word_for_chunks_that_it_did_not_send(tmp_path, first):
+    async def work():
+        async def nothing():
+            yield blob_pb2.PutRequest(blob=BLOB, first=first)
+
+        async with Holder(tmp_path).running() as holder, holder.channel() as channel:
+            stub = blob_stub(channel)
+            await stub.Offer(blob_pb2.OfferRequest(offer=encode_offer(OFFER)), timeout=20)
+            held = (await stub.Put(nothing(), timeout=20)).held
+            assert (held.chunks, held.signature) == (0, b"")
 
     asyncio.run(work())
 

@@ -7,6 +7,7 @@ participant that lies about its own records within the ranges that the model all
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import cast
 
 import pytest
 
@@ -26,8 +27,10 @@ from mpcnode.sealing.pseudonyms import SubjectToken, make_pseudonym, normalise, 
 from mpcnode.types import (
     AuditMode,
     AuditStage,
+    EpochKeys,
     FailReason,
     MemberIndex,
+    QueryId,
     QueryState,
     RefusalCode,
     SessionId,
@@ -86,14 +89,15 @@ class Commits(Deviation):
             assert isinstance(commitments, tuple)
             assert isinstance(envelope, bytes)
             if self.change is not None:
-                envelope = self._sealed(node, envelope)
+                view = node.context.ledger.view.get(cast("QueryId", query))
+                assert view is not None
+                envelope = self._sealed(node, envelope, node.context.epoch_of(view))
             if self.commitments:
                 commitments = (commitments[0], *commitments[:1], *commitments[2:])
             call = replace(call, values=(query, attempt, commitments, envelope))
         return await node.context.ledger.submit(call)
 
-    def _sealed(self, node: Node, envelope: bytes) -> bytes:
-        epoch = node.context.epoch
+    def _sealed(self, node: Node, envelope: bytes, epoch: EpochKeys) -> bytes:
         record = decode_audit_record(open_by_audit(envelope, epoch.epoch, AUDIT).plaintext, 1, len(NODES))
         assert self.change is not None
         return seal_envelope(

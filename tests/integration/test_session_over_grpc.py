@@ -29,7 +29,7 @@ from mpcnode.roles.worker import Worker
 from mpcnode.rpc.corrections import PIECE_BYTES, CorrectionsPuller
 from mpcnode.scorecard import compile_batch
 from mpcnode.sealing.keys import verify
-from mpcnode.types import MemberIndex, Rank, SessionId
+from mpcnode.types import MemberIndex, QueryId, Rank, SessionId
 from mpcnode.v1 import peer_pb2, peer_pb2_grpc
 from tests.support.batch_run import LAYOUT, SESSION, BatchRows, NodeRows
 from tests.support.consortium import seed
@@ -60,6 +60,9 @@ class PlainDealer:
         self.dealt = dealt
         self.asked: list[tuple[int, int]] = []
         self.answer: Callable[[DealtCorrections], DealtCorrections | None] = lambda right: right
+
+    async def ready(self, session: SessionId) -> bool:
+        return session == SESSION
 
     async def corrections(self, node: MemberIndex, session: SessionId, chunk: int) -> DealtCorrections | None:
         self.asked.append((node, chunk))
@@ -157,7 +160,7 @@ async def real_node(listener: Listener, cut: Batch, rows: BatchRows, dealt: Deal
         corrections=None,
     )
     async with listener.rounds.open(SESSION, [COMMITTEE[1]]) as channel:
-        evidence = Evidence(channel, Corrections(context, cut, SESSION))
+        evidence = Evidence(QueryId(bytes(32)), channel, Corrections(context, cut, SESSION))
         by = asyncio.get_running_loop().time() + 30
         transcript, _ = await ChunkedRun(part, evidence, output, context, by).run()
         assert len(channel.evidence()) == cut.chunks * len(cut.whole.round_bytes)
@@ -284,6 +287,77 @@ def test_only_nodes_pull_and_only_from_a_dealer(me, sender, said):
             return dict(await call.trailing_metadata())
 
     assert asyncio.run(work())["mpcnode-code"] == said
+
+
+def test_a_node_that_asks_for_everything_and_reads_nothing_is_dealt_next_to_nothing():
+    """A chunk's corrections take a megabyte or more, and it may ask for a thousand."""
+
+    async def work():
+        dealer = dealing_listener(dealt_to(batch()))
+        plain = cast("PlainDealer", dealer.dealer)
+        large = DealtCorrections(bytes(8 << 20), Signature(bytes(64)))
+        asked: list[int] = []
+
+        async def corrections(_node, _session, chunk):
+            asked.append(chunk)
+            return large
+
+        plain.corrections = corrections  # type: ignore[method-assign]
+        async with dealer.running(), dealer.channel(tls(STUB)) as channel:
+            call: Any = stub_of(channel).Corrections(timeout=20)
+            for chunk in range(200):
+                await call.write(peer_pb2.CorrectionsRequest(session=SESSION, chunk=chunk))
+            await asyncio.sleep(0.5)
+            # what flow control lets through, and what waits for it
+            assert 1 <= len(asked) <= 4
+            call.cancel()
+
+    asyncio.run(work())
+
+
+def test_a_node_waits_for_so_many_chunks_and_no_more(monkeypatch):
+    monkeypatch.setattr("mpcnode.rpc.corrections.PULLS_MAX", 2)
+
+    async def work():
+        dealer = dealing_listener(dealt_to(batch()))
+        blocked = asyncio.Event()
+
+        async def never(_session):
+            return await blocked.wait()
+
+        dealer.dealer.ready = never  # type: ignore[union-attr,method-assign]
+        async with dealer.running(), dealer.channel(tls(STUB)) as channel:
+            call: Any = stub_of(channel).Corrections(timeout=20)
+            with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):  # it may be refused while it asks
+                for chunk in range(3):
+                    await call.write(peer_pb2.CorrectionsRequest(session=SESSION, chunk=chunk))
+            await call.code()
+            return dict(await call.trailing_metadata())
+
+    assert asyncio.run(work())["mpcnode-code"] == "MALFORMED_MESSAGE"
+
+
+def test_a_node_has_one_stream_its_newest():
+    async def work():
+        dealer = dealing_listener(dealt_to(batch()))
+        async with dealer.running(), dealer.channel(tls(STUB)) as old, dealer.channel(tls(STUB)) as new:
+            first: Any = stub_of(old).Corrections(timeout=20)
+            await first.write(peer_pb2.CorrectionsRequest(session=SESSION, chunk=0))
+            assert (await first.read()).chunk == 0
+            second: Any = stub_of(new).Corrections(timeout=20)
+            await second.write(peer_pb2.CorrectionsRequest(session=SESSION, chunk=1))
+            assert (await second.read()).chunk == 1
+            async with asyncio.timeout(10):
+                while isinstance(await first.read(), peer_pb2.CorrectionsResponse):
+                    pass
+                assert (await first.code()).name == "OK"
+            await second.write(peer_pb2.CorrectionsRequest(session=SESSION, chunk=2))
+            async with asyncio.timeout(10):
+                while (await second.read()).chunk != 2:
+                    pass
+            second.cancel()
+
+    asyncio.run(work())
 
 
 def test_who_asks_for_one_chunk_twice_at_once_loses_its_stream():

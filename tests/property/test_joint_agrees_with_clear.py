@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from enum import Enum, auto
 from functools import cache
 
 import numpy as np
@@ -39,13 +40,23 @@ from tests.support.talks import link_up, provided
 CLASSES = ("a", "b", "c", "d")
 
 
+class Kind(Enum):
+    """What the attributes of a model earn."""
+
+    POINTS = auto()
+    VALUES = auto()
+    MIXED = auto()
+
+
 @st.composite
-def attributes(draw: st.DrawFn, index: int) -> Attribute:
-    width = draw(st.sampled_from([1, 3, 7, 8, 16, 31, 32, 40, 61]))
+def attributes(draw: st.DrawFn, index: int, kind: Kind) -> Attribute:
+    earns_value = kind is Kind.VALUES or (kind is Kind.MIXED and draw(st.booleans()))
+    width = draw(st.sampled_from([1, 3, 7, 8, 16, 31, 32, 40, 53 if earns_value else 61]))
     low = draw(st.integers(-(1 << width), (1 << width) - 2))
     high = draw(st.integers(low + 1, 1 << width))
-    starts = draw(st.sets(st.integers(low + 1, high), min_size=1, max_size=min(5, high - low)))
+    starts = set() if earns_value else draw(starts_between(low, high))
     points = st.integers(-(1 << draw(st.sampled_from([2, 6, 20]))), 1 << draw(st.sampled_from([2, 6, 20])))
+    bins = () if earns_value else (Bin(start=None, points=draw(points)),)
     return Attribute(
         name=f"a{index}",
         title="t",
@@ -54,15 +65,20 @@ def attributes(draw: st.DrawFn, index: int) -> Attribute:
         scale=0,
         minimum=low,
         maximum=high,
-        weight=draw(st.integers(1, 9)),
-        missing=draw(points),
-        bins=(Bin(start=None, points=draw(points)), *(Bin(start=s, points=draw(points)) for s in sorted(starts))),
+        weight=draw(st.integers(1, 9)) * (draw(st.sampled_from([1, -1])) if earns_value else 1),
+        missing=draw(st.just(0) | points if earns_value else points),
+        bins=(*bins, *(Bin(start=s, points=draw(points)) for s in sorted(starts))),
     )
+
+
+def starts_between(low: int, high: int) -> st.SearchStrategy[set[int]]:
+    return st.sets(st.integers(low + 1, high), min_size=1, max_size=min(5, high - low))
 
 
 @st.composite
 def models(draw: st.DrawFn) -> Model:
-    items = tuple(draw(attributes(i)) for i in range(draw(st.integers(1, 6))))
+    kind = draw(st.sampled_from(Kind))
+    items = tuple(draw(attributes(i, kind)) for i in range(draw(st.integers(1, 6))))
     scores = _reachable(items)
     cuts = draw(st.sets(st.integers(min(scores) - 3, max(scores) + 3), min_size=1, max_size=6))
     minimum = draw(st.integers(1, 4))
@@ -82,7 +98,8 @@ def models(draw: st.DrawFn) -> Model:
 
 
 def _reachable(items: tuple[Attribute, ...]) -> tuple[int, int]:
-    every = [[a.weight * p for p in (a.missing, *(item.points for item in a.bins))] for a in items]
+    earned = [[a.minimum, a.maximum] if a.earns_value else [item.points for item in a.bins] for a in items]
+    every = [[a.weight * p for p in (a.missing, *points)] for a, points in zip(items, earned, strict=True)]
     return sum(min(points) for points in every), sum(max(points) for points in every)
 
 
@@ -254,4 +271,5 @@ def test_ranges_hold_every_score(model: Model) -> None:
         return
     least, most = _reachable(model.attributes)
     assert found.score_min <= least <= most <= found.score_max
-    assert most - found.insufficient_offset < model.cuts[0]
+    if all(attribute.bins for attribute in model.attributes):
+        assert most - found.insufficient_offset < model.cuts[0]

@@ -78,6 +78,9 @@ class Watched(CorrectionsDealer):
     change: Callable[[int, DealtCorrections], DealtCorrections | None] = lambda _, dealt: dealt
     asked: list[int] = field(default_factory=list)
 
+    async def ready(self, session: SessionId) -> bool:
+        return await self.honest.ready(session)
+
     async def corrections(self, node: MemberIndex, session: SessionId, chunk: int) -> DealtCorrections | None:
         self.asked.append(chunk)
         dealt = await self.honest.corrections(node, session, chunk)
@@ -143,7 +146,9 @@ class BatchWorld:
             corrections=corrections,
         )
         async with context.peers.rounds(SESSION, others) as channel:
-            evidence = Evidence(channel, corrections or Corrections(context, self.batch, SESSION))
+            evidence = Evidence(
+                QueryId(seed("query")), channel, corrections or Corrections(context, self.batch, SESSION)
+            )
             self.shelves[node].keep(SESSION, evidence)
             if corrections is not None:
                 corrections.ask(0)

@@ -6,6 +6,7 @@ from ledger.types import Millis
 from mpcnode.client.asking import Many, Prepared, Question, about_many, prepare
 from mpcnode.client.opening import open_outcomes, result_references, view_of_receipt
 from mpcnode.query.blobs import EVERY_ATTEMPT, INQUIRER, BlobKind, BlobLabel
+from mpcnode.roles.blobs import ASKING_MS
 from mpcnode.scorecard import Outcome
 from mpcnode.sealing.blobs import BlobReference
 from mpcnode.sealing.pseudonyms import make_pseudonyms, normalise, pad_identifiers, pseudonyms_key, pseudonyms_root
@@ -15,20 +16,26 @@ from tests.support.flow import Flow
 
 
 async def prepare_many(
-    flow: Flow, subjects: Sequence[str], *, bound: Sequence[str] | None = None, life_ms: int = 120_000
+    flow: Flow,
+    subjects: Sequence[str],
+    *,
+    bound: Sequence[str] | None = None,
+    told: Sequence[str] | None = None,
+    life_ms: int = 120_000,
 ) -> Prepared:
-    """A request about these subjects; with `bound`, S and the supervisor's blob are about others."""
+    """A request about these subjects; with `bound`, S and the supervisor's blob are about others, with `told` that."""
     query, nonce, key = QueryId(flow._random(32)), flow._random(32), flow._random(32)
     pseudonyms = make_pseudonyms(SUBJECT_KEY, map(normalise, subjects))
-    identifiers = [normalise(subject) for subject in bound or subjects]
-    root = pseudonyms_root([make_pseudonyms(SUBJECT_KEY, identifiers)])
+    identifiers = [normalise(subject) for subject in told or bound or subjects]
+    root = pseudonyms_root([make_pseudonyms(SUBJECT_KEY, map(normalise, bound or subjects))])
     kept = []
     for kind, secret, body in (
         (BlobKind.PSEUDONYMS, pseudonyms_key(nonce, query), pseudonyms),
         (BlobKind.IDENTIFIERS, key, pad_identifiers(identifiers)),
     ):
         label = BlobLabel(query=query, attempt=EVERY_ATTEMPT, kind=kind, author=INQUIRER)
-        manifest = await flow.blobs[OPERATOR].create(label, secret, (body,), Millis(1 << 47))
+        until = Millis(flow.clock.now_ms() + ASKING_MS)
+        manifest = await flow.blobs[OPERATOR].create(label, secret, (body,), until)
         kept.append(manifest.blob)
     many = Many(
         query=query,

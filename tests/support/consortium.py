@@ -11,7 +11,7 @@ import numpy as np
 from ledger.types import ChainId, InquirerRecord, Millis
 from mpcnode.config.consortium import ConsensusTimings, Consortium, ListedInquirer, ListedModel
 from mpcnode.query.committee import address_of
-from mpcnode.roles.auditing import AuditKeys
+from mpcnode.roles.auditing import AuditKeyring
 from mpcnode.roles.compute import Compute
 from mpcnode.roles.context import Context
 from mpcnode.roles.operator import Operator
@@ -72,6 +72,8 @@ def seed(name: str) -> bytes:
 
 SUBJECT_KEY, SUBJECT_EPOCH = seed("subject key"), Epoch(4)
 AUDIT, ARCHIVE = OpeningKey(seed("audit")), OpeningKey(seed("archive"))
+LATER_AUDIT = OpeningKey(seed("later audit"))
+"""For the epoch after the first."""
 LENDER, STRANGER = SigningKey(seed("lender")), SigningKey(seed("stranger"))
 
 
@@ -226,7 +228,6 @@ def build_context(
             address_of(i.key): InquirerRecord(key=i.key, company=i.company, quota_per_day=i.quota_per_day)
             for i in consortium.inquirers
         },
-        epoch=consortium.epoch,
         committee_companies_min=consortium.committee_companies_min,
         dealer=REGULATOR,
         models={consortium.models[0].model: model},
@@ -252,7 +253,8 @@ def build_role(context: Context, records: FakeRecords | None) -> AnyRole:
         case Role.MPC:
             return Compute(context)
         case Role.SUPERVISOR:
-            keys = AuditKeys(chain=context.chain, epoch=context.epoch, audit=AUDIT, subject_key=SUBJECT_KEY)
+            private = {key.public: key for key in (AUDIT, LATER_AUDIT)}
+            keys = AuditKeyring(chain=context.chain, audit=private, subject_key=SUBJECT_KEY)
             return Supervisor(context, keys, seed("dealer master"))
         case _:
             assert records is not None

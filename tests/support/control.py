@@ -113,7 +113,15 @@ def voice_of(node: NodeConfig, replica: Any) -> MemberVoice:
     """The member's voice, with its real identity key."""
     key = SigningKey(load_key(node.keys_dir / "identity.key", KeyKind.IDENTITY, None).secret)
     clock, chain = SystemClock(), node.consortium.chain
-    link = LedgerLink(replica=replica, chain=chain, modes={}, key=key, clock=clock, random=random_bytes)
+    link = LedgerLink(
+        replica=replica,
+        chain=chain,
+        modes={},
+        epoch=node.consortium.epoch,
+        key=key,
+        clock=clock,
+        random=random_bytes,
+    )
     return MemberVoice(
         names=names_of(node.consortium),
         me=node.member,

@@ -1,15 +1,18 @@
 """Deviations of a node in time and in the rounds: silence, delay, frames that no honest node sends, wrong openings."""
 
 import asyncio
+import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from ledger.types import Height
+from ledger.types import Digest, Height
 from mpcnode.mpc.openings import Width
-from mpcnode.query.messages import Kind
+from mpcnode.query.messages import Kind, decode_end
+from mpcnode.query.statements import decode_end_statement, encode_end_statement
+from mpcnode.roles.ends import encode_difference
 from mpcnode.roles.ports import Call
 from mpcnode.roles.programs import batch_of
 from mpcnode.types import MemberIndex, SessionId
@@ -114,6 +117,30 @@ class Changed(Deviation):
         if frame.round == self.number and is_meant:
             frame = replace(frame, data=self.change(frame.data))
         node.wire.frame(to, frame)
+
+
+class Framing(Changed):
+    """Misleads one node, keeps it from its end, and shows the supervisor that another one's end is not its own.
+
+    So what the victim sent looks wrong, and nobody has told it yet to speak for itself.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(lambda data: bytes(byte ^ 1 for byte in data), 1, one_only=True)
+
+    def frame(self, node: Node, to: MemberIndex, frame: Frame) -> None:
+        view = node.view_of(frame.session)
+        rounds = len(batch_of(node.context, view).program(frame.chunk).round_bytes)
+        if frame.round < rounds or to != max(node.others(view)):
+            super().frame(node, to, frame)
+
+    def heard(self, node: Node, sender: MemberIndex, kind: Kind, payload: bytes) -> None:
+        if kind is Kind.END:
+            theirs = decode_end(payload)
+            other = Digest(hashlib.sha256(b"another transcript").digest())
+            stated = encode_end_statement(replace(decode_end_statement(theirs.statement), transcript_hash=other))
+            mine = replace(theirs, statement=stated, signature=node.context.sign(stated))
+            node.beside(node.deliver(node.context.dealer, Kind.DIFFER, encode_difference(mine, sender, theirs)))
 
 
 class Renumbered(Deviation):

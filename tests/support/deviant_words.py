@@ -201,7 +201,8 @@ class Parts:
 
     def envelope(self, share: OutputShare) -> bytes:
         context = self.node.context
-        return seal_envelope(encode_output(share), context.epoch, context.random(ENVELOPE_SECRET_BYTES))
+        keys = context.epoch_of(self.view)
+        return seal_envelope(encode_output(share), keys, context.random(ENVELOPE_SECRET_BYTES))
 
 
 def signed_end(node: Node, end: End, stated) -> bytes:
@@ -348,9 +349,16 @@ class Copied(Ends):
 class Aborts(Deviation):
     """Ends the session before or after a message that it should send, and does not tell the ledger."""
 
-    def __init__(self, kind: Kind, *, after: bool = False, session: bytes | None = None) -> None:
+    def __init__(
+        self,
+        kind: Kind,
+        *,
+        after: bool = False,
+        session: bytes | None = None,
+        reason: FailReason = FailReason.ABORT,
+    ) -> None:
         super().__init__()
-        self.kind, self.after, self.session = kind, after, session
+        self.kind, self.after, self.session, self.reason = kind, after, session, reason
         """Another session if given."""
 
     async def deliver(self, node: Node, to: MemberIndex, kind: str, payload: bytes) -> None:
@@ -364,7 +372,7 @@ class Aborts(Deviation):
     async def _abort(self, node: Node, to: MemberIndex) -> None:
         session = self.session or node.context.ledger.view.open()[0].session
         assert session is not None
-        await node.deliver(to, Kind.ABORT, encode_abort(Abort(session=session, reason=int(FailReason.ABORT))))
+        await node.deliver(to, Kind.ABORT, encode_abort(Abort(session=session, reason=int(self.reason))))
 
     async def submit(self, node: Node, call: Call) -> Height:
         if call.method in {"queries.fail_attempt", "queries.post_result"}:

@@ -124,6 +124,17 @@ class Deviation:
         return context
 
 
+def without(kind: str, deviation: Deviation) -> Deviation:
+    """The same deviation of a node that never sends messages of a kind."""
+    deliver = deviation.deliver
+
+    async def held(node: Node, to: MemberIndex, of: str, payload: bytes) -> None:
+        await (never() if of == kind else deliver(node, to, of, payload))
+
+    deviation.deliver = held  # type: ignore[method-assign, assignment]
+    return deviation
+
+
 class Outfit:
     """What makes one daemon deviate."""
 
@@ -160,6 +171,9 @@ class _Deals:
 
     def __init__(self, deviation: Deviation, node: Node, honest: CorrectionsDealer) -> None:
         self._deviation, self._node, self._honest = deviation, node, honest
+
+    async def ready(self, session: SessionId) -> bool:
+        return await self._honest.ready(session)
 
     async def corrections(self, node: MemberIndex, session: SessionId, chunk: int) -> DealtCorrections | None:
         right = await self._honest.corrections(node, session, chunk)

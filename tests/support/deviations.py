@@ -13,7 +13,7 @@ from mpcnode.query.messages import Kind
 from mpcnode.types import AuditStage, FailReason
 from tests.support import deviant_rounds as rounds
 from tests.support import deviant_words as words
-from tests.support.deviation import Deviation
+from tests.support.deviation import Deviation, without
 
 
 @dataclass(frozen=True)
@@ -26,18 +26,12 @@ class Harmless:
 
 @dataclass(frozen=True)
 class Named:
-    """Another node fails the attempt and names the one that deviates; the next committee answers without it."""
+    """Another node, or the supervisor, fails the attempt and names the one that deviates; the next committee answers
+    without it."""
 
     reason: FailReason
     with_dealer: bool = False
     """It may have been the dealer: both are named."""
-
-
-@dataclass(frozen=True)
-class Unnamed:
-    """The attempt fails and nobody is named, for it could have been any of two."""
-
-    reason: FailReason
     or_answered: bool = False
     """Or it does not fail: whoever posts was not lied to."""
 
@@ -60,10 +54,10 @@ class Unopenable:
     """Even the auditor cannot see it: the inquirer's client does, names the node, and shows no answer."""
 
 
-Expected = Harmless | Named | Unnamed | Accuses | Audited | Unopenable
+Expected = Harmless | Named | Accuses | Audited | Unopenable
 
 TIMEOUT, ABORT = Named(FailReason.TIMEOUT), Named(FailReason.ABORT)
-DIFFER = Unnamed(FailReason.TRANSCRIPTS_DIFFER)
+DIFFER = Named(FailReason.TRANSCRIPTS_DIFFER)
 OUTPUT = Audited(AuditStage.OUTPUT)
 
 
@@ -123,6 +117,11 @@ CASES: Mapping[str, Case] = {
     "different openings to two nodes": Case(
         lambda: rounds.Changed(lambda data: bytes([data[0] ^ 1]) + data[1:], one_only=True), DIFFER
     ),
+    "different openings to two nodes, and the frames withheld": Case(
+        lambda: without(Kind.FRAMES, rounds.Changed(lambda data: bytes([data[0] ^ 1]) + data[1:], one_only=True)),
+        DIFFER,
+    ),
+    "misleads a node and has it look guilty": Case(rounds.Framing, DIFFER),
     # openings that everybody believes
     "a wrong value opened": _opening(1),
     "a wrong presence bit opened": _opening(1, 1),
@@ -162,9 +161,12 @@ CASES: Mapping[str, Case] = {
     "an end with another transcript": Case(
         lambda: words.Ends(words.ending(transcript_hash=words.digest("other"))), DIFFER
     ),
+    "an end with another transcript, and the frames withheld": Case(
+        lambda: without(Kind.FRAMES, words.Ends(words.ending(transcript_hash=words.digest("other")))), DIFFER
+    ),
     "different ends to two nodes": Case(
         lambda: words.Ends(words.ending(transcript_hash=words.digest("other")), one_only=True),
-        Unnamed(FailReason.TRANSCRIPTS_DIFFER, or_answered=True),
+        Named(FailReason.TRANSCRIPTS_DIFFER, or_answered=True),
     ),
     "a second end with other content": Case(lambda: words.Ends(words.another_share, also_right=True), Harmless()),
     "another node's commitment and boxes": Case(words.Copied, OUTPUT),
@@ -180,6 +182,9 @@ CASES: Mapping[str, Case] = {
     # aborts and transactions
     "an abort before its accept": Case(lambda: words.Aborts(Kind.ACCEPT), ABORT),
     "an abort before its end": Case(lambda: words.Aborts(Kind.END), ABORT),
+    "an abort as if transcripts differed": Case(
+        lambda: words.Aborts(Kind.END, reason=FailReason.TRANSCRIPTS_DIFFER), ABORT
+    ),
     "an abort after its end": Case(lambda: words.Aborts(Kind.END, after=True), Harmless()),
     "an abort of another session": Case(lambda: words.Aborts(Kind.ACCEPT, session=words.digest("other")), Harmless()),
     "blames an honest node": Case(words.Blames, Accuses()),

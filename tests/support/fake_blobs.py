@@ -22,7 +22,8 @@ class MemoryBlobs:
         blob = offer.manifest.blob
         if self.labels.setdefault(offer.label, blob) != blob:
             raise MalformedMessageError("another blob under this label")
-        self.offers.setdefault(blob, (offer, until))
+        _, known = self.offers.get(blob, (offer, until))
+        self.offers[blob] = (offer, max(known, until))
         return len(self.chunks.setdefault(blob, []))
 
     async def put(self, blob: BlobId, number: int, sealed: bytes) -> int:

@@ -222,7 +222,8 @@ class Network:
                 await asyncio.sleep(0.2)
                 continue
             check_permission(CORRECTIONS, self._members[me], self._members[dealer], PULLS)
-            dealt = await deals.corrections(MemberIndex(me), session, chunk)
+            is_ready = await deals.ready(session)
+            dealt = await deals.corrections(MemberIndex(me), session, chunk) if is_ready else None
             if dealt is None:
                 continue
             data = fault.tamper(dealt.data)

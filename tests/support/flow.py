@@ -8,6 +8,7 @@ async def scenario():
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import structlog
@@ -28,7 +29,7 @@ from mpcnode.roles.supervisor import Supervisor
 from mpcnode.roles.timekeeper import Timekeeper
 from mpcnode.scorecard import Outcome, evaluate
 from mpcnode.sealing.messages import SignedMessage
-from mpcnode.types import FailReason, MemberIndex, QueryId
+from mpcnode.types import Epoch, EpochKeys, FailReason, MemberIndex, QueryId, SealingKey
 from tests.support.consortium import (
     LENDER,
     OPERATOR,
@@ -77,6 +78,7 @@ class Daemon:
             replica=cast("Replica", self.replica),
             chain=flow.consortium.chain,
             modes={listed.model: listed.audit for listed in flow.consortium.models},
+            epoch=flow.consortium.epoch,
             key=identity(index),
             clock=self.clock,
             random=stream(f"transactions of {index} from {self.replica.height}"),
@@ -113,6 +115,8 @@ class Flow:
     def __init__(self, setting: Setting | None = None, *, silent: Sequence[int] = ()) -> None:
         self.setting = setting or Setting()
         self.consortium = self.setting.consortium()
+        self.epoch = self.consortium.epoch
+        """In which the inquirer asks."""
         self.clock = LoopClock()
         self.clocks: dict[int, LoopClock] = {}
         self.chain = FakeChain(self.setting, self.clock)
@@ -216,7 +220,14 @@ class Flow:
             contribute_by=Millis(now + window_ms),
             deadline=Millis(now + life_ms),
         )
-        return prepare(self.consortium, key, about_one(subject, SUBJECT_KEY, self._random), question, self._random)
+        of_epoch = replace(self.consortium, epoch=self.epoch)
+        return prepare(of_epoch, key, about_one(subject, SUBJECT_KEY, self._random), question, self._random)
+
+    async def begin_epoch(self, audit: SealingKey) -> EpochKeys:
+        """Let the supervisor rotate its audit key; who asks goes on asking in the epoch before."""
+        last = max(self.daemons[REGULATOR].link.epochs)
+        await self.call(REGULATOR, "registries.rotate_audit_key", last + 1, audit)
+        return self.daemons[REGULATOR].link.epochs[Epoch(last + 1)]
 
     @property
     def desk(self) -> Operator:
@@ -267,6 +278,7 @@ class Flow:
         )
 
     async def call(self, sender: int, method: str, *values: object, life_ms: int = 60_000) -> Any:
-        """Submit a transaction of a member by hand."""
-        call = Call(method=f"queries.{method}", values=values, expiry_ms=Millis(self.clock.now_ms() + life_ms))
+        """Submit a transaction of a member by hand; `method` is one of `queries` unless it names its contract."""
+        full = method if "." in method else f"queries.{method}"
+        call = Call(method=full, values=values, expiry_ms=Millis(self.clock.now_ms() + life_ms))
         return await self.daemons[sender].link.submit(call)

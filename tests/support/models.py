@@ -1,6 +1,7 @@
 """A small model document that tests share, and a way to change one place of it."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -81,6 +82,16 @@ def credit() -> Model:
     return parse(CREDIT.encode())
 
 
+def credit_earning_values(*places: int) -> Model:
+    """The model with attributes at these places that earn their values, and nothing if they are missing."""
+    model = credit()
+    changed = (
+        replace(attribute, bins=(), missing=0) if place in places else attribute
+        for place, attribute in enumerate(model.attributes)
+    )
+    return replace(model, attributes=tuple(changed))
+
+
 def credit_with(old: str, new: str) -> bytes:
     """The document with one place changed."""
     assert CREDIT.count(old) == 1, f"{old!r} must be in the document once, is {CREDIT.count(old)} times"
@@ -96,6 +107,11 @@ def credit_layout(*, savings_counted: bool = True) -> Layout:
             PanelMember(member=INSURER, classes=frozenset({"insurance", "vehicles"})),
         ],
     )
+
+
+def earning_layout(*places: int) -> Layout:
+    """The panel of `credit_layout`, and attributes at these places that earn their values."""
+    return lay_out(credit_earning_values(*places), credit_layout().members)
 
 
 def credit_rows(layout: Layout, contributions: Mapping[MemberIndex, Contribution]) -> list[bytes | None]:

@@ -70,7 +70,14 @@ def model() -> Target:
             return
         expect(len(model_hash(found)) == 32, "expected a hash of everything that is read")
 
-    return Target(check=check, seeds=(CREDIT.encode(),), words=(*TOML, b"[[attribute]]\n"), size_max=8 << 10)
+    head, _, rest = CREDIT.partition("bins = ")
+    earning = f'{head}points = "value"\n{rest.partition(chr(10))[2]}'.encode()
+    return Target(
+        check=check,
+        seeds=(CREDIT.encode(), earning),
+        words=(*TOML, b"[[attribute]]\n", b'points = "value"\n'),
+        size_max=8 << 10,
+    )
 
 
 def key_file() -> Target:

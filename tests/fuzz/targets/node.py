@@ -26,6 +26,7 @@ from mpcnode.query.messages import (
     Abort,
     Accept,
     Deal,
+    Differ,
     Draw,
     End,
     Kind,
@@ -36,6 +37,7 @@ from mpcnode.query.messages import (
     decode_abort,
     decode_accept,
     decode_deal,
+    decode_differ,
     decode_draw,
     decode_end,
     decode_order,
@@ -45,6 +47,7 @@ from mpcnode.query.messages import (
     encode_abort,
     encode_accept,
     encode_deal,
+    encode_differ,
     encode_draw,
     encode_end,
     encode_order,
@@ -76,6 +79,7 @@ _CODECS: Mapping[str, Callable[[bytes], None]] = {
     Kind.FRAMES: codec(decode_shown, encode_shown, REFUSED),
     Kind.STOCK: codec(decode_stock_offer, encode_stock_offer, REFUSED),
     Kind.DRAW: codec(decode_draw, encode_draw, REFUSED),
+    Kind.DIFFER: codec(decode_differ, encode_differ, REFUSED),
 }
 _STATED: Mapping[str, tuple[Callable[[bytes], Any], Callable[[bytes], None]]] = {
     Kind.ORDER: (decode_order, codec(requests.decode_request, requests.encode_request, REFUSED)),
@@ -111,6 +115,7 @@ def _shown() -> Shown:
         frames=tuple(
             ArrivedFrame(flush, place, PEER, 0, 1, Digest(bytes(32))).signed() for place in range(len(leaves))
         ),
+        data=(b"data",),
     )
 
 
@@ -159,6 +164,15 @@ def _payloads() -> Mapping[str, bytes]:
             StockOffer(pool=bytes(32), run=bytes(range(32)), batch=1, index=2, room=3, oldest=4)
         ),
         Kind.DRAW: encode_draw(Draw(session=_real("session", "session"), item=(1, 2))),
+        Kind.DIFFER: encode_differ(
+            Differ(
+                own=end.statement,
+                own_signature=end.signature,
+                member=PEER,
+                other=_real("session", "ends", 1, "statement"),
+                other_signature=Signature(_real("session", "ends", 1, "signature")),
+            )
+        ),
     }
 
 

@@ -1,7 +1,10 @@
+import dataclasses
 import os
 import shutil
 import stat
+import threading
 from collections import namedtuple
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -71,6 +74,16 @@ def test_a_transfer_goes_on_after_every_chunk(folder, held):
     assert again.until(BLOB) == UNTIL
 
 
+def test_a_blob_is_kept_as_long_as_the_last_one_of_its_offers_says(folder):
+    """An inquirer's is kept for a while, and longer once it was asked about."""
+    files = filled(folder, 1)
+    files.offer(OFFER, Millis(UNTIL + 5))
+    files.offer(OFFER, Millis(UNTIL + 4))
+    assert (files.until(BLOB), opened(folder).until(BLOB)) == (UNTIL + 5, UNTIL + 5)
+    assert files.sweep(Millis(UNTIL + 5)) == 0
+    assert files.sweep(Millis(UNTIL + 6)) == 1
+
+
 @pytest.mark.parametrize("torn", [1, 16, SEALED_CHUNK_BYTES - 1])
 @pytest.mark.parametrize("held", [0, 2])
 def test_what_a_crash_left_of_a_chunk_does_not_count(folder, held, torn):
@@ -112,7 +125,7 @@ def test_a_disk_that_changes_what_it_has_is_noticed(folder):
 def test_what_a_crash_left_beside_is_removed(folder):
     filled(folder, 2)
     about = folder / f"{BLOB.hex()}.about"
-    for name in ("0" * 64 + ".chunks", "rows-00-1.new", "x.chunks"):
+    for name in ("0" * 64 + ".chunks", "rows-00-1.new", "x.chunks", "x" * 64 + ".about"):
         (folder / name).write_bytes(b"left")
     opened(folder)
     assert sorted(path.name for path in folder.iterdir()) == sorted([about.name, chunks_path(folder).name])
@@ -167,10 +180,53 @@ def test_there_is_no_room_beyond_what_is_set(folder, monkeypatch):
         files.offer(another, UNTIL)
     assert raised.value.code is ErrorCode.BUSY
     usage = namedtuple("usage", "total used free")
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10 * size, 8 * size, 2 * size))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10 * size, 7 * size, 3 * size))
     with pytest.raises(UnavailableError, match="to stay free"):
         BlobFiles(folder, ROOM, free_min=size + 1).offer(another, UNTIL)
     BlobFiles(folder, ROOM, free_min=size).offer(another, UNTIL)
+
+
+def test_what_was_announced_and_has_not_arrived_has_its_room_on_the_disk(folder, monkeypatch):
+    """Else many announce at once, each sees the same free bytes, and what they send fills the disk."""
+    size = OFFER.manifest.sealed_bytes
+    others = [sealed(key=bytes([place]) * 32, label=dataclasses.replace(LABEL, author=place)) for place in (4, 5)]
+    free = size * 5 // 2
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10 * size, 10 * size - free, free))
+    files = opened(folder)
+    files.offer(OFFER, UNTIL)
+    files.offer(others[0][1], UNTIL)
+    with pytest.raises(UnavailableError, match="to stay free"):
+        files.offer(others[1][1], UNTIL)
+    with pytest.raises(UnavailableError, match="to stay free"):
+        opened(folder).offer(others[1][1], UNTIL)
+    for number, chunk in enumerate(CHUNKS):  # the disk is as free as before, as if somebody else had made room
+        files.put(BLOB, number, chunk)
+    files.offer(others[1][1], UNTIL)
+
+
+@pytest.mark.parametrize("ask", ["about", "until", "find"])
+def test_what_is_known_of_a_blob_is_said_while_the_disk_is_slow(folder, monkeypatch, ask):
+    """The event loop asks: it may not wait for a disk."""
+    files = filled(folder, 1)
+    writes, goes_on = threading.Event(), threading.Event()
+    fsync = os.fsync
+
+    def slow(descriptor):
+        writes.set()
+        assert goes_on.wait(10)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", slow)
+    with ThreadPoolExecutor(2) as threads:
+        putting = threads.submit(files.put, BLOB, 1, CHUNKS[1])
+        assert writes.wait(10)
+        asking = threads.submit(getattr(files, ask), LABEL if ask == "find" else BLOB)
+        try:
+            assert asking.result(5) == {"about": OFFER, "until": UNTIL, "find": BLOB}[ask]
+        finally:
+            goes_on.set()
+        assert putting.result(10) == 2
 
 
 def test_a_body_of_ones_own_is_the_blob_that_others_get(folder):

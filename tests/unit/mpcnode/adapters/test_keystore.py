@@ -9,7 +9,7 @@ from mpcnode.adapters.keystore import key_path, kinds_of, load_key, load_keystor
 from mpcnode.config.node import load_node
 from mpcnode.errors import ErrorCode, KeyFileError, LocalError, PassphraseError
 from mpcnode.sealing.keyfile import KeyKind, StoredKey, decode_key_file
-from mpcnode.sealing.keys import verify
+from mpcnode.sealing.keys import OpeningKey, verify
 from mpcnode.types import Role
 
 
@@ -31,7 +31,7 @@ def load(layout, name, passphrase=None):
 def test_every_role_has_its_keys_and_no_other(network, name, vote, audit, subject):
     keys = load(network, name)
     assert (keys.vote is not None) == vote
-    assert (keys.audit is not None) == audit
+    assert len(keys.audit) == audit
     assert (keys.dealer_master is not None) == audit
     assert (keys.subject_key is not None) == subject
     files = {path.name for path in network.node(name).keys.iterdir()}
@@ -90,6 +90,21 @@ def test_a_vote_key_may_be_newer_than_the_document(own_network):
         keys = load(own_network, name)
         assert keys.vote is not None
         assert keys.vote.public == load(own_network, "notary-mpc").vote.public
+
+
+def test_audit_keys_of_later_epochs_lie_beside_that_of_the_document(own_network):
+    directory = own_network.node("regulator").keys
+    for name, secret in (("audit-2.key", b"\x02" * 32), ("audit-10.key", b"\x0a" * 32)):
+        key = OpeningKey(secret)
+        store_key(directory / name, StoredKey(kind=KeyKind.AUDIT, public=key.public, secret=secret), None)
+    config = load_node(own_network.node("regulator").config)
+    first, *later = load(own_network, "regulator").audit
+    assert first.public == config.consortium.epoch.audit
+    assert {key.public for key in later} == {OpeningKey(b"\x02" * 32).public, OpeningKey(b"\x0a" * 32).public}
+    (directory / "audit-3.key").write_bytes(key_path(directory, KeyKind.SEALING).read_bytes())
+    (directory / "audit-3.key").chmod(0o600)
+    with pytest.raises(KeyFileError, match=r"audit-3\.key: key file: expected a key of kind audit"):
+        load(own_network, "regulator")
 
 
 def test_a_vote_key_that_the_document_lists_must_be_there(own_network):

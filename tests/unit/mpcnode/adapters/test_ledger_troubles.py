@@ -13,7 +13,7 @@ from mpcnode.errors import ErrorCode, RevertedError, UnavailableError
 from mpcnode.roles.context import settle
 from mpcnode.roles.ports import Call
 from mpcnode.sealing.keys import SigningKey
-from mpcnode.types import QueryId
+from mpcnode.types import Epoch, EpochKeys, QueryId, SealingKey
 
 NOW = Millis(1_800_000_000_000)
 CALL = Call(method="queries.expire", values=(bytes(32), 0), expiry_ms=Millis(NOW + 60_000))
@@ -43,6 +43,7 @@ def link(replica: Any) -> LedgerLink:
         replica=replica,
         chain=ChainId(bytes(32)),
         modes={},
+        epoch=EpochKeys(epoch=Epoch(1), audit=SealingKey(bytes(32)), archive=SealingKey(bytes(32))),
         key=SigningKey(b"\x01" * 32),
         clock=SimpleNamespace(now_ms=lambda: NOW),
         random=bytes,

@@ -49,6 +49,18 @@ def test_a_refusal_is_one_line_with_its_code_and_tells_no_subject(mpcnode, own_n
     assert len(answers) == (1 if case == "nobody to ask" else 0)
 
 
+@pytest.mark.parametrize(
+    "other", [("--model", "credit-rating"), ("--subjects", __file__), ("--purpose", "x"), ("--consent", "y")]
+)
+def test_what_is_resumed_is_what_was_asked(mpcnode, other, tmp_path):
+    out = ("--out", str(tmp_path / "answers.csv"))
+    code, err = mpcnode("query", "batch", "--resume", "ab" * 32, *other, *out)
+    assert code == Exit.USAGE
+    assert "--resume goes on with what was asked" in err
+    code, err = mpcnode("query", "batch", "--resume", "ab" * 32, *out)
+    assert (code, err.split(": ")[1]) == (Exit.QUERY_UNKNOWN, "UNKNOWN_QUERY")
+
+
 def test_a_key_that_the_consortium_does_not_list_is_refused(mpcnode, own_network):
     """An inquirer that is not registered: its key is another than the document's."""
     other = own_network.node("operator").keys / "identity.key"

@@ -8,7 +8,9 @@ from mpcnode.config.models import read_model
 from mpcnode.scorecard import PanelMember, explain_model, lay_out, model_hash
 from mpcnode.types import MemberIndex
 
-DEMO = Path(__file__).parents[4] / "configs" / "demo" / "models" / "credit-rating.toml"
+ROOT = Path(__file__).parents[4]
+DEMO = ROOT / "configs" / "demo" / "models" / "credit-rating.toml"
+SCORE = ROOT / "scripts" / "bench" / "models" / "score.toml"
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +53,16 @@ def test_people_read_them_too(run, document):
     for item in expected.correlations:
         assert [item.label, f"{item.free_bytes:,}", f"{item.corrected_bytes:,}"] in lines
     assert "coverage      at least 1 of 3 know the subject, else no grade" in out.splitlines()
+
+
+def test_values_that_are_earned_are_told_apart(run):
+    code, out, err = run("model", "explain", SCORE)
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert "panel         participants: 3; values: 12, 12 of them earned as they are" in lines
+    assert "rings         no value is compared; score 30 bits, coverage 8 bits" in lines
+    labels = [line.split()[0] for line in lines[lines.index("") :] if line]
+    assert labels[-6:] == ["flags", "coverage", "grades", "gate", "output", "all"]
 
 
 def test_a_consortium_has_its_own_panel(shown, network):

@@ -1,22 +1,43 @@
 """What the inquirer's machine keeps of a query about many subjects: read, sealed, taken up again, written, private."""
 
+import asyncio
+import os
+import shutil
 import stat
+from collections import namedtuple
 from dataclasses import replace
+from functools import partial
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
 from ledger.types import Millis
+from mpcnode.adapters.clock import SystemClock
 from mpcnode.client import batches
-from mpcnode.client.batches import BatchFiles, BatchState, read_subjects, write_answers
-from mpcnode.errors import MalformedIdError, RequestError
+from mpcnode.client.batches import (
+    BatchFiles,
+    BatchState,
+    check_output,
+    fetch_batch,
+    load_batch,
+    read_subjects,
+    send_batch,
+    sweep_batches,
+    write_answers,
+)
+from mpcnode.errors import ErrorCode, MalformedIdError, RequestError, StorageError, UnavailableError
+from mpcnode.query.blobs import EVERY_ATTEMPT, INQUIRER, BlobKind, BlobLabel, BlobOffer
 from mpcnode.scorecard import INSUFFICIENT, Outcome
-from mpcnode.sealing.blobs import open_chunks
+from mpcnode.sealing.blobs import CHUNK_BYTES, BlobReference, BlobSealer, open_chunks
 from mpcnode.sealing.pseudonyms import make_pseudonyms, pseudonyms_key, pseudonyms_root
+from mpcnode.types import QueryId
 from tests.support.consortium import SUBJECT_KEY, stream
 from tests.support.queries import SEALED
+from tests.support.virtual_time import run
 
 NOW = Millis(1_800_000_000_000)
+QUERY = QueryId(b"q" * 32)
 SUBJECTS = [f"DE-{place:05d}".encode() for place in range(5000)]
 
 
@@ -25,6 +46,10 @@ def answers(tmp_path):
     folder = tmp_path / "answers"
     folder.mkdir(mode=0o700)
     return folder
+
+
+def files_in(answers, query=QUERY):
+    return BatchFiles(answers, query, NOW)
 
 
 def state_of(files):
@@ -64,7 +89,7 @@ def test_a_wrong_line_is_named_and_not_quoted(tmp_path, line):
 
 
 def test_what_is_sealed_is_what_was_given(answers):
-    files = BatchFiles(answers, NOW)
+    files = files_in(answers)
     many = state_of(files).many
     joined = make_pseudonyms(SUBJECT_KEY, SUBJECTS)
     key = pseudonyms_key(many.nonce, many.query)
@@ -76,24 +101,156 @@ def test_what_is_sealed_is_what_was_given(answers):
 
 @pytest.mark.parametrize("sealed", [None, SEALED])
 def test_a_query_is_taken_up_from_its_files(answers, sealed):
-    files = BatchFiles(answers, NOW)
+    files = files_in(answers)
     state = replace(state_of(files), sealed=sealed)
     files.keep(state)
-    again = BatchFiles(answers, NOW)
-    assert again.load(state.many.query.hex()[:6]) == state
+    again = files_in(answers)
+    assert load_batch(answers, QUERY.hex()[:6]) == state
     assert list(again.identifiers(state.many))[:2] == ["DE-00000", "DE-00001"]
     assert {stat.S_IMODE(path.stat().st_mode) for path in answers.rglob("*") if path.is_file()} == {0o600}
-    again.forget(state)
-    assert [path for path in answers.rglob("*") if path.is_file()] == []
+    assert {stat.S_IMODE(path.stat().st_mode) for path in answers.rglob("*") if path.is_dir()} == {0o700}
+    again.forget()
+    assert list(answers.rglob("*")) == [answers / "blobs"]
     with pytest.raises(RequestError, match="expected one unfinished, got 0"):
-        again.load(state.many.query.hex())
+        load_batch(answers, QUERY.hex())
+
+
+def test_commands_at_once_leave_each_others_files_alone(answers):
+    """One seals while another begins, and ends."""
+    first, second = files_in(answers), QueryId(b"r" * 32)
+
+    def others():
+        yield b"begun"
+        other = files_in(answers, second)
+        state_of(other)
+        other.forget()
+        yield b" and ended"
+
+    label = BlobLabel(query=QUERY, attempt=EVERY_ATTEMPT, kind=BlobKind.IDENTIFIERS, author=INQUIRER)
+    manifest = first.blobs.create(label, bytes(32), others(), first.until)
+    sweep_batches(answers, SystemClock().now_ms())
+    assert b"".join(open_chunks(bytes(32), first.blobs.chunks(manifest.blob))) == b"begun and ended"
+
+
+def test_files_of_two_queries_are_told_apart(answers):
+    for query in (QUERY, QueryId(b"q" * 31 + b"r")):
+        files = files_in(answers, query)
+        files.keep(state_of(files))
+    with pytest.raises(RequestError, match="expected one unfinished, got 2"):
+        load_batch(answers, QUERY.hex()[:8])
+    assert load_batch(answers, QUERY.hex()).many.query == QUERY
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"[]", b'{"query": 7}', b'{"query": "??"}'])
+def test_damaged_files_are_said_to_be(answers, content):
+    path = answers / f"{QUERY.hex()}.batch"
+    path.write_bytes(content)
+    path.chmod(0o600)
+    with pytest.raises(RequestError, match="expected an unfinished query"):
+        load_batch(answers, QUERY.hex())
 
 
 def test_what_was_left_unfinished_long_ago_is_removed(answers):
-    state_of(BatchFiles(answers, NOW))
-    later = BatchFiles(answers, Millis(NOW + batches.KEPT_MS + 1))
-    assert list((answers / "blobs").iterdir()) == []
-    assert later.blobs.sweep(NOW) == 0
+    for query, age_ms in ((QUERY, batches.KEPT_MS + 1000), (QueryId(b"r" * 32), batches.KEPT_MS - 1000)):
+        files = files_in(answers, query)
+        files.keep(state_of(files))
+        for path in (answers / f"{query.hex()}.batch", answers / "blobs" / query.hex()):
+            os.utime(path, ((NOW - age_ms) / 1000, (NOW - age_ms) / 1000))
+    sweep_batches(answers, NOW)
+    assert [path.name for path in (answers / "blobs").iterdir()] == [(b"r" * 32).hex()]
+    assert [path.stem for path in answers.glob("*.batch")] == [(b"r" * 32).hex()]
+
+
+# ------------------------------------------------------------------- transfers
+
+BODY = bytes(2 * CHUNK_BYTES + 7)
+
+
+def sealed_answer(key=bytes(32)):
+    sealer = BlobSealer(key)
+    chunks = list(sealer.feed(BODY))
+    last, manifest = sealer.finish()
+    return manifest, [*chunks, last], BlobReference(blob=manifest.blob, key=key)
+
+
+class Link:
+    """`rpc.blobs.BlobLink` to a desk that holds one answer, or nothing."""
+
+    def __init__(self, *, moves=True):
+        self.manifest, self.chunks, self.reference = sealed_answer()
+        self.moves = moves
+        self.begun: list[int] = []
+
+    async def send(self, offer, get, progress):
+        for number in range(len(offer.manifest.chunks)):
+            await get(number)
+        progress(len(offer.manifest.chunks))
+        while not self.moves:
+            await get(0)
+            await asyncio.sleep(1)
+
+    async def fetch(self, blob, first, put):
+        assert blob == self.manifest.blob
+        self.begun.append(first)
+        for number in range(first, len(self.chunks)):
+            await put(self.manifest, number, self.chunks[number])
+        while not self.moves:
+            await put(self.manifest, 0, self.chunks[0])
+            await asyncio.sleep(1)
+
+
+async def fetched(files: BatchFiles, link: Any) -> None:
+    await fetch_batch(link, files, QUERY, [link.reference], lambda *_: None)
+
+
+@pytest.mark.parametrize("held", [0, 1, 2, 3])
+def test_answers_are_fetched_from_where_an_earlier_transfer_ended(answers, held):
+    files, link = files_in(answers), Link()
+    label = BlobLabel(query=QUERY, attempt=1, kind=BlobKind.OUTPUT, author=0)
+    if held:
+        files.blobs.offer(BlobOffer(label=label, manifest=link.manifest), files.until)
+    for number in range(held):
+        files.blobs.put(link.manifest.blob, number, link.chunks[number])
+    again = files_in(answers)
+    run(fetched(again, link))
+    assert link.begun == ([] if held == 3 else [held])
+    assert batches.body_of(again, link.reference) == BODY
+
+
+def test_a_full_disk_ends_a_fetch_and_is_said(answers, monkeypatch):
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(1, 1, 0))
+    with pytest.raises(StorageError, match="make some, and resume") as raised:
+        run(fetched(files_in(answers), Link()))
+    assert raised.value.code is ErrorCode.DISK_FULL
+
+
+@pytest.mark.parametrize("sends", [True, False])
+def test_a_transfer_that_stands_still_is_given_up(answers, sends):
+    async def scenario():
+        files, link = files_in(answers), Link(moves=False)
+        many = state_of(files).many
+        transfer = partial(send_batch, cast("Any", link), files, many, lambda *_: None)
+        work = transfer() if sends else fetched(files, link)
+        with pytest.raises(UnavailableError, match="nothing has moved for 120 s"):
+            await work
+        assert asyncio.get_running_loop().time() == pytest.approx(batches.STILL_S, abs=2)
+
+    run(scenario())
+
+
+# ------------------------------------------------------------------- answers
+
+
+def test_answers_go_where_they_can_be_written_and_not_over_the_subjects(tmp_path):
+    subjects = tmp_path / "ids"
+    subjects.write_text("DE-1")
+    (tmp_path / "link").symlink_to(subjects)
+    check_output(tmp_path / "answers.csv", subjects)
+    check_output(tmp_path / "answers.csv")
+    for path in (subjects, tmp_path / "link", tmp_path / "nowhere" / "answers.csv"):
+        with pytest.raises(RequestError, match="expected"):
+            check_output(path, subjects)
 
 
 def test_answers_are_whole_and_for_their_owner_alone(tmp_path):

@@ -2,7 +2,7 @@
 
 import asyncio
 import stat
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,15 +17,17 @@ from mpcnode.client.asking import EVERYBODY
 from mpcnode.client.inquirer import Inquirer
 from mpcnode.client.opening import shown_queries
 from mpcnode.errors import CallerError, ErrorCode, RequestError, ResultError, UnavailableError
+from mpcnode.query.blobs import BlobOffer
 from mpcnode.query.request import SealedRequest
 from mpcnode.roles.ports import Call
 from mpcnode.roles.supervisor import Supervisor
 from mpcnode.rpc.inquiry import Progress
 from mpcnode.sealing.keys import verify
 from mpcnode.sealing.messages import SignedCall
-from mpcnode.types import AuditMode, Bitmap, ModelHash, QueryId, QueryState, SessionId
-from tests.support.consortium import ALICE, BANK, LENDER, NOBODY_KNOWS, PURPOSE, SUBJECT_KEY, Setting
+from mpcnode.types import AuditMode, Bitmap, BlobId, ModelHash, QueryId, QueryState, SessionId
+from tests.support.consortium import ALICE, BANK, LENDER, NOBODY_KNOWS, OPERATOR, PURPOSE, SUBJECT_KEY, Setting
 from tests.support.flow import Flow
+from tests.support.lenders import Lenders
 from tests.support.models import CREDIT
 from tests.support.virtual_time import run
 
@@ -68,6 +70,28 @@ class DirectChannel:
     async def receipt(self, call: SignedCall, _timeout_s: float) -> bytes:
         return await self.flow.desk.receipt(QueryId(call.payload), call.inquirer)
 
+    def blobs(self, *_: object) -> "DirectLink":
+        return DirectLink(self.flow)
+
+
+class DirectLink:
+    """`rpc.blobs.BlobLink` to the operator's folder."""
+
+    def __init__(self, flow: Flow) -> None:
+        self.held = flow.blobs[OPERATOR]
+        self.keeper = flow.daemons[OPERATOR].keeper
+
+    async def send(self, offer: BlobOffer, get: Any, _progress: Any) -> None:
+        held = await self.held.offer(offer, self.keeper.admit(LENDER.public, offer))
+        for number in range(held, len(offer.manifest.chunks)):
+            await self.held.put(offer.manifest.blob, number, await get(number))
+
+    async def fetch(self, blob: BlobId, first: int, put: Any) -> None:
+        offer, _ = await self.held.about(blob)
+        self.keeper.check_reader(LENDER.public, offer.label)
+        for number in range(first, len(offer.manifest.chunks)):
+            await put(offer.manifest, number, await self.held.get(blob, number))
+
 
 def client_of(flow: Flow, directory: Path) -> tuple[Inquirer, DirectChannel]:
     audit = flow.setting.audit.name.lower().replace("_", " ")
@@ -85,6 +109,109 @@ def client_of(flow: Flow, directory: Path) -> tuple[Inquirer, DirectChannel]:
     inquirer = Inquirer(cast("Any", profile), LENDER, SUBJECT_KEY, cast("Any", channel))
     inquirer._clock = cast("Any", flow.clock)
     return inquirer, channel
+
+
+def subjects_in(directory: Path, *subjects: str) -> Path:
+    path = directory / "ids"
+    path.write_text("\n".join(subjects))
+    return path
+
+
+def unfinished(directory: Path) -> list[Path]:
+    return [*(directory / "answers").glob("*.batch"), *(directory / "answers" / "blobs").glob("*")]
+
+
+def check_many(flow: Flow, path: Path, subjects: Sequence[str]) -> None:
+    lines = path.read_text().splitlines()
+    clear = [flow.clear(subject) for subject in subjects]
+    assert [line.split(",")[:2] for line in lines[1:]] == [
+        [subject, outcome.grade or "insufficient"] for subject, outcome in zip(subjects, clear, strict=True)
+    ]
+
+
+MANY = (ALICE, NOBODY_KNOWS, ALICE)
+
+
+@pytest.mark.parametrize("audit", AuditMode)
+def test_answers_about_many_are_written_and_nothing_is_left(audit, tmp_path):
+    async def scenario():
+        async with Flow(Lenders(quota=1_000, audit=audit)) as flow:
+            inquirer, _ = client_of(flow, tmp_path)
+            out = tmp_path / "answers.csv"
+            answer = await inquirer.ask_many("credit-rating", subjects_in(tmp_path, *MANY), out)
+            assert answer.state is AnswerState.ANSWERED
+            check_many(flow, out, MANY)
+            assert unfinished(tmp_path) == []
+            assert files(tmp_path).load(answer.query).result_secret is None
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("after", [QueryState.REGISTERED, QueryState.COMPUTING, QueryState.ANSWERED])
+def test_a_desk_that_stops_telling_costs_nothing_that_opens_the_answers(after, tmp_path):
+    async def scenario():
+        async with Flow(Lenders(quota=1_000, audit=AuditMode.BEFORE_RELEASE)) as flow:
+            inquirer, channel = client_of(flow, tmp_path)
+            follow = channel.follow
+
+            async def hushed(call, timeout_s):
+                async for progress in follow(call, timeout_s):
+                    yield progress
+                    if progress.state is after:
+                        return
+
+            channel.follow = hushed  # type: ignore[method-assign]
+            out = tmp_path / "answers.csv"
+            answer = await inquirer.ask_many("credit-rating", subjects_in(tmp_path, *MANY), out)
+            assert answer.state is AnswerState.PENDING
+            assert len(unfinished(tmp_path)) == 2
+            channel.follow = follow  # type: ignore[method-assign]
+            assert (await inquirer.resume_many(answer.query[:8], out)).state is AnswerState.ANSWERED
+            check_many(flow, out, MANY)
+            assert unfinished(tmp_path) == []
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(("options", "code"), [({"purpose": "curiosity"}, ErrorCode.PURPOSE_NOT_ALLOWED), ({}, None)])
+def test_what_cannot_be_asked_is_said_before_anything_is_sealed(options, code, tmp_path):
+    async def scenario():
+        async with Flow(Lenders(quota=1_000)) as flow:
+            inquirer, _ = client_of(flow, tmp_path)
+            out = tmp_path / ("answers.csv" if options else "ids")
+            with pytest.raises(RequestError) as raised:
+                await inquirer.ask_many("credit-rating", subjects_in(tmp_path, *MANY), out, **options)
+            assert code in (None, raised.value.code)
+            assert unfinished(tmp_path) == []
+            assert not flow.blobs[OPERATOR].offers
+
+    run(scenario())
+
+
+def test_a_request_of_a_stale_panel_is_built_anew_when_it_is_resumed(tmp_path):
+    async def scenario():
+        async with Flow(Lenders(quota=1_000)) as flow:
+            inquirer, channel = client_of(flow, tmp_path)
+            ask = channel.ask
+            asked = []
+
+            async def refusing(sealed, timeout_s):
+                asked.append(sealed)
+                if len(asked) == 1:
+                    raise RequestError("somebody was suspended", ErrorCode.PANEL_STALE)
+                return await ask(sealed, timeout_s)
+
+            channel.ask = refusing  # type: ignore[method-assign]
+            out = tmp_path / "answers.csv"
+            with pytest.raises(CallerError) as raised:
+                await inquirer.ask_many("credit-rating", subjects_in(tmp_path, *MANY), out)
+            assert raised.value.code is ErrorCode.PANEL_STALE
+            answer = await inquirer.resume_many("", out)
+            assert answer.state is AnswerState.ANSWERED
+            assert asked[0] != asked[1]
+            check_many(flow, out, MANY)
+
+    run(scenario())
 
 
 def files(directory: Path) -> AnswerFiles:

@@ -25,7 +25,7 @@ from tests.support.joint import (
     share_integers,
     share_rows,
 )
-from tests.support.models import BANK, INSURER, SAVINGS, credit_layout, credit_rows
+from tests.support.models import BANK, INSURER, SAVINGS, credit_rows, earning_layout
 from tests.support.paillier import multipliers
 from tests.support.providers import OpenMultiplier, dealers, opened, paillier, provided_by, transfers
 from tests.support.talks import check_items, deviates, run_talks
@@ -97,18 +97,19 @@ def test_gadgets(source: str, place: int, parties: int) -> None:
 
 @both_sizes
 @every_source
-def test_a_scorecard(source: str, parties: int) -> None:
-    layout = credit_layout()
+@pytest.mark.parametrize("earning", [(), (0, 1, 2, 3)])
+def test_a_scorecard(source: str, parties: int, earning: tuple[int, ...]) -> None:
+    layout, name = earning_layout(*earning), f"scorecard {earning}"
     subject = {
         BANK: Contribution(known=True, values=(200_000, None)),
         INSURER: Contribution(known=True, values=(2,)),
         SAVINGS: Contribution(known=True, values=(-100_001,)),
     }
     program = compile_model(layout, parties)
-    rows = share_rows(program, "scorecard", credit_rows(layout, subject))
-    materials = provided(source, program, "scorecard")
+    rows = share_rows(program, name, credit_rows(layout, subject))
+    materials = provided(source, program, name)
     check_items(program, copied(materials))
-    real = run_joint(program, "scorecard", rows, materials=materials)
+    real = run_joint(program, name, rows, materials=materials)
     assert real.output == encode_output(layout.model, evaluate(layout, subject))
     assert len(set(real.transcripts)) == 1
 

@@ -9,7 +9,7 @@ from mpcnode.mpc import OutputMask, ZeroShares, join_output, rehearse, replay
 from mpcnode.scorecard import Contribution, compile_model, decode_output, encode_output, evaluate
 from mpcnode.types import AuditMode
 from tests.support.joint import run_joint, seeds_for, session_id, share_rows
-from tests.support.models import BANK, INSURER, SAVINGS, credit_layout, credit_rows
+from tests.support.models import BANK, INSURER, SAVINGS, credit_layout, credit_rows, earning_layout
 
 GIVEN = {
     BANK: Contribution(known=True, values=(300_000, 9)),
@@ -19,15 +19,16 @@ GIVEN = {
 ROWS = credit_rows(credit_layout(), GIVEN)
 
 
-def layout(audit: AuditMode):
-    plain = credit_layout()
+def layout(audit: AuditMode, *earning: int):
+    plain = earning_layout(*earning)
     return dataclasses.replace(plain, model=dataclasses.replace(plain.model, audit=audit))
 
 
 @pytest.mark.parametrize("audit", AuditMode)
 @pytest.mark.parametrize("parties", [2, 3, 5])
-def test_every_node_had_to_send_what_it_sent(parties: int, audit: AuditMode) -> None:
-    program = compile_model(layout(audit), parties)
+@pytest.mark.parametrize("earning", [(), (1, 3), (0, 1, 2, 3)])
+def test_every_node_had_to_send_what_it_sent(parties: int, audit: AuditMode, earning: tuple[int, ...]) -> None:
+    program = compile_model(layout(audit, *earning), parties)
     for rows in (ROWS, [ROWS[0], None, ROWS[2]]):
         shares = share_rows(program, "part", rows)
         ran = run_joint(program, "part", shares)

@@ -8,7 +8,7 @@ import pytest
 from ledger.types import Digest
 from mpcnode.errors import InputError
 from mpcnode.mpc import RowShape
-from mpcnode.query.audit import Evidence, Finding, check_copy, check_input, check_rows, judge, open_envelope
+from mpcnode.query.audit import Evidence, Finding, batch_copy, check_copy, check_input, check_rows, judge, open_envelope
 from mpcnode.query.contribution import (
     AuditRecord,
     decode_audit_record,
@@ -18,10 +18,12 @@ from mpcnode.query.contribution import (
 )
 from mpcnode.query.view import QueryView
 from mpcnode.scorecard import Attribute, Bin, Contribution
+from mpcnode.sealing.blobs import BlobReference
 from mpcnode.sealing.commitments import decode_output
 from mpcnode.sealing.envelopes import open_by_audit, seal_envelope
 from mpcnode.sealing.keys import OpeningKey
-from mpcnode.types import NOBODY, AuditStage, MemberIndex, SessionId, Verdict
+from mpcnode.sealing.pseudonyms import seal_batch_copy
+from mpcnode.types import NOBODY, AuditStage, BlobId, MemberIndex, SessionId, Verdict
 from scripts.vector_query import ARCHIVE, AUDIT, COMMITTEE, EPOCH, INQUIRER, KEYS, QUERY, SHARE_BYTES, seed
 from tests.support.queries import ASKED, CONTRIBUTED, REQUEST, TO_ANSWERED, folded, some_digest
 
@@ -163,6 +165,20 @@ def test_the_supervisor_copy_names_the_subject_that_s_binds():
     short = dataclasses.replace(opened, plaintext=opened.plaintext[:-1])
     with pytest.raises(InputError):
         check_copy(short, REQUEST, INQUIRER.public, seed("subject key"))
+
+
+def test_the_copy_of_many_subjects_leads_to_the_blob_that_the_request_names():
+    """The one that everybody knows by its id, and that the operator keeps."""
+    reference, nonce = BlobReference(blob=BlobId(seed("identifiers")), key=seed("key")), seed("nonce")
+    opened = open_by_audit(seal_batch_copy(reference, nonce, KEYS, bytes(96)), EPOCH, AUDIT)
+    named = dataclasses.replace(REQUEST, subjects=2, identifiers=reference.blob)
+    assert batch_copy(opened, named) == (reference, nonce)
+    short = dataclasses.replace(opened, plaintext=opened.plaintext[:-1])
+    other = dataclasses.replace(named, identifiers=BlobId(seed("others")))
+    for copy, request in ((opened, other), (short, named)):
+        with pytest.raises(InputError) as caught:
+            batch_copy(copy, request)
+        assert caught.value.stage is AuditStage.SUBJECT
 
 
 GRADE_A, GRADE_B, INSUFFICIENT = b"\x0f", b"\x07", b"\0"

@@ -10,7 +10,15 @@ from ledger.errors import DecodeError
 from ledger.types import Digest
 from mpcnode.errors import WrongSignatureError
 from mpcnode.mpc import chunk_hash, session_hash
-from mpcnode.query.blame import Deviation, ExpectedChunk, Trace, admitted_chunks, first_admitted
+from mpcnode.query.blame import (
+    Deviation,
+    ExpectedChunk,
+    Trace,
+    admitted_chunks,
+    differing_chunks,
+    first_admitted,
+    first_sent,
+)
 from mpcnode.query.frames import (
     ArrivedFrame,
     Flush,
@@ -113,6 +121,7 @@ def test_what_is_shown_survives_its_bytes():
         opened=((some_digest("round 1"), some_digest("round 2")), ()),
         frames=tuple(frames_of({})[A]),
         corrections=(dealt(), dealt(chunk=1)),
+        data=(b"one", b"", b"other"),
     )
     data = encode_shown(shown)
     assert decode_shown(data) == shown
@@ -128,7 +137,8 @@ def test_a_page_shows_its_chunks_only():
     words = [dealt(chunk=chunk) for chunk in range(70)]
     opened = [(some_digest(f"opened {chunk}"),) for chunk in range(70)]
     for first, chunks in ((0, range(32)), (32, range(32, 64)), (64, range(64, 70)), (96, range(0))):
-        page = show(SESSION, first, opened, words, kept)
+        page = show(SESSION, first, opened, words, kept, data=[b"data"])
+        assert page.data == ((b"data",) if first == 0 else ())
         assert page.opened == tuple(opened[chunk] for chunk in chunks)
         assert page.chunk_hashes == tuple(chunk_hash(SESSION, chunk, opened[chunk]) for chunk in range(70))
         assert [of.chunk for of in page.frames] == [of.chunk for of in page.corrections] == list(chunks)
@@ -337,3 +347,71 @@ def test_by_what_all_signed_a_dealer_that_signed_other_corrections_is_named_firs
     received = frames_of({(C, A, 2): WRONG, (C, B, 2): WRONG})
     assert admission(received, opened_wrong(2), [dealt(b"other")]) == (None, 0, 0)
     assert admission(received, opened_wrong(2), [dealt()]) == (C, 0, 2)
+
+
+# ------------------------------------------------------------------- transcripts that differ
+
+
+def first_wrong(
+    frames: Mapping[MemberIndex, Sequence[SignedFrame]], corrections: Sequence[SignedCorrections] = (), chunk: int = 0
+) -> tuple[int | None, int, int] | None:
+    """Member, chunk and round of the first wrong frame of a chunk that anybody shows."""
+    payloads = {node: [data_hash(data) for data in of] for node, of in EXPECTED.items()}
+    expected = ExpectedChunk(chunk=chunk, corrections=data_hash(DEALT), payloads=payloads, opened=())
+    shown = {
+        member: Shown(session=SESSION, first=0, frames=tuple(of), corrections=tuple(corrections) if member == C else ())
+        for member, of in frames.items()
+    }
+    found = first_sent(expected, shown)
+    return None if found is None else (found.member, found.chunk, found.round)
+
+
+@pytest.mark.parametrize("number", range(1, ROUNDS + 1))
+@pytest.mark.parametrize(("sender", "victim", "third"), list(itertools.permutations(NODES)))
+def test_who_misled_another_is_named_by_what_the_victim_shows(sender, victim, third, number):
+    """Though the others show nothing, or show what the victim sent then."""
+    misled = {(victim, to, after): b"\xee\xee" for to in (sender, third) for after in range(number + 1, ROUNDS + 1)}
+    frames = frames_of({(sender, victim, number): WRONG, **misled})
+    for silent in ((), (sender,), (third,), (sender, third)):
+        shown = {member: of for member, of in frames.items() if member not in silent}
+        assert first_wrong(shown) == (sender, 0, number)
+
+
+def test_a_victim_that_shows_nothing_is_taken_for_who_began():
+    frames = frames_of({(A, B, 1): WRONG, (B, C, 2): b"\xee\xee"}, silent=(B,))
+    assert first_wrong(frames) == (B, 0, 2)
+
+
+def test_of_wrong_frames_of_one_round_the_first_sender_in_rank_order_is_named():
+    assert first_wrong(frames_of({(C, A, 2): WRONG, (B, A, 2): WRONG})) == (B, 0, 2)
+
+
+def test_where_all_frames_are_right_nobody_is_named():
+    assert first_wrong(frames_of({})) is None
+    assert first_wrong({}) is None
+
+
+def test_frames_of_other_chunks_and_of_rounds_that_no_program_has_name_nobody():
+    frames = {A: [frame(B, A, 1, WRONG, chunk=1), frame(B, A, ROUNDS + 1, WRONG), frame(B, A, 0, WRONG)]}
+    assert first_wrong(frames) is None
+    assert first_wrong(frames, chunk=1) == (B, 1, 1)
+
+
+def test_a_dealer_that_misled_the_last_node_is_named_before_it():
+    frames = frames_of({(C, A, 1): WRONG})
+    assert first_wrong(frames, [dealt(b"other")]) == (None, 0, 0)
+    assert first_wrong(frames, [dealt()]) == (C, 0, 1)
+
+
+def test_the_first_chunk_that_each_node_ended_otherwise():
+    right = [some_digest(f"chunk {chunk}") for chunk in range(5)]
+
+    def ended(*wrong: int, chunks: int = 5) -> Shown:
+        hashes = [some_digest("wrong") if chunk in wrong else right[chunk] for chunk in range(chunks)]
+        return Shown(session=SESSION, first=0, chunk_hashes=tuple(hashes))
+
+    assert differing_chunks(right, {A: ended(), B: ended(4, 2), C: ended(1, chunks=3)}) == (1, 2)
+    assert differing_chunks(right, {A: ended(3), B: ended(3)}) == (3,)
+    assert differing_chunks(right, {A: ended(chunks=0), B: ended(chunks=2)}) == ()
+    beyond = Shown(session=SESSION, first=0, chunk_hashes=(*right, some_digest("sixth")))
+    assert differing_chunks(right, {A: beyond}) == ()

@@ -1,14 +1,18 @@
 """Attempts that fail: who says so, whom they name, and that the next one starts afresh."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import pytest
 
-from mpcnode.query.messages import decode_deal, decode_shares
+from ledger.types import Digest
+from mpcnode.query.messages import Deal, decode_deal, decode_end, decode_shares, encode_deal, encode_end
+from mpcnode.query.statements import decode_deal_statement, encode_deal_statement
 from mpcnode.query.view import QueryView
 from mpcnode.types import AuditMode, EndReason, FailReason, QueryState, Verdict, members_of
-from tests.support.consortium import ALICE, BANK, NODES, REGULATOR, SPARE_MPC, Setting
+from tests.support.consortium import ALICE, BANK, NODES, REGULATOR, SPARE_MPC, Setting, identity
 from tests.support.flow import PULLS, ROUNDS, Fault, Flow
 from tests.support.virtual_time import run
 
@@ -174,16 +178,26 @@ def test_a_deal_with_a_forged_record_is_refused_and_missed():
 
 
 @pytest.mark.parametrize("times", [1, 2])
-def test_a_flipped_bit_in_a_round_never_gives_an_answer_that_matches(times):
-    """The nodes cannot see it in the messages; their transcripts differ, and the attempt fails."""
+def test_a_flipped_bit_in_a_round_names_its_sender(times):
+    """The nodes cannot see it in the messages; their transcripts differ, and the supervisor asks why."""
 
     async def scenario():
         async with Flow() as flow:
             first_attempt_only(Fault(kind=ROUNDS, sender=NODES[0], tamper=flipped(0), times=times), flow)
-            asked = await flow.ask(ALICE)
-            view = await flow.settled(asked)
-            assert view.failures[0].reason in {FailReason.TRANSCRIPTS_DIFFER, FailReason.ABORT}
-            assert (view.attempt, view.verdict) == (2, Verdict.MATCH)
+            view = await answered_after_one_failure(flow, FailReason.TRANSCRIPTS_DIFFER, {NODES[0]})
+            assert view.failures[0].by == REGULATOR
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("kind", ["differ", "recall"])
+def test_a_supervisor_that_does_not_say_in_time_why_transcripts_differ_is_named(kind):
+    async def scenario():
+        async with Flow() as flow:
+            first_attempt_only(Fault(kind=kind, drop=True), flow)
+            flow.chain.drop = lambda sender, method: sender == REGULATOR and method == "fail_attempt"
+            first_attempt_only(Fault(kind=ROUNDS, sender=NODES[0], tamper=flipped(0), times=1), flow)
+            await answered_after_one_failure(flow, FailReason.TRANSCRIPTS_DIFFER, {REGULATOR})
 
     run(scenario())
 
@@ -215,6 +229,61 @@ def test_messages_may_be_late(kind):
             flow.network.faults.append(Fault(kind=kind, sender=None, delay_ms=100))
             view = await flow.settled(await flow.ask(ALICE))
             assert (view.verdict, view.failures) == (Verdict.MATCH, ())
+
+    run(scenario())
+
+
+def dealt_otherwise(change: Callable[[Deal], Deal], **record: Any) -> Callable[[bytes], bytes]:
+    """A deal that differs from what it should be, signed as such."""
+
+    def tamper(payload: bytes) -> bytes:
+        deal = change(decode_deal(payload))
+        statement = encode_deal_statement(replace(decode_deal_statement(deal.statement), **record))
+        return encode_deal(replace(deal, statement=statement, signature=identity(REGULATOR).sign(statement)))
+
+    return tamper
+
+
+def as_it_is(deal: Deal) -> Deal:
+    return deal
+
+
+WRONG_DEALS = {
+    "a record of more chunks": dealt_otherwise(as_it_is, chunks=2),
+    "a record of another correcting node": dealt_otherwise(as_it_is, correcting=BANK),
+    "a record of other seeds": dealt_otherwise(as_it_is, seeds_hash=Digest(bytes(32))),
+    "another seed than its hash": dealt_otherwise(lambda deal: replace(deal, seed=bytes(32))),
+    "hashes of fewer nodes": dealt_otherwise(lambda deal: replace(deal, seed_hashes=deal.seed_hashes[:-1])),
+}
+
+
+@pytest.mark.parametrize("tamper", WRONG_DEALS.values(), ids=WRONG_DEALS)
+def test_a_deal_that_is_not_its_record_is_the_dealers_fault(tamper):
+    async def scenario():
+        async with Flow() as flow:
+            first_attempt_only(Fault(kind="deal", tamper=tamper), flow)
+            await answered_after_one_failure(flow, FailReason.ABORT, {REGULATOR})
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("box", ["inquirer_box", "supervisor_box"])
+def test_boxes_that_are_not_those_of_their_end_are_their_senders_fault(box):
+    """The contract would refuse everybody's."""
+
+    def tamper(payload: bytes) -> bytes:
+        end = decode_end(payload)
+        changed: Any = {box: flipped(-1)(getattr(end, box))}
+        return encode_end(replace(end, **changed))
+
+    async def scenario():
+        async with Flow() as flow:
+            asked = await flow.ask(ALICE)
+            liar = flow.view(asked).committee[-1]
+            first_attempt_only(Fault(kind="end", sender=liar, tamper=tamper), flow)
+            flow.chain.drop = lambda sender, method: sender == liar and method == "post_result"
+            view = await flow.settled(asked)
+            assert [(event.reason, event.waited) for event in view.failures] == [(FailReason.ABORT, 1 << liar)]
 
     run(scenario())
 

@@ -1,14 +1,31 @@
 """Queries about many subjects, through all roles: the answers, what stops them, and what goes on after a break."""
 
 import asyncio
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from mpcnode.errors import ErrorCode, RequestError
-from mpcnode.query.blobs import BlobKind
-from mpcnode.types import AuditMode, AuditStage, EndReason, QueryState, Verdict
+from ledger.types import Millis
+from mpcnode.client.opening import open_outcomes, view_of_receipt
+from mpcnode.errors import ErrorCode, NotAllowedError, RequestError, ResultError
+from mpcnode.query.blobs import BlobKind, BlobLabel
+from mpcnode.query.messages import decode_order, decode_shares
+from mpcnode.types import AuditMode, AuditStage, EndReason, FailReason, QueryState, Verdict
 from tests.support.batches import ask_many, opened_many, prepare_many
-from tests.support.consortium import ALICE, BANK, BOB, INSURER, NOBODY_KNOWS, NODES, OPERATOR, PANEL, REGULATOR
+from tests.support.consortium import (
+    ALICE,
+    BANK,
+    BOB,
+    INSURER,
+    LENDER,
+    NOBODY_KNOWS,
+    NODES,
+    OPERATOR,
+    PANEL,
+    REGULATOR,
+    identity,
+)
 from tests.support.fake_blobs import MemoryBlobs
 from tests.support.flow import BLOB, Fault, Flow
 from tests.support.lenders import Lenders
@@ -35,6 +52,27 @@ def test_every_subject_gets_the_answer_in_clear(subjects, setting):
     run(scenario())
 
 
+@pytest.mark.parametrize("cut", [lambda body: body[:-1], lambda body: body + body[:1], lambda _: b""])
+@pytest.mark.parametrize("setting", [AFTER, BEFORE], ids=["after release", "before release"])
+def test_answers_about_fewer_or_more_than_were_asked_about_are_none(setting, cut):
+    """All nodes and the desk together cut every share alike: the answers would move to other subjects, or end early."""
+
+    async def scenario():
+        async with Flow(setting) as flow:
+            asked = await ask_many(flow, FEW)
+            await flow.settled(asked)
+            view = view_of_receipt(await flow.desk.receipt(asked.request.query, LENDER.public), flow.consortium)
+            supervisor, desk = identity(REGULATOR).public, flow.blobs[OPERATOR]
+
+            def bodies(reference):
+                return cut(b"".join(desk.read(reference)))
+
+            with pytest.raises(ResultError, match="bytes of output"):
+                open_outcomes(view, flow.setting.model, asked.result_key, supervisor, bodies)
+
+    run(scenario())
+
+
 def test_pseudonyms_of_others_than_the_supervisors_are_found():
     """The panel would be asked about others than the supervisor is told: S binds both lists to one."""
 
@@ -44,6 +82,22 @@ def test_pseudonyms_of_others_than_the_supervisors_are_found():
             view = await flow.settled(asked)
             assert view.state is QueryState.REFUSED
             assert view.refused == view.panel
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("told", [[ALICE, BOB, NOBODY_KNOWS, BOB], [BOB, ALICE, NOBODY_KNOWS, ALICE]])
+def test_a_supervisor_that_is_told_of_others_deals_to_no_attempt(told):
+    """Whom the panel was asked about, and in which order, must be whom the supervisor may look up later."""
+
+    async def scenario():
+        async with Flow(AFTER) as flow:
+            view = await flow.settled(await ask_many(flow, FEW, told=told))
+            assert (view.state, view.end_reason) == (QueryState.ABORTED, EndReason.ATTEMPTS_EXHAUSTED)
+            assert [(event.reason, event.by, event.waited) for event in view.failures] == [
+                (FailReason.ABORT, REGULATOR, 0)
+            ] * 3
+            assert not flow.network.of("deal")
 
     run(scenario())
 
@@ -103,7 +157,9 @@ def test_a_daemon_that_dies_and_comes_back_costs_an_attempt_at_most(restarted, k
     run(scenario())
 
 
-@pytest.mark.parametrize(("sender", "receiver"), [(OPERATOR, BANK), (BANK, REGULATOR), (NODES[0], OPERATOR)])
+@pytest.mark.parametrize(
+    ("sender", "receiver"), [(OPERATOR, BANK), (OPERATOR, REGULATOR), (BANK, REGULATOR), (NODES[0], OPERATOR)]
+)
 def test_transfers_that_break_go_on(sender, receiver):
     async def scenario():
         async with Flow(AFTER) as flow:
@@ -112,6 +168,91 @@ def test_transfers_that_break_go_on(sender, receiver):
             view = await flow.settled(asked)
             assert (view.attempt, view.verdict) == (1, Verdict.MATCH)
             assert len(await opened_many(flow, asked)) == len(FEW)
+
+    run(scenario())
+
+
+def test_a_blob_of_rows_that_was_not_committed_to_is_found_before_anything_begins():
+    """The last node has it in place of the one that the share names."""
+
+    async def scenario():
+        async with Flow(AFTER) as flow:
+            asked = await prepare_many(flow, FEW)
+            label = BlobLabel(query=asked.request.query, attempt=1, kind=BlobKind.ROWS, author=BANK)
+            for node in NODES:
+                await flow.blobs.setdefault(node, MemoryBlobs()).create(label, bytes(32), (b"others",), Millis(1 << 47))
+            await flow.desk.ask(asked.sealed)
+            view = await flow.until(asked, lambda now: now.attempt == 2)
+            started = [key for node in NODES for kind, key in flow.journals[node].entries if kind == "started"]
+            assert started == []
+            assert [(event.reason, event.waited) for event in view.failures] == [(FailReason.BAD_SHARE, 1 << BANK)]
+            assert (await flow.settled(asked)).verdict is Verdict.MATCH
+
+    run(scenario())
+
+
+def refuse(flow: Flow, holder: int, kind: BlobKind) -> None:
+    """Let a daemon never take a kind of blob."""
+    keeper = flow.daemons[holder].keeper
+    admit = keeper.admit
+
+    def refusing(sender, offer):
+        if offer.label.kind is kind:
+            raise NotAllowedError("none of these")
+        return admit(sender, offer)
+
+    keeper.admit = refusing  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("holder", [OPERATOR, REGULATOR])
+def test_no_result_is_posted_whose_outputs_nobody_took(holder):
+    async def scenario():
+        async with Flow(AFTER) as flow:
+            refuse(flow, holder, BlobKind.OUTPUT)
+            view = await flow.settled(await ask_many(flow, FEW))
+            assert (view.state, view.end_reason) == (QueryState.ABORTED, EndReason.ATTEMPTS_EXHAUSTED)
+            assert view.result is None
+            assert {failure.reason for failure in view.failures} == {FailReason.ABORT}
+
+    run(scenario())
+
+
+def test_nobody_commits_to_rows_that_the_supervisor_does_not_take():
+    """Else it rejects them: it is its word that it holds them which a participant waits for."""
+
+    async def scenario():
+        async with Flow(AFTER) as flow:
+            refuse(flow, REGULATOR, BlobKind.ROWS)
+            view = await flow.settled(await ask_many(flow, FEW))
+            assert (view.state, view.committed, view.failures) == (QueryState.REFUSED, 0, ())
+
+    run(scenario())
+
+
+def test_a_contribution_is_made_once_and_not_at_all_if_its_blob_was_lost():
+    async def scenario():
+        async with Flow(AFTER) as flow:
+            asked = await ask_many(flow, FEW)
+            view = await flow.until(asked, lambda now: now.state is QueryState.COMPUTING)
+            participant: Any = flow.daemons[BANK].role
+            order = decode_order(await flow.journals[BANK].get("order", asked.request.query) or b"")
+            token = participant._open_token(order, asked.request)
+            made = await participant._contributor.prepare(view, token)
+            assert (made.commitments, made.envelope) == (view.commitments[BANK], view.envelopes[BANK])
+            flow.blobs[BANK].chunks[made.rows] = []
+            with pytest.raises(RequestError, match="is gone"):
+                await participant._contributor.prepare(view, token)
+
+    run(scenario())
+
+
+def test_no_mask_is_released_that_the_desk_did_not_take():
+    async def scenario():
+        async with Flow(BEFORE) as flow:
+            refuse(flow, OPERATOR, BlobKind.MASK)
+            view = await flow.settled(await ask_many(flow, FEW), within_s=200)
+            assert (view.state, view.waited) == (QueryState.EXPIRED, 1 << REGULATOR)
+            assert view.attestation is None
 
     run(scenario())
 
@@ -133,6 +274,28 @@ def test_a_node_whose_output_is_another_than_it_computed_is_named():
             assert (view.state, view.verdict) == (QueryState.ABORTED, Verdict.MISMATCH)
             assert view.attestation is not None
             assert (view.attestation.member, view.attestation.stage) == (NODES[1], AuditStage.OUTPUT)
+
+    run(scenario())
+
+
+def test_a_node_that_names_another_blob_as_its_output_is_named():
+    """The last one has the references of everybody's rows, which open, and are longer than any output."""
+
+    async def scenario():
+        async with Flow(BEFORE) as flow:
+            asked = await ask_many(flow, FEW)
+            last = flow.view(asked).committee[-1]
+            node: Any = flow.daemons[last].role
+
+            async def lying(_plan, computed, _by):
+                rows = [sent for sent in flow.network.of("shares", BANK) if sent.receiver == last]
+                return replace(computed, share=decode_shares(rows[0].payload).sent)
+
+            node._runner._hand_over = lying
+            view = await flow.settled(asked)
+            assert (view.state, view.verdict) == (QueryState.ABORTED, Verdict.MISMATCH)
+            assert view.attestation is not None
+            assert (view.attestation.member, view.attestation.stage) == (last, AuditStage.OUTPUT)
 
     run(scenario())
 

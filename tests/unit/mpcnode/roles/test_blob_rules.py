@@ -1,6 +1,9 @@
 """Who may send which blob where, how large it must be, and who may fetch it: everything else is refused."""
 
+import asyncio
 import dataclasses
+from contextlib import suppress
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -8,9 +11,9 @@ import pytest
 from ledger.types import Digest, Millis
 from mpcnode.errors import NotAllowedError, UnavailableError
 from mpcnode.query.blobs import EVERY_ATTEMPT, INQUIRER, BlobKind, BlobLabel, BlobOffer
-from mpcnode.roles.blobs import INPUT_RETENTION_MS, INQUIRER_BLOBS_MAX, RESULT_RETENTION_MS
+from mpcnode.roles.blobs import ASKING_MS, INPUT_RETENTION_MS, INQUIRER_BLOBS_MAX, RESULT_RETENTION_MS, QueryBlobs
 from mpcnode.sealing.blobs import Manifest
-from mpcnode.types import AuditMode, QueryId, QueryState
+from mpcnode.types import Attempt, AuditMode, MemberIndex, QueryId, QueryState
 from tests.support.batches import ask_many
 from tests.support.consortium import ALICE, BANK, BOB, INSURER, LENDER, NODES, OPERATOR, REGULATOR, SAVINGS, STRANGER
 from tests.support.flow import Flow
@@ -73,6 +76,75 @@ def test_each_blob_has_its_senders_and_receivers():
     run(scenario())
 
 
+def test_a_query_that_has_ended_without_an_answer_takes_no_more_blobs():
+    async def scenario():
+        async with Flow(Lenders(quota=1_000)) as flow:
+            asked = await ask_many(flow, SUBJECTS)
+            await flow.settled(asked)
+            view = flow.view(asked)
+            states = {QueryState.ANSWERED: False, QueryState.REFUSED: True, QueryState.ABORTED: True}
+            for state, is_over in {**states, QueryState.EXPIRED: True}.items():
+                ended = dataclasses.replace(view, state=state)
+                ledger: Any = SimpleNamespace(view=SimpleNamespace(get=lambda _query, ended=ended: ended))
+                for offer in offers(flow, asked.request.query).values():
+                    sender = OPERATOR if offer.label.author == INQUIRER else MemberIndex(offer.label.author)
+                    taken = 0
+                    for receiver in EVERYBODY:
+                        context = dataclasses.replace(flow.daemons[receiver].keeper._context, ledger=ledger)
+                        with suppress(NotAllowedError):
+                            QueryBlobs(context).admit(sender, offer)
+                            taken += 1
+                    assert (taken == 0) == is_over
+
+    run(scenario())
+
+
+def test_nobody_is_an_author_that_its_kind_of_blob_has_not():
+    async def scenario():
+        async with Flow(Lenders(quota=1_000, audit=AuditMode.BEFORE_RELEASE)) as flow:
+            asked = await ask_many(flow, SUBJECTS)
+            view = await flow.settled(asked)
+            found = offers(flow, asked.request.query)
+            authors = {
+                BlobKind.ROWS: {BANK, INSURER, SAVINGS},
+                BlobKind.OUTPUT: set(view.committee),
+                BlobKind.MASK: {REGULATOR},
+            }
+            for kind, wanted in authors.items():
+                offer = next(offer for (of, _), offer in found.items() if of is kind)
+                for author in set(EVERYBODY) - wanted:
+                    named = dataclasses.replace(offer, label=dataclasses.replace(offer.label, author=author))
+                    assert takers(flow, named) == set(), (kind, author)
+
+    run(scenario())
+
+
+def test_blobs_of_an_attempt_that_is_over_are_refused():
+    """Whoever is slow sends them into the next attempt, whose seeds and keys are others."""
+
+    async def scenario():
+        async with Flow(Lenders(quota=1_000)) as flow:
+            asked = await ask_many(flow, SUBJECTS)
+            view = dataclasses.replace(await flow.settled(asked), attempt=Attempt(2))
+            ledger: Any = SimpleNamespace(view=SimpleNamespace(get=lambda _query: view))
+            rules = [
+                QueryBlobs(dataclasses.replace(flow.daemons[of].keeper._context, ledger=ledger)) for of in EVERYBODY
+            ]
+            for (_, author), offer in offers(flow, asked.request.query).items():
+                if author == INQUIRER:
+                    continue
+                for attempt, is_over in ((1, True), (2, False)):
+                    moved = dataclasses.replace(offer, label=dataclasses.replace(offer.label, attempt=attempt))
+                    taken = 0
+                    for keeper in rules:
+                        with suppress(NotAllowedError):
+                            keeper.admit(MemberIndex(author), moved)
+                            taken += 1
+                    assert (taken == 0) == is_over
+
+    run(scenario())
+
+
 def test_only_the_inquirer_fetches_and_only_answers():
     async def scenario():
         async with Flow(Lenders(quota=1_000)) as flow:
@@ -100,7 +172,7 @@ def test_an_inquirer_sends_what_it_will_ask_about_and_not_without_end():
     async def scenario():
         async with Flow() as flow:
             desk, now = flow.daemons[OPERATOR].keeper, flow.clock.now_ms()
-            assert desk.admit(LENDER.public, offered(BlobKind.PSEUDONYMS, 64)) > now + INPUT_RETENTION_MS
+            assert desk.admit(LENDER.public, offered(BlobKind.PSEUDONYMS, 64)) == now + ASKING_MS
             desk.admit(LENDER.public, offered(BlobKind.IDENTIFIERS, 640, 1))
             for kind, length in [
                 (BlobKind.PSEUDONYMS, 32),
@@ -118,6 +190,51 @@ def test_an_inquirer_sends_what_it_will_ask_about_and_not_without_end():
                 desk.admit(LENDER.public, offered(BlobKind.PSEUDONYMS, 64, 99))
             desk.admit(LENDER.public, offered(BlobKind.PSEUDONYMS, 64, 5))
             desk.admit(STRANGER.public, offered(BlobKind.PSEUDONYMS, 64, 99))
+
+    run(scenario())
+
+
+def test_what_nobody_asks_about_makes_room_within_the_time_that_it_counts():
+    """Else an inquirer that never asks fills the desk's disk: what counts no more must be gone."""
+
+    async def scenario():
+        async with Flow() as flow:
+            desk, begun = flow.daemons[OPERATOR].keeper, flow.clock.now_ms()
+            for number in range(INQUIRER_BLOBS_MAX):
+                assert desk.admit(LENDER.public, offered(BlobKind.PSEUDONYMS, 64, number)) == begun + ASKING_MS
+            await asyncio.sleep(ASKING_MS / 2000)
+            with pytest.raises(UnavailableError, match="at most 16"):
+                desk.admit(LENDER.public, offered(BlobKind.PSEUDONYMS, 64, 99))
+            # whoever offers one again keeps its room as long
+            again = desk.admit(LENDER.public, offered(BlobKind.PSEUDONYMS, 64, 3))
+            await asyncio.sleep(ASKING_MS / 2000 + 1)
+            for number in range(100, 100 + INQUIRER_BLOBS_MAX - 1):
+                desk.admit(LENDER.public, offered(BlobKind.PSEUDONYMS, 64, number))
+            assert again > flow.clock.now_ms()
+            with pytest.raises(UnavailableError, match="at most 16"):
+                desk.admit(LENDER.public, offered(BlobKind.PSEUDONYMS, 64, 99))
+
+    run(scenario())
+
+
+def test_a_query_that_was_asked_has_its_blobs_and_takes_no_others():
+    async def scenario():
+        async with Flow(Lenders(quota=1_000)) as flow:
+            asked = await ask_many(flow, SUBJECTS)
+            view = await flow.settled(asked)
+            desk = flow.daemons[OPERATOR].keeper
+            own = [offer for offer in offers(flow, asked.request.query).values() if offer.label.author == INQUIRER]
+            assert len(own) == 2
+            for offer in own:
+                assert desk.admit(LENDER.public, offer) == view.deadline + INPUT_RETENTION_MS
+                with pytest.raises(NotAllowedError):
+                    desk.admit(STRANGER.public, offer)
+                other = offered(offer.label.kind, offer.manifest.length, 7)
+                with pytest.raises(NotAllowedError):
+                    desk.admit(LENDER.public, dataclasses.replace(other, label=offer.label))
+            # what was asked about counts no more
+            for number in range(INQUIRER_BLOBS_MAX):
+                desk.admit(LENDER.public, offered(BlobKind.PSEUDONYMS, 64, number))
 
     run(scenario())
 
@@ -140,7 +257,6 @@ def test_answers_are_kept_longer_than_what_they_were_made_from():
                 for offer, until in blobs.offers.values():
                     is_answer = offer.label.kind is BlobKind.OUTPUT
                     kept = RESULT_RETENTION_MS if is_answer else INPUT_RETENTION_MS
-                    if offer.label.author != INQUIRER:
-                        assert until == Millis(view.deadline + kept)
+                    assert until == Millis(view.deadline + kept)
 
     run(scenario())

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from ledger.types import Digest
-from mpcnode.mpc import Payload, Session
+from mpcnode.mpc import CHUNK_SUBJECTS, Payload, Session
 from mpcnode.query.blame import Deviation
+from mpcnode.query.frames import check_frame, decode_shown, encode_shown
 from mpcnode.query.statements import CorrectionsStatement, encode_corrections_statement
 from mpcnode.roles.chunks import INLINE_BYTES_MAX
 from mpcnode.roles.evidence import FRAME_BYTES, LEAF_BYTES
@@ -37,7 +38,14 @@ async def honest(world: BatchWorld) -> None:
     assert len(known.chunk_hashes) == world.batch.chunks
 
 
-@pytest.mark.parametrize(("subjects", "chunk_subjects"), [(1, 4_096), (SUBJECTS, CHUNK), (1_500, 64)])
+BORDERS = [2, 63, 64, 65, 127, 128, 129, 4_095, 4_096, 4_097, 8_191, 8_192, 8_193]
+"""Where words and chunks begin and end."""
+
+
+@pytest.mark.parametrize(
+    ("subjects", "chunk_subjects"),
+    [(1, 4_096), (SUBJECTS, CHUNK), (1_500, 64), *((subjects, CHUNK_SUBJECTS) for subjects in BORDERS)],
+)
 def test_every_subject_is_answered_as_in_clear(subjects, chunk_subjects):
     run(honest(BatchWorld(subjects, chunk_subjects=chunk_subjects)))
 
@@ -260,6 +268,49 @@ def test_a_dealer_that_signs_other_corrections_is_named_with_the_chunk():
         transcript = await signed_by_all(world)
         assert transcript != known.honest.transcript
         assert await world.traced(transcript, known) == Deviation(None, 35)
+
+    run(scenario())
+
+
+def test_signatures_of_evidence_are_checked_beside_the_event_loop(monkeypatch):
+    with_cheat(monkeypatch, 1, 3, 2)
+    threads: set[str] = set()
+
+    def seen(*shown):
+        threads.add(threading.current_thread().name.split("_")[0])
+        check_frame(*shown)
+
+    monkeypatch.setattr("mpcnode.roles.tracing.check_frame", seen)
+
+    async def scenario():
+        world = BatchWorld(1_024, chunk_subjects=64)
+        known = await world.audited()
+        assert await world.traced(await signed_by_all(world), known) == Deviation(NODES[1], 3, 2)
+        assert threads == {"mpcnode-worker"}
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("forged", ["corrections", "frames"])
+def test_nobody_lays_what_it_did_at_anothers_door(forged, monkeypatch):
+    """The last node shows corrections, or frames of the first one, that it was never sent."""
+    with_cheat(monkeypatch, 2, 3, 2)
+
+    def forge(payload: bytes) -> bytes:
+        shown = decode_shown(payload)
+        made_up = Digest(bytes(32))
+        return encode_shown(
+            replace(shown, corrections=tuple(replace(dealt, data_hash=made_up) for dealt in shown.corrections))
+            if forged == "corrections"
+            else replace(shown, frames=tuple(replace(frame, data_hash=made_up) for frame in shown.frames))
+        )
+
+    async def scenario():
+        world = BatchWorld(1_024, chunk_subjects=64)
+        known = await world.audited()
+        transcript = await signed_by_all(world)
+        world.network.faults.append(Fault(kind="frames", sender=NODES[2], tamper=forge))
+        assert await world.traced(transcript, known) == Deviation(NODES[2], 3, 2)
 
     run(scenario())
 

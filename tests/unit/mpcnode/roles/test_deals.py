@@ -6,6 +6,7 @@ import pytest
 
 from mpcnode.errors import NotAllowedError
 from mpcnode.roles.deals import ASKED_MAX
+from mpcnode.roles.ports import DealtCorrections
 from mpcnode.types import SUBJECTS_MAX, SessionId
 from tests.support.batch_run import SESSION, BatchWorld
 from tests.support.consortium import NODES, REGULATOR, identity
@@ -16,6 +17,10 @@ LAST = NODES[-1]
 
 def world() -> BatchWorld:
     return BatchWorld(10, chunk_subjects=4)
+
+
+async def pull(of: BatchWorld, session: SessionId, chunk: int) -> DealtCorrections | None:
+    return await of.deals.corrections(LAST, session, chunk) if await of.deals.ready(session) else None
 
 
 def test_each_chunk_is_dealt_as_often_as_streams_may_break_and_always_alike():
@@ -50,7 +55,7 @@ def test_only_the_last_node_is_dealt_corrections_and_only_of_its_chunks():
 def test_who_asks_before_the_deal_is_answered_when_it_is_made():
     async def scenario():
         of = world()
-        asking = [asyncio.ensure_future(of.deals.corrections(LAST, SESSION, chunk)) for chunk in (0, 1)]
+        asking = [asyncio.ensure_future(pull(of, SESSION, chunk)) for chunk in (0, 1)]
         await asyncio.sleep(1)
         assert not any(asked.done() for asked in asking)
         with of.deals.running(of.dealt):
@@ -68,9 +73,11 @@ def test_who_asks_for_what_is_not_dealt_gets_nothing_and_leaves_nothing(session)
         with of.deals.running(of.dealt):
             pass  # it is over
         assert await of.deals.corrections(LAST, session, 0) is None
+        assert asyncio.get_running_loop().time() == 0  # who deals does not wait
+        assert await pull(of, session, 0) is None
         patience = of.contexts[REGULATOR].timing.of(SUBJECTS_MAX).preparation / 1000
         assert asyncio.get_running_loop().time() == pytest.approx(patience)  # as long as nodes may wait
-        given_up = asyncio.ensure_future(of.deals.corrections(LAST, session, 0))
+        given_up = asyncio.ensure_future(pull(of, session, 0))
         await asyncio.sleep(0.1)
         given_up.cancel()
         await asyncio.sleep(0.1)

@@ -7,11 +7,14 @@ from typing import Any, cast
 import pytest
 
 from ledger.types import Digest, Signature
-from mpcnode.query.frames import ArrivedFrame, Flush, SignedCorrections
-from mpcnode.roles.evidence import FRAME_BYTES, LEAF_BYTES, SESSION_BYTES, Evidence, EvidenceShelf
-from mpcnode.types import MemberIndex, SessionId
+from mpcnode.query.frames import DATA_BYTES_MAX, ArrivedFrame, Flush, SignedCorrections
+from mpcnode.roles.evidence import FRAME_BYTES, LEAF_BYTES, SESSION_BYTES, Evidence, EvidenceShelf, keeps_data
+from mpcnode.scorecard import compile_batch
+from mpcnode.types import MemberIndex, QueryId, SessionId
+from tests.support.batch_run import LAYOUT
 
 FIRST = 1_000
+QUERY = QueryId(b"q" * 32)
 
 
 class Kept:
@@ -44,19 +47,21 @@ def evidence(frames: int, chunks: int = 0) -> Evidence:
         for chunk in range(chunks)
     ]
     return Evidence(
+        QUERY,
         cast("Any", Kept([frame(place // 8, place % 8) for place in range(frames)])),
         cast("Any", Kept(corrections)),
         [tuple(digest(chunk, number) for number in range(1, 7)) for chunk in range(chunks)],
     )
 
 
-@pytest.mark.parametrize(("frames", "chunks"), [(4_000, 0), (0, 2_000), (3_000, 250)])
-def test_what_is_counted_is_no_less_than_what_is_taken(frames, chunks):
+@pytest.mark.parametrize(("frames", "chunks", "data"), [(4_000, 0, 0), (0, 2_000, 0), (3_000, 250, 0), (600, 0, 600)])
+def test_what_is_counted_is_no_less_than_what_is_taken(frames, chunks, data):
     gc.collect()
     tracemalloc.start()
     try:
         before, _ = tracemalloc.get_traced_memory()
         kept = evidence(frames, chunks)
+        kept.data.extend(bytes([number % 256]) * 300 for number in range(data))
         after, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -76,7 +81,7 @@ def test_the_oldest_go_when_all_together_are_too_many():
 def test_a_flush_is_counted_with_all_its_frames_once():
     crowded = Flush(7, tuple(digest(place) for place in range(256)), Signature(bytes(64)))
     frames = [ArrivedFrame(crowded, place, MemberIndex(1), 0, place, digest(place)) for place in range(3)]
-    kept = Evidence(cast("Any", Kept(frames)), cast("Any", Kept([])))
+    kept = Evidence(QUERY, cast("Any", Kept(frames)), cast("Any", Kept([])))
     assert kept.size() == SESSION_BYTES + 3 * FRAME_BYTES + 256 * LEAF_BYTES
 
 
@@ -96,3 +101,11 @@ def test_of_a_session_that_is_not_kept_nothing_is_shown():
     shown = EvidenceShelf().shown(session(1), 32)
     assert (shown.session, shown.first) == (session(1), 32)
     assert (shown.frames, shown.corrections, shown.opened, shown.chunk_hashes) == ((), (), (), ())
+
+
+def test_the_data_of_small_sessions_only_is_kept():
+    one, some, many = (compile_batch(LAYOUT, 3, subjects) for subjects in (1, 100, 20_000))
+    assert keeps_data(one)
+    assert keeps_data(some) is (sum(some.whole.round_bytes) <= DATA_BYTES_MAX)
+    assert not keeps_data(many)
+    assert not keeps_data(compile_batch(LAYOUT, 3, 4, chunk_subjects=2))

@@ -110,6 +110,27 @@ def test_a_supervisor_that_released_for_another_session_releases_no_more():
     run(scenario())
 
 
+def test_a_release_that_the_journal_had_before_is_not_sent():
+    """As if another process on the same directory had just made one."""
+
+    async def scenario():
+        async with Flow(BEFORE) as flow:
+            journal = flow.journals[REGULATOR]
+            put_once = journal.put_once
+
+            async def taken(kind, key, value):
+                return kind != "release" and await put_once(kind, key, value)
+
+            journal.put_once = taken  # type: ignore[method-assign]
+            asked = await flow.ask(ALICE, life_ms=6_000)
+            view = await flow.settled(asked)
+            assert (view.state, view.attestation) == (QueryState.EXPIRED, None)
+            assert {entry["event"] for entry in flow.errors()} == {"query.failed"}
+            flow.logs.clear()
+
+    run(scenario())
+
+
 def test_an_answer_that_nobody_audits_expires_closed():
     async def scenario():
         async with Flow(BEFORE) as flow:
@@ -284,17 +305,17 @@ def test_nobody_puts_words_into_anothers_mouth(monkeypatch):
     run(scenario())
 
 
-def test_frames_are_shown_to_the_supervisor_only_and_only_of_a_posted_session():
+def test_frames_are_shown_to_the_supervisor_only_and_only_of_sessions_of_this_node():
     async def scenario():
         async with Flow(BEFORE) as flow:
             asked = await flow.ask(ALICE)
             view = await flow.settled(asked)
             assert not flow.network.of("recall")
             node = flow.daemons[view.committee[0]].role
-            with pytest.raises(NodeError, match="whose result this replica shows"):
+            with pytest.raises(NodeError, match="a session of this node, or of a result on the ledger"):
                 await node.handlers["recall"](REGULATOR, bytes(36))  # type: ignore[index]
             regulator = flow.daemons[REGULATOR].role
             with pytest.raises(NodeError, match="that was asked for"):
-                await regulator.handlers["frames"](view.committee[0], bytes(52))  # type: ignore[index]
+                await regulator.handlers["frames"](view.committee[0], bytes(56))  # type: ignore[index]
 
     run(scenario())

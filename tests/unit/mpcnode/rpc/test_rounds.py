@@ -6,11 +6,11 @@ from typing import Any, cast
 
 import pytest
 
-from ledger.types import ChainId
-from mpcnode.errors import MalformedMessageError, SessionError, WrongSignatureError
-from mpcnode.query.frames import check_frame
+from ledger.types import ChainId, Signature
+from mpcnode.errors import MalformedMessageError, PeerLostError, SessionError, WrongSignatureError
+from mpcnode.query.frames import ArrivedFrame, Flush, check_frame
 from mpcnode.query.statements import data_hash
-from mpcnode.rpc.rounds import FRAMES_WAITING_MAX, Rounds
+from mpcnode.rpc.rounds import FRAMES_WAITING_MAX, Rounds, _Arrival
 from mpcnode.sealing.keys import verify
 from mpcnode.types import MemberIndex, SessionId
 from mpcnode.v1 import peer_pb2
@@ -21,11 +21,11 @@ LOW, HIGH = MemberIndex(2), MemberIndex(4)
 ONE, TWO = SessionId(seed("session one")), SessionId(seed("session two"))
 
 
-def node(me: MemberIndex) -> Rounds:
+def node(me: MemberIndex, *others: MemberIndex) -> Rounds:
     return Rounds(
         chain=ChainId(seed("chain")),
         me=me,
-        identities={member: identity(member).public for member in (LOW, HIGH)},
+        identities={member: identity(member).public for member in (LOW, HIGH, *others)},
         sign=identity(me).sign,
         verify=verify,
     )
@@ -248,6 +248,33 @@ def test_a_congested_stream_ends_the_session_that_would_add_to_it():
                 low.broadcast(0, 1, b"")
 
     scenario(body)
+
+
+def test_a_peer_that_floods_a_session_breaks_its_own_stream_and_nobody_elses():
+    """Else a node that deviates has honest ones lose each other, and blame each other."""
+    honest = MemberIndex(3)
+
+    def frame(sender: MemberIndex, number: int) -> _Arrival:
+        kept = ArrivedFrame(Flush(1, (), Signature(bytes(64))), 0, sender, 0, number, data_hash(b""))
+        return _Arrival(kept, b"")
+
+    async def scenario():
+        rounds = node(HIGH, honest)
+        async with rounds.open(ONE, [LOW, honest]) as channel:
+            for number in range(FRAMES_WAITING_MAX):
+                assert rounds._take(ONE, frame(LOW, number))
+            with pytest.raises(MalformedMessageError, match="waiting frames"):
+                rounds._take(ONE, frame(LOW, 1))
+            assert rounds._take(ONE, frame(honest, 1))
+            rounds._lose(LOW)
+            for number in range(FRAMES_WAITING_MAX):
+                assert await channel.receive() == (LOW, 0, number, b"")
+            assert await channel.receive() == (honest, 0, 1, b"")
+            with pytest.raises(PeerLostError):
+                await channel.receive()
+            assert rounds._take(ONE, frame(LOW, 1)), "what was taken waits no more"
+
+    run(scenario())
 
 
 def test_a_session_is_open_once_and_forgotten_at_its_end():

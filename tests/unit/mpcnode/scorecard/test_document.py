@@ -63,6 +63,41 @@ def test_error_names_the_place(old: str, new: str, message: str) -> None:
         parse(credit_with(old, new))
 
 
+CLAIMS = "bins = [{ points = 10 }, { from = 1, points = 6 }, { from = 4, points = -5 }]"
+
+
+def test_an_attribute_may_earn_its_value() -> None:
+    found = parse(credit_with(CLAIMS, 'points = "value"')).attributes[2]
+    assert found.earns_value
+    assert (found.bins, found.thresholds, found.steps, found.base) == ((), (), (), 0)
+    assert [found.points_of(value) for value in (0, 7, None)] == [0, 7, 2]
+    assert not credit().attributes[2].earns_value
+
+
+def test_only_an_attribute_that_earns_its_value_counts_down_by_its_weight() -> None:
+    counting = credit_with(CLAIMS, 'points = "value"').replace(b"max = 50\nweight = 1", b"max = 50\nweight = -3")
+    assert parse(counting).attributes[2].weight == -3
+    with pytest.raises(ModelError, match=r"attribute\[2\].weight: expected an integer other than 0, got 0"):
+        parse(counting.replace(b"weight = -3", b"weight = 0"))
+    with pytest.raises(ModelError, match=r"attribute\[2\].weight: expected an integer from 1 to"):
+        parse(credit_with("max = 50\nweight = 1", "max = 50\nweight = -3"))
+
+
+@pytest.mark.parametrize(
+    ("new", "message"),
+    [
+        ("", r'attribute\[2\].bins: expected a list of tables, or points = "value" in place of it, got nothing'),
+        ("bins = []", r"attribute\[2\].bins: expected 2 to 65 entries, got 0"),
+        ('points = "values"', r'attribute\[2\].points: expected "value", or bins in place of points, got \'values\''),
+        ("points = 3", r'attribute\[2\].points: expected "value", or bins in place of points, got 3'),
+        (f'{CLAIMS}\npoints = "value"', r"attribute\[2\].bins: expected no bins .* points of its own, got some"),
+    ],
+)
+def test_exactly_one_of_bins_and_points_is_demanded(new: str, message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        parse(credit_with(CLAIMS, new))
+
+
 def test_a_wrong_answer_is_not_released_unless_the_model_says_otherwise() -> None:
     assert parse(credit_with('audit = "after release"\n', "")).audit is AuditMode.BEFORE_RELEASE
 
@@ -108,3 +143,11 @@ def test_hash_is_the_one_written_down() -> None:
     """The encoding is a format: a change of it changes every registered model's name."""
     assert len(encode_model(credit())) == 707
     assert model_hash(credit()).hex() == "7fa7d3037ad7260135bfde44f18ed540da7c1635ddca8d809b43c3462460f198"
+
+
+def test_hash_of_an_attribute_that_earns_its_value_is_the_one_written_down() -> None:
+    """It has no bins, which no other attribute may have: two models of one hash would be one model."""
+    model = parse(credit_with(CLAIMS, 'points = "value"'))
+    assert len(encode_model(model)) == 707 - (1 + 8) - 2 * (1 + 8 + 8)
+    assert model_hash(model).hex() == "0e6ed93100c35eabd3061c4881ea2e2b06a848d108a1e52544880bf5fa1e86dc"
+    assert model_hash(model) != model_hash(credit())

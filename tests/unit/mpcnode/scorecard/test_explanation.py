@@ -9,12 +9,13 @@ from mpcnode.scorecard import compile_batch, explain_model, lay_out
 from mpcnode.types import AuditMode
 from tests.support.chunks import Committee, cut_rows, draw_columns, shares_of
 from tests.support.joint import seeds_for, session_id
-from tests.support.models import credit_layout
+from tests.support.models import credit_layout, earning_layout
 
 
 @pytest.mark.parametrize(("nodes", "subjects"), [(2, 1), (3, 1), (3, 100), (5, 64), (2, 4096 + 100)])
-def test_bytes_are_those_of_a_run(monkeypatch, nodes, subjects):
-    layout = credit_layout()
+@pytest.mark.parametrize("earning", [(), (1, 3), (0, 1, 2, 3)])
+def test_bytes_are_those_of_a_run(monkeypatch, nodes, subjects, earning):
+    layout = earning_layout(*earning)
     drawn: dict[str, int] = {}
     draw = prg.Streams.draw
 
@@ -46,6 +47,13 @@ def test_bytes_are_those_of_a_run(monkeypatch, nodes, subjects):
     corrections = [dealer.corrections(chunk) for chunk in range(batch.chunks)]
     assert explained.bytes_to_last_node == 32 + sum(map(len, corrections))
     assert len(committee.output) == subjects * explained.output_bytes
+
+
+def test_what_is_not_computed_is_not_listed():
+    explained = explain_model(earning_layout(0, 1, 2, 3), 3)
+    assert [item.label for item in explained.correlations] == ["flags", "coverage", "grades", "gate", "output"]
+    assert explained.ranges.value_bits == 0
+    assert len(explained.round_bytes) == 4
 
 
 def test_outcomes_are_counted():

@@ -3,9 +3,9 @@ import dataclasses
 import pytest
 
 from mpcnode.errors import ModelError
-from mpcnode.scorecard import analyse, parse, ranges
+from mpcnode.scorecard import Model, analyse, parse, ranges
 from mpcnode.scorecard.ranges import comparison_bits, envelope_bytes
-from tests.support.models import credit, credit_with
+from tests.support.models import credit, credit_earning_values, credit_with
 
 
 def test_narrowest_rings_are_picked() -> None:
@@ -29,6 +29,42 @@ def test_extreme_range_is_allowed_up_to_64_bits_and_named_beyond() -> None:
     assert analyse(fits).value_bits == 64
     with pytest.raises(ModelError, match=r"attribute\[2\]: expected every value"):
         parse(credit_with("min = 0\nmax = 50", "min = -9223372036854775808\nmax = 50"))
+
+
+def test_values_add_their_declared_range_and_what_is_earned_without() -> None:
+    model = credit_earning_values(0, 3)
+    negative = dataclasses.replace(model.attributes[3], weight=-3, missing=7_000_000)
+    model = dataclasses.replace(model, attributes=(*model.attributes[:3], negative))
+    found = analyse(model)
+    assert (found.score_min, found.score_max) == (0 - 25 - 13 - 21_000_000, 20_000_000 + 15 + 10 + 15_000_000)
+    assert found.value_bits == 10  # the widest of those that are compared: 0 days from the 366 that no bin begins at
+    assert found.insufficient_offset == 0
+    assert found.score_bits == 27
+
+
+def test_nothing_is_compared_if_all_attributes_earn_their_values() -> None:
+    found = analyse(credit_earning_values(0, 1, 2, 3))
+    assert (found.value_bits, found.insufficient_offset) == (0, 0)
+    assert (found.score_min, found.score_max) == (-5_000_000, 20_000_000 + 366 + 50 + 5_000_000)
+    assert found.ring_bits == 32
+
+
+@pytest.mark.parametrize("weight", [1, -1])
+def test_values_are_allowed_up_to_scores_of_60_bits_and_named_beyond(weight: int) -> None:
+    def widest(least: int, most: int, missing: int = 0) -> Model:
+        attribute = dataclasses.replace(
+            credit().attributes[0], bins=(), weight=weight, minimum=least, maximum=most, missing=missing
+        )
+        return dataclasses.replace(credit(), attributes=(attribute,))
+
+    top = (1 << 60) - 1
+    found = analyse(widest(-top, top))
+    assert (found.score_min, found.score_max) == (-top, top)
+    assert found.score_bits == 62
+    refused = r"attribute\[0\]: expected scores of less than 2\^60 .* lower its weight or range"
+    for model in (widest(-top - 1, 0), widest(0, top + 1), widest(-(1 << 63), (1 << 63) - 1), widest(0, 1, top + 1)):
+        with pytest.raises(ModelError, match=refused):
+            analyse(model)
 
 
 def test_overflowing_score_is_named() -> None:
