@@ -4,6 +4,7 @@ For the same program all providers give the same items: labels, fields, shapes, 
 of them, and only what it costs, who could read along, and what an audit can recompute differ (docs/computation.md 6).
 """
 
+import hashlib
 from collections.abc import Callable
 from typing import Protocol
 
@@ -15,7 +16,7 @@ from mpcnode.mpc.ot import TransferMaker, connect
 from mpcnode.mpc.paillier import DecryptionKey, generate, introduce
 from mpcnode.mpc.paillier.announcement import accept
 from mpcnode.mpc.paillier.introduction import Check
-from mpcnode.mpc.prg import SEED_BYTES
+from mpcnode.mpc.prg import CHUNK_BYTES, SEED_BYTES
 from mpcnode.mpc.program import Program
 from mpcnode.types import CorrelationSource, Rank, SessionId
 
@@ -163,21 +164,7 @@ def joint_provider(
             raise ValueError(f"set-up {context.hex()}: expected correlations that nodes make, got a dealer's")
 
 
-def converse(
-    source: CorrelationSource, program: Program, session: SessionId, rank: Rank, random: Source
-) -> Talk[Material]:
-    """Make one session's material from nothing: set-up of its own, correlations, and all is forgotten but the material.
-
-    Args:
-        source: how the committee makes it.
-        program: what will be run.
-        session: where; the set-up is named after it, so it is made once.
-        rank: this node's place in the committee.
-        random: secret random bytes.
-
-    Raises:
-        ValueError: a dealer makes it, or a correlation of the program cannot be made jointly; names it.
-        PeerDeviatedError: another node sent what no honest one does, or a key that is none; names it.
-    """
-    provider = yield from joint_provider(source, rank, program.parties, session, random)
-    return (yield from provider.provide(program, session))
+def chunk_name(session: SessionId, chunk: int) -> SessionId:
+    """What a chunk's correlations are made under, where a session makes its own."""
+    named = hashlib.blake2b(session + chunk.to_bytes(CHUNK_BYTES, "big"), digest_size=32, person=b"mpc-joint-chunk")
+    return SessionId(named.digest())

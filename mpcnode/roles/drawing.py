@@ -8,13 +8,16 @@ handed out before, or two items for one session, end the attempt.
 
 import asyncio
 from collections.abc import Mapping
+from typing import TypeVar
 
 import structlog
 
 from ledger.types import Digest
 from mpcnode.errors import CorrelationReuseError, PeerDeviatedError
-from mpcnode.mpc import Material, Program
+from mpcnode.mpc import Material
+from mpcnode.mpc.joint import Talk
 from mpcnode.mpc.pools import ItemName
+from mpcnode.mpc.providers import JointProvider, chunk_name, joint_provider
 from mpcnode.mpc.stock import Drawn, Stock, keeper_of
 from mpcnode.query.messages import Draw, Kind, encode_draw
 from mpcnode.query.view import QueryView
@@ -22,12 +25,14 @@ from mpcnode.roles.context import Context, deliver
 from mpcnode.roles.failures import AttemptFailedError
 from mpcnode.roles.inbox import Inbox
 from mpcnode.roles.preparing import PATIENCE_MS, Preparation, SilentPeersError
-from mpcnode.roles.programs import pool_of, session_of
+from mpcnode.roles.programs import batch_of, pool_of, session_of
 from mpcnode.roles.waiting import collect, now
 from mpcnode.sealing.commitments import drawn_hash, joint_hash
-from mpcnode.types import FailReason, MemberIndex, members_of
+from mpcnode.types import FailReason, MemberIndex, Rank, members_of
 
 _log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 
 class JointMaterial:
@@ -43,6 +48,9 @@ class JointMaterial:
         self._preparation = preparation
         self._stock = stock
         self._draws = draws
+        self._batch = batch_of(context, view)
+        self._rank = Rank(view.committee.index(context.me.index))
+        self._provider: JointProvider | None = None
         self._pool = pool_of(context, view)
         self._keeper = keeper_of(view.committee)
         self._drawn: Drawn | None = None
@@ -116,18 +124,26 @@ class JointMaterial:
         """Whether the session runs on an item of the stock."""
         return self._drawn is not None
 
-    async def material(self, program: Program) -> Material:
-        """Return the item's, or make it with the rest of the committee, once: the session is journalled.
+    async def take(self, chunk: int) -> Material:
+        """Return a chunk's material, each once, in ascending order: the item's, or make it with the committee now.
+
+        The session is journalled before the first, and one set-up serves all its chunks.
 
         Raises:
             AttemptFailedError: it cannot be made; says because of whom.
         """
         if self._drawn is not None:
             return self._drawn.material
-        context = self._context
-        by = now() + PATIENCE_MS[context.correlations] / 1000
+        if self._provider is None:
+            source, parties = self._context.correlations, len(self._view.committee)
+            setup = joint_provider(source, self._rank, parties, self._session, self._context.random)
+            self._provider = await self._hold(setup)
+        name = chunk_name(self._session, chunk)
+        return await self._hold(self._provider.provide(self._batch.program(chunk), name))
+
+    async def _hold(self, talk: Talk[T]) -> T:
         try:
-            return await self._preparation.run(context.correlations, program, self._session, context.random, by)
+            return await self._preparation.hold(talk, now() + PATIENCE_MS[self._context.correlations] / 1000)
         except SilentPeersError as error:
             raise AttemptFailedError(FailReason.TIMEOUT, f"correlations: {error} in time", error.members) from error
         except PeerDeviatedError as error:

@@ -1,8 +1,8 @@
-"""A session's correlations, made by its committee: the conversations of `mpcnode.mpc.providers` over frames.
+"""Correlations made by a committee: the conversations of `mpcnode.mpc.providers` over frames.
 
-They run after everybody has accepted and the session was journalled, on frames of a name of their own: these are no
-part of the session's transcript, and no evidence. Whatever goes wrong ends the attempt, and the next one makes all anew
-from new randomness.
+Those of a session run after everybody has accepted and the session was journalled, on frames of a name of their own:
+these are no part of the session's transcript, and no evidence. Whatever goes wrong ends the attempt, and the next one
+makes all anew from new randomness.
 """
 
 import asyncio
@@ -14,9 +14,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from mpcnode.errors import PeerDeviatedError, PeerLostError
-from mpcnode.mpc import Material, Program
 from mpcnode.mpc.joint import Talk
-from mpcnode.mpc.providers import Source, converse
 from mpcnode.query.view import QueryView
 from mpcnode.roles.context import Context
 from mpcnode.roles.failures import AttemptFailedError
@@ -32,7 +30,7 @@ MESSAGE_BYTES_MAX = 32 * 1024 * 1024
 """Longer messages are refused; an honest one of any source takes 5 MB."""
 
 PATIENCE_MS: Mapping[CorrelationSource, int] = {CorrelationSource.OT: 60_000, CorrelationSource.PAILLIER: 1_800_000}
-"""How long a committee may make one session's correlations."""
+"""How long a committee may set up, and how long it may make the correlations of one chunk."""
 
 
 def preparation_name(session: SessionId) -> SessionId:
@@ -65,25 +63,6 @@ class Preparation:
         self._arrived: defaultdict[MemberIndex, int] = defaultdict(int)
         self._partial: defaultdict[MemberIndex, bytearray] = defaultdict(bytearray)
         self._whole: defaultdict[MemberIndex, deque[bytes]] = defaultdict(deque)
-
-    async def run(
-        self, source: CorrelationSource, program: Program, session: SessionId, random: Source, by: float
-    ) -> Material:
-        """Make the material.
-
-        Args:
-            source: how.
-            program: what will be run on it.
-            session: which session; each is prepared for once.
-            random: secret random bytes.
-            by: the loop's time at which it must be made.
-
-        Raises:
-            SilentPeersError: other nodes did not send in time.
-            PeerDeviatedError: another node sent what no honest one does; has its rank.
-            ValueError: a correlation of the program cannot be made jointly; names it.
-        """
-        return await self.hold(converse(source, program, session, self._rank, random), by)
 
     async def hold(self, talk: Talk[T], by: float) -> T:
         """Hold a conversation with the rest of the committee; several may follow each other.
@@ -152,16 +131,13 @@ async def open_preparation(context: Context, view: QueryView, session: SessionId
     """Open the frames in which the committee of a query makes correlations; None if a dealer deals them.
 
     Raises:
-        AttemptFailedError: it is a query that needs a dealer: to release its mask, or for many subjects.
+        AttemptFailedError: it is a query that needs a dealer, to release its mask.
     """
     if not context.correlations.is_joint:
         yield None
         return
     if view.mode is AuditMode.BEFORE_RELEASE:
         why = "audit before release: expected correlations that a dealer deals, who alone can release the mask"
-        raise AttemptFailedError(FailReason.ABORT, why)
-    if view.terms.subjects > 1:
-        why = f"correlations without a dealer: expected a query about one subject, got {view.terms.subjects}"
         raise AttemptFailedError(FailReason.ABORT, why)
     others = [member for member in view.committee if member != context.me.index]
     async with context.peers.rounds(preparation_name(session), others) as channel:

@@ -234,7 +234,6 @@ class SessionRunner:
         await self._accept(plan, deal_hash, joint, sends, by + notice)
         if not await self._context.journal.put_once(_STARTED, plan.session, b""):
             raise SessionError(f"session {plan.session.hex()}: was started before this daemon restarted")
-        made = None if joint is None else await joint.material(plan.batch.program(0))
         part = Part(
             batch=plan.batch,
             session=plan.session,
@@ -244,7 +243,7 @@ class SessionRunner:
             seed=seed,
             rows=RowStream(self._rows(plan, sent)),
             corrections=corrections,
-            made=made,
+            made=joint,
         )
         output = OutputInMemory()
         by = max(by + 2 * notice, now() + self._context.timing.computation / 1000)
