@@ -22,7 +22,13 @@ from numpy.typing import NDArray
 from ledger.errors import DecodeError
 from ledger.types import Millis
 from mpcnode.adapters.blob_files import BlobFiles
-from mpcnode.adapters.durable import PRIVATE_FILE, make_private_directory, replace_file, storage_error
+from mpcnode.adapters.durable import (
+    PRIVATE_FILE,
+    flush_directory,
+    make_private_directory,
+    replace_file,
+    storage_error,
+)
 from mpcnode.adapters.private_files import read_private_file
 from mpcnode.client.asking import Many
 from mpcnode.errors import CallerError, ErrorCode, MalformedIdError, RequestError, StorageError, UnavailableError
@@ -330,6 +336,7 @@ def write_answers(path: Path, subjects: Iterator[str], outcomes: Sequence[Outcom
             file.flush()
             os.fsync(file.fileno())
         aside.replace(path)
+        flush_directory(path.parent)
     except OSError as error:
         raise storage_error(f"{path}: expected to write the answers", error) from error
     finally:

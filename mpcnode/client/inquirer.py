@@ -41,7 +41,7 @@ from mpcnode.client.opening import open_outcome, open_outcomes, result_reference
 from mpcnode.config.consortium import ListedModel
 from mpcnode.config.models import load_model
 from mpcnode.config.profile import Profile, load_profile
-from mpcnode.errors import CallerError, ErrorCode, KeyFileError, RequestError
+from mpcnode.errors import CallerError, ErrorCode, KeyFileError, RequestError, UnavailableError
 from mpcnode.query.request import SealedRequest, read_request
 from mpcnode.query.view import QueryView
 from mpcnode.rpc.blobs import BlobLink
@@ -59,6 +59,9 @@ GRACE_MS = 30_000
 
 CONTRIBUTE_THOUSAND_MS, LIFE_THOUSAND_MS, LIFE_MS_MAX = 300, 2_500, 3_500_000
 """Longer for each thousand subjects: until contributions close and until the query expires, which has a bound, ms."""
+
+_SHOWN = 12
+"""Digits of a query's id that tell it from others."""
 
 ENDED = {
     QueryState.REFUSED: AnswerState.REFUSED,
@@ -192,7 +195,13 @@ class Inquirer:
         return await self._go_on(files, state, out, on_step)
 
     async def resume_many(self, query: str, out: Path, *, on_step: OnStep = lambda *_: None) -> Answer:
-        """Go on with a query about many subjects that was interrupted; the query's id may be cut to its beginning."""
+        """Go on with a query about many subjects that was interrupted; the query's id may be cut to its beginning.
+
+        Raises:
+            RequestError: nothing of such a query is here; it may have ended.
+            CallerError: the request was refused, with its code.
+            UnavailableError: as `ask_many`.
+        """
         check_output(out)
         state = load_batch(self._profile.answers_dir, query)
         return await self._go_on(self._batch_files(state.many.query), state, out, on_step)
@@ -204,6 +213,15 @@ class Inquirer:
         return BatchFiles(directory, query, self._clock.now_ms())
 
     async def _go_on(self, files: BatchFiles, state: BatchState, out: Path, on_step: OnStep) -> Answer:
+        """Do what is left; where the operator does not answer, say how to go on later."""
+        try:
+            return await self._finish(files, state, out, on_step)
+        except UnavailableError as error:
+            query = state.many.query.hex()
+            why = f"query {query}: {error}; to go on: mpcnode query batch --resume {query[:_SHOWN]} --out {out}"
+            raise UnavailableError(why, error.code) from error
+
+    async def _finish(self, files: BatchFiles, state: BatchState, out: Path, on_step: OnStep) -> Answer:
         """Do what is left: send, ask, wait, fetch, write."""
         many, operator = state.many, self._consortium.with_role(Role.OPERATOR)[0]
         link = self._channel.blobs(self._consortium.chain, operator.identity, self._call)
@@ -211,8 +229,7 @@ class Inquirer:
             await send_batch(link, files, many, on_step)
             state = await self._register_many(files, state)
         on_step("waiting", 0, 0)
-        call, patience = self._call(FOLLOW, many.query), self._patience_s(Millis(self._clock.now_ms() + 3_600_000))
-        async with aclosing(self._channel.follow(call, patience)) as states:
+        async with aclosing(self._channel.follow(self._call(FOLLOW, many.query), self._life_s(state))) as states:
             async for progress in states:
                 on_step(progress.state.name.lower(), 0, 0)
                 if _is_enough(progress, wait_audit=progress.mode is not AuditMode.OFF):
@@ -265,7 +282,13 @@ class Inquirer:
         except CallerError as refused:
             if refused.code is ErrorCode.PANEL_STALE:
                 files.keep(with_request(state, None))
-            raise
+            if refused.code is not ErrorCode.QUERY_EXISTS:
+                raise
+            # the desk has an earlier one, which was not registered in time and never will be
+            query = state.many.query.hex()
+            files.forget()
+            self._files.forget(query)
+            raise RequestError(f"query {query}: was not registered in time; ask anew", refused.code) from refused
 
     async def _open_many(
         self, files: BatchFiles, state: BatchState, out: Path, link: BlobLink, on_step: OnStep
@@ -420,6 +443,11 @@ class Inquirer:
             expiry_ms=Millis(self._clock.now_ms() + CALL_MS),
             payload=payload,
         )
+
+    def _life_s(self, state: BatchState) -> float:
+        """How long a query that was asked may still be waited for."""
+        now = self._clock.now_ms()
+        return self._patience_s(now if state.sealed is None else read_request(state.sealed.statement).deadline)
 
     def _patience_s(self, deadline: Millis) -> float:
         return (max(0, deadline - self._clock.now_ms()) + GRACE_MS) / 1000

@@ -1,13 +1,13 @@
 """Joint computation on shared values with dealt randomness, without I/O (docs/computation.md)."""
 
 from mpcnode.mpc.arithmetic import BitTimesValue, Product
-from mpcnode.mpc.batch import CHUNK_SUBJECTS, WINDOW, Batch, cut_batch
+from mpcnode.mpc.batch import CHUNK_SUBJECTS, WINDOW, Batch, corrections_size, cut_batch
 from mpcnode.mpc.bits import AndBits, BitsToIntegers, OutputMask, ZeroIntegers, ZeroShares
 from mpcnode.mpc.chunked import ChunkedSession, ChunkOutput, Ended, Step
 from mpcnode.mpc.comparison import Comparison
 from mpcnode.mpc.conjunction import AllBits
 from mpcnode.mpc.correlations import Array, Arrays, Correlation, Field, Material
-from mpcnode.mpc.dealer import Dealer, Expander, corrections_size, deal, expand, total
+from mpcnode.mpc.dealer import Dealer, Expander, deal, expand, total
 from mpcnode.mpc.division import Division
 from mpcnode.mpc.equality import Equality
 from mpcnode.mpc.extreme import Extreme

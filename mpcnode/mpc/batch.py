@@ -8,15 +8,20 @@ one chunk it works on the next. One subject is a batch of one chunk.
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from mpcnode.mpc.correlations import stream_size
 from mpcnode.mpc.prg import CHUNK_BYTES
 from mpcnode.mpc.program import Program
 
-CHUNK_SUBJECTS = 4096
-"""Subjects of a chunk. Measured: 1,024 cost 1.6 times the time for a subject, 2,048 1.2 times, 8,192 no less than 0.9
-times, and twice the memory; corrections of a large model's chunk still fit one message."""
+CHUNK_SUBJECTS = 16_384
+"""Most subjects of a chunk. Measured with a small program: 4,096 cost 1.5 times the time for a subject, 8,192 1.2
+times, 32,768 1.1 times; and every chunk has messages of its own."""
 
 PAYLOAD_BYTES_MAX = 3 * 1024 * 1024
 """What a node sends in one round of a chunk: it must fit one message."""
+
+CORRECTIONS_BYTES_MAX = 4 * 1024 * 1024
+"""What is dealt to the last node for a chunk. A program's corrections are a measure of all that it holds, so a chunk
+takes about as much memory whatever the model."""
 
 WINDOW = 4
 """Chunks that a node runs at a time."""
@@ -78,6 +83,11 @@ class Batch:
             raise ValueError(f"expected one of {self.chunks} chunks, got chunk {chunk}")
 
 
+def corrections_size(program: Program) -> int:
+    """Bytes that the last node receives for one chunk."""
+    return sum(stream_size(item.corrected) for item in program.body.correlations)
+
+
 def cut_batch(
     compiled: Callable[[int], Program], subjects: int, *, chunk_subjects: int = CHUNK_SUBJECTS, window: int = WINDOW
 ) -> Batch:
@@ -86,7 +96,8 @@ def cut_batch(
     Args:
         compiled: compiles the program for so many subjects.
         subjects: N.
-        chunk_subjects: most subjects of a chunk, a power of two; it is halved until every payload fits a message.
+        chunk_subjects: most subjects of a chunk, a power of two; it is halved until every payload fits a message and
+            corrections are not too large.
         window: chunks that a node runs at a time.
 
     Raises:
@@ -99,7 +110,7 @@ def cut_batch(
     if window < 1:
         raise ValueError(f"expected a window of one chunk or more, got {window}")
     first = compiled(min(subjects, chunk_subjects))
-    while max(first.round_bytes) > PAYLOAD_BYTES_MAX and chunk_subjects > 1:
+    while _is_too_large(first) and chunk_subjects > 1:
         chunk_subjects //= 2
         first = compiled(min(subjects, chunk_subjects))
     chunks = -(-subjects // chunk_subjects)
@@ -113,3 +124,7 @@ def cut_batch(
         whole=first,
         rest=first if chunks == 1 or last == chunk_subjects else compiled(last),
     )
+
+
+def _is_too_large(program: Program) -> bool:
+    return max(program.round_bytes) > PAYLOAD_BYTES_MAX or corrections_size(program) > CORRECTIONS_BYTES_MAX

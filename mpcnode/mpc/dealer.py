@@ -11,16 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpcnode.errors import DealError
-from mpcnode.mpc.batch import Batch
+from mpcnode.mpc.batch import Batch, corrections_size
 from mpcnode.mpc.correlations import Array, Arrays, Correlation, Field, Material, add, cut, stream_size, subtract
 from mpcnode.mpc.prg import Streams
 from mpcnode.mpc.program import Program
 from mpcnode.types import Rank, SessionId
-
-
-def corrections_size(program: Program) -> int:
-    """Bytes that the last node receives for one chunk."""
-    return sum(stream_size(item.corrected) for item in program.body.correlations)
 
 
 class Dealer:

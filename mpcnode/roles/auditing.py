@@ -90,6 +90,7 @@ class InputsRejectedError(Exception):
         super().__init__(f"member {participant}: {error}")
         self.participant = participant
         """`NOBODY` if it is the inquirer's copy."""
+        self.error = error
         self.stage = error.stage
 
 
@@ -209,29 +210,53 @@ class ContributedRows:
             yield [of_chunk.get(seated.member) for seated in layout.members]
 
 
-def check_inputs(
-    keys: AuditKeys, view: QueryView, layout: Layout, inquirer: InquirerRecord, *, batch: Batch, blobs: BlobsPort
-) -> Mapping[MemberIndex, AuditedInput]:
-    """Open and check the supervisor copy, every envelope of an attempt, and all rows.
+def open_inputs(keys: AuditKeys, view: QueryView, layout: Layout) -> Mapping[MemberIndex, AuditedInput]:
+    """Open and check every envelope of an attempt, the row of one subject included.
 
     Raises:
         InputsRejectedError: one fails; it names whose.
+    """
+    opened: dict[MemberIndex, AuditedInput] = {}
+    for participant, envelope in view.envelopes.items():
+        try:
+            plaintext = open_envelope(envelope, keys.epoch, keys.audit).plaintext
+            opened[participant] = check_input(plaintext, view, participant, _attributes(layout, participant))
+        except InputError as error:
+            raise InputsRejectedError(participant, error) from error
+    return opened
+
+
+def check_chunks(
+    view: QueryView, layout: Layout, inputs: Mapping[MemberIndex, AuditedInput], *, batch: Batch, blobs: BlobsPort
+) -> Iterator[int]:
+    """Check many subjects' rows, chunk by chunk; for worker threads.
+
+    Yields:
+        How many chunks have passed, after each.
+
+    Raises:
+        InputsRejectedError: a row fails; it names whose.
+    """
+    checks = {participant: _check_chunks_of(view, layout, batch, given, blobs) for participant, given in inputs.items()}
+    for chunk in range(batch.chunks):
+        for participant, of_participant in checks.items():
+            try:
+                next(of_participant)
+            except InputError as error:
+                raise InputsRejectedError(participant, error) from error
+        yield chunk + 1
+
+
+def check_subjects(keys: AuditKeys, view: QueryView, inquirer: InquirerRecord, blobs: BlobsPort) -> None:
+    """Open and check the supervisor copy: the same for every attempt of a query.
+
+    Raises:
+        InputsRejectedError: it fails; that is nobody's contribution.
     """
     try:
         _check_subjects(keys, view, inquirer.key, blobs)
     except InputError as error:
         raise InputsRejectedError(NOBODY, error) from error
-    checked: dict[MemberIndex, AuditedInput] = {}
-    for participant, envelope in view.envelopes.items():
-        attributes = _attributes(layout, participant)
-        try:
-            opened = open_envelope(envelope, keys.epoch, keys.audit)
-            checked[participant] = check_input(opened.plaintext, view, participant, attributes)
-            if batch.subjects > 1:
-                _check_all_rows(view, layout, batch, checked[participant], blobs)
-        except InputError as error:
-            raise InputsRejectedError(participant, error) from error
-    return checked
 
 
 def _check_subjects(keys: AuditKeys, view: QueryView, inquirer: PublicKey, blobs: BlobsPort) -> None:
@@ -254,14 +279,20 @@ def _pseudonyms(keys: AuditKeys, view: QueryView, reference: BlobReference, blob
         yield make_pseudonyms(keys.subject_key, split_identifiers(padded))
 
 
-def _check_all_rows(view: QueryView, layout: Layout, batch: Batch, given: AuditedInput, blobs: BlobsPort) -> None:
+def _check_chunks_of(
+    view: QueryView, layout: Layout, batch: Batch, given: AuditedInput, blobs: BlobsPort
+) -> Iterator[None]:
     rows = _shared(view, layout, given.record.participant)
-    attributes = _attributes(layout, given.record.participant)
-    try:
-        for shape, row in zip(shapes_of(batch, rows.seat), rows_in_clear(batch, rows, given.sent, blobs), strict=True):
-            check_rows(row, shape, attributes)
-    except (SealedBoxError, RequestError, ShareError) as error:
-        raise InputError(f"rows: {error}", AuditStage.ENVELOPE) from error
+    attributes, shapes = _attributes(layout, given.record.participant), shapes_of(batch, rows.seat)
+    clear = rows_in_clear(batch, rows, given.sent, blobs)
+    for chunk, shape in enumerate(shapes, 1):
+        try:
+            check_rows(next(clear), shape, attributes)
+            if chunk == len(shapes):
+                next(clear, None)  # that nothing follows is known at the end
+        except (SealedBoxError, RequestError, ShareError) as error:
+            raise InputError(f"rows: {error}", AuditStage.ENVELOPE) from error
+        yield
 
 
 def _attributes(layout: Layout, participant: MemberIndex) -> list[Attribute]:

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 
+import structlog
+
 from mpcnode.query.audit import AuditedInput, Finding
 from mpcnode.query.blame import Deviation, Trace, admitted_chunks, first_admitted
 from mpcnode.query.frames import SHOWN_CHUNKS, Shown
@@ -23,8 +25,11 @@ from mpcnode.roles.auditing import (
 from mpcnode.roles.context import Context
 from mpcnode.roles.dealing import Dealt
 from mpcnode.roles.programs import layout_of
+from mpcnode.roles.stopwatch import Stopwatch
 from mpcnode.roles.tracing import Tracer
 from mpcnode.types import NOBODY, AuditStage, MemberIndex, Verdict
+
+_log = structlog.get_logger(__name__)
 
 
 class Auditor:
@@ -43,16 +48,21 @@ class Auditor:
 
     async def recompute_rows(self, dealt: Dealt, rows: AuditedRows) -> Recomputed:
         """Work out what a session on these rows must lead to."""
-        steps = recompute_chunks(dealt, rows)
+        watch, steps = Stopwatch(), recompute_chunks(dealt, rows)
         chunks = [await self._context.worker.run(partial(next, steps)) for _ in range(dealt.batch.chunks)]
-        return recomputed(dealt, rows, chunks)
+        known = recomputed(dealt, rows, chunks)
+        watch.lap("recomputed")
+        _log.info("audit.recomputed", session=dealt.session, subjects=dealt.batch.subjects, seconds=watch.seconds)
+        return known
 
     async def audit(self, view: QueryView, known: Recomputed) -> Finding:
         """Judge a posted result; where it is wrong, say who deviated, as far as anything shows it."""
-        context = self._context
+        context, watch = self._context, Stopwatch()
         keys = self._keys.of(view, context.epoch_of(view))
         judged = partial(audit_result, keys, view, known, Auditing(context.dealer, context.blobs))
         finding = await context.worker.run(judged)
+        watch.lap("judged")
+        _log.info("audit.judged", session=known.session, subjects=known.dealt.batch.subjects, seconds=watch.seconds)
         if (finding.verdict, finding.member) != (Verdict.MISMATCH, NOBODY):
             return finding
         match finding.stage:

@@ -1,7 +1,10 @@
 """Which blobs a role takes in, from whom, how large, and to whom it gives them: one table, denied by default."""
 
-from collections.abc import Callable, Mapping
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
+
+import structlog
 
 from ledger.types import Millis, PublicKey
 from mpcnode.errors import ErrorCode, NotAllowedError, UnavailableError
@@ -11,8 +14,11 @@ from mpcnode.roles.context import Context
 from mpcnode.roles.ports import BlobSender
 from mpcnode.roles.programs import batch_of
 from mpcnode.roles.rows import shapes_of
+from mpcnode.sealing.blobs import Manifest
 from mpcnode.sealing.pseudonyms import IDENTIFIER_BYTES_MAX, PSEUDONYM_BYTES
 from mpcnode.types import QUERY_WINDOW_MS_MAX, SUBJECTS_MAX, BlobId, MemberIndex, QueryId, Role, members_of
+
+_log = structlog.get_logger(__name__)
 
 INPUT_RETENTION_MS = 24 * 3_600_000
 """How long after a query's deadline what it was made from is kept."""
@@ -33,6 +39,29 @@ def kept_until(kind: BlobKind, deadline: Millis) -> Millis:
     """Until when a blob of a query with this deadline is kept."""
     is_result = kind in (BlobKind.OUTPUT, BlobKind.MASK)
     return Millis(deadline + (RESULT_RETENTION_MS if is_result else INPUT_RETENTION_MS))
+
+
+async def create_when_room(
+    context: Context, label: BlobLabel, key: bytes, pieces: Callable[[], Iterable[bytes]], until: Millis
+) -> Manifest:
+    """Seal a body into a blob of one's own as soon as there is room for it; cancel to give up.
+
+    Args:
+        context: the role's context.
+        label: whose it is.
+        key: 32 bytes that seal nothing else.
+        pieces: makes the body, the same one whenever it is called.
+        until: when it may be removed.
+
+    Raises:
+        StorageError: the disk failed.
+    """
+    while True:
+        try:
+            return await context.blobs.create(label, key, pieces(), until)
+        except UnavailableError as error:
+            _log.warning("blob.no_room", kind=label.kind.name, query=label.query.hex(), reason=str(error))
+        await asyncio.sleep(context.timing.room / 1000)
 
 
 class QueryBlobs:

@@ -5,7 +5,8 @@ advance one state machine, in turn. What is held does not grow with the number o
 """
 
 import asyncio
-from collections import defaultdict
+import itertools
+from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -22,7 +23,15 @@ from mpcnode.tasks import first_of
 from mpcnode.types import FailReason, MemberIndex, Rank, SessionId
 
 INLINE_BYTES_MAX = 32 * 1024
-"""Payloads of a chunk's rounds, all together, up to which a step takes well below 1 ms: some 100 subjects."""
+"""Payloads of a chunk's rounds, all together, up to which a chunk begins in well below 1 ms: some 100 subjects."""
+
+INLINE_STEP_BYTES_MAX = 512 * 1024
+"""The same, up to which a step of a chunk that runs takes about 1 ms at most: handing it over would take half of it."""
+
+
+def begins_inline(batch: Batch) -> bool:
+    """Whether chunks begin in the event loop, not in the worker thread."""
+    return sum(batch.whole.round_bytes) <= INLINE_BYTES_MAX
 
 
 class ShareRows(Protocol):
@@ -39,14 +48,27 @@ class ShareRows(Protocol):
 
 
 class RowStream:
-    """This node's shares of the rows, as they come from seeds and blobs."""
+    """This node's shares of the rows, as they come from seeds and blobs. Not for two threads at once."""
 
     def __init__(self, rows: Iterator[Sequence[bytes | None]]) -> None:
         """Take the shares of every chunk in order."""
         self._rows = rows
+        self._ahead: deque[Sequence[bytes | None]] = deque()
+        self._failure: AttemptFailedError | None = None
+
+    def read_ahead(self, chunks: int) -> None:
+        """Read the first chunks before they are asked for; what is wrong with them `rows` says."""
+        try:
+            self._ahead.extend(itertools.islice(self._rows, chunks))
+        except AttemptFailedError as failure:
+            self._failure = failure
 
     def rows(self, _chunk: int) -> Sequence[bytes | None]:
         """Return its share of each row of the next chunk."""
+        if self._ahead:
+            return self._ahead.popleft()
+        if self._failure is not None:
+            raise self._failure
         return next(self._rows)
 
 
@@ -109,6 +131,9 @@ class Part:
     """None if a dealer deals."""
 
 
+_Do = Callable[[Callable[[], tuple[Step, ...]]], Awaitable[tuple[Step, ...]]]
+
+
 class ChunkedRun:
     """Runs a part, once."""
 
@@ -126,10 +151,10 @@ class ChunkedRun:
         self._session = ChunkedSession(part.batch, part.session, part.rank)
         self._material_of: Expander | MaterialSource
         self._material_of = part.made or Expander(part.batch, part.session, part.rank, part.seed)
-        is_small = sum(part.batch.whole.round_bytes) <= INLINE_BYTES_MAX
+        worker = context.worker.run
         self._keeps_data = part.made is not None and keeps_data(part.batch)
-        self._do: Callable[[Callable[[], tuple[Step, ...]]], Awaitable[tuple[Step, ...]]]
-        self._do = at_once if is_small else context.worker.run
+        self._do_begin: _Do = at_once if begins_inline(part.batch) else worker
+        self._do_step: _Do = at_once if sum(part.batch.whole.round_bytes) <= INLINE_STEP_BYTES_MAX else worker
         self._turn = asyncio.Lock()
         self._moved = asyncio.Event()
         self._ended: asyncio.Future[Digest] = asyncio.get_running_loop().create_future()
@@ -170,7 +195,7 @@ class ChunkedRun:
             async with self._turn:
                 if part.made is not None:
                     self._give_time(self._by)
-                await self._follow(await self._do(partial(self._begun, chunk, material)))
+                await self._follow(await self._do_begin(partial(self._begun, chunk, material)))
         return await self._ended
 
     async def _material(self, chunk: int) -> Callable[[], Material]:
@@ -207,7 +232,7 @@ class ChunkedRun:
                 self._evidence.data.append(data)
             async with self._turn:
                 try:
-                    steps = await self._do(
+                    steps = await self._do_step(
                         partial(self._session.receive, self._part.others[member], chunk, number, data)
                     )
                 except SessionError as error:

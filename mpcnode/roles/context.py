@@ -67,6 +67,8 @@ class Timing:
     """Longer for each thousand subjects: the chunk in question is computed again, its rows are read."""
     retry: int = 500
     """Between tries of a transaction."""
+    room: int = 3_000
+    """Between tries to keep a blob of one's own where there is no room for it: each seals it anew."""
     call: int = 60_000
     """Life of a transaction that has no nearer deadline."""
 

@@ -18,7 +18,7 @@ from mpcnode.query.blobs import BlobKind, BlobLabel
 from mpcnode.query.contribution import AuditRecord, decode_audit_record, encode_audit_record, encode_columns
 from mpcnode.query.messages import BOX_BYTES_MAX
 from mpcnode.query.view import QueryView
-from mpcnode.roles.blobs import kept_until
+from mpcnode.roles.blobs import create_when_room, kept_until
 from mpcnode.roles.context import Context
 from mpcnode.roles.ports import RecordsPort
 from mpcnode.roles.programs import batch_of, model_of, supplied_classes
@@ -133,8 +133,8 @@ class Contributor:
         else:
             key = context.random(KEY_BYTES)
             label = BlobLabel(query=view.query, attempt=view.attempt, kind=BlobKind.ROWS, author=context.me.index)
-            pieces = self._corrections(view, token, seeds)
-            manifest = await context.blobs.create(label, key, pieces, kept_until(label.kind, view.deadline))
+            until = kept_until(label.kind, view.deadline)
+            manifest = await create_when_room(context, label, key, lambda: self._corrections(view, token, seeds), until)
             row = encode_reference(BlobReference(blob=manifest.blob, key=key))
         return AuditRecord(
             query=view.query,

@@ -113,11 +113,11 @@ class DealtCorrections:
 class CorrectionsDealer(Protocol):
     """What a dealer gives the last nodes of committees."""
 
-    async def ready(self, session: SessionId) -> bool:
-        """Wait until a session is dealt to, as long as its nodes do; False if it is not by then."""
+    async def ready(self, session: SessionId, chunk: int) -> bool:
+        """Wait until a chunk can be dealt, as long as nodes wait; False if it cannot be by then, or ever."""
 
     async def corrections(self, node: MemberIndex, session: SessionId, chunk: int) -> DealtCorrections | None:
-        """Deal one chunk to a session's last node, at once; None if that session is not dealt to, or no more.
+        """Deal one chunk to a session's last node, at once; None if it is not dealt now.
 
         Raises:
             NotAllowedError: it is not that session's last node, has no such chunk, or has asked too often.

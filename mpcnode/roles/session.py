@@ -11,7 +11,10 @@ import hmac
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import NoReturn
+
+import structlog
 
 from ledger.types import Digest
 from mpcnode.errors import (
@@ -21,6 +24,8 @@ from mpcnode.errors import (
     SealedBoxError,
     SessionError,
     ShareError,
+    StorageError,
+    UnavailableError,
     WrongSignatureError,
 )
 from mpcnode.mpc import SEED_BYTES, Batch
@@ -40,7 +45,7 @@ from mpcnode.query.statements import (
 )
 from mpcnode.query.view import QueryView
 from mpcnode.roles.blobs import kept_until
-from mpcnode.roles.chunks import ChunkedRun, OutputInMemory, Part, RowStream
+from mpcnode.roles.chunks import ChunkedRun, OutputInMemory, Part, RowStream, begins_inline
 from mpcnode.roles.context import Context, Timing, deliver, send_blob
 from mpcnode.roles.corrections import Corrections
 from mpcnode.roles.drawing import JointMaterial
@@ -51,6 +56,7 @@ from mpcnode.roles.mailbox import Mailbox, share_name
 from mpcnode.roles.preparing import Preparation, open_preparation
 from mpcnode.roles.programs import batch_of, session_of
 from mpcnode.roles.rows import Sent, SharedRows, shares
+from mpcnode.roles.stopwatch import Stopwatch
 from mpcnode.roles.waiting import collect, now
 from mpcnode.sealing.blobs import KEY_BYTES, REFERENCE_BYTES, BlobReference, encode_reference
 from mpcnode.sealing.boxes import EPHEMERAL_BYTES, seal
@@ -70,6 +76,8 @@ from mpcnode.sealing.keys import check_signature
 from mpcnode.tasks import first_of
 from mpcnode.types import FailReason, MemberIndex, QueryId, Rank, SessionId, members_of
 
+_log = structlog.get_logger(__name__)
+
 _STARTED = "started"
 """Journal: sessions whose first frame may have left."""
 
@@ -88,6 +96,7 @@ class _Plan:
     rank: Rank
     others: tuple[MemberIndex, ...]
     """The rest of the committee, in rank order."""
+    watch: Stopwatch
 
     @property
     def is_last(self) -> bool:
@@ -125,7 +134,9 @@ class SessionRunner:
         Raises:
             AttemptFailedError: it cannot be completed.
         """
-        plan = self._plan(view)
+        watch = Stopwatch()
+        _log.info("session.began", session=view.session, attempt=view.attempt)
+        plan = self._plan(view, watch)
         aborts = [self._watch_abort(plan, member) for member in plan.others]
         try:
             return await first_of(self._attempt(plan, sends), *aborts, self._watch_recall(plan))
@@ -148,7 +159,7 @@ class SessionRunner:
         """Whether frames of a session are taken here."""
         return self._evidence.is_running(session)
 
-    def _plan(self, view: QueryView) -> _Plan:
+    def _plan(self, view: QueryView, watch: Stopwatch) -> _Plan:
         context = self._context
         return _Plan(
             view=view,
@@ -157,6 +168,7 @@ class SessionRunner:
             timing=context.timing.of(view.terms.subjects),
             rank=Rank(view.committee.index(context.me.index)),
             others=tuple(member for member in view.committee if member != context.me.index),
+            watch=watch,
         )
 
     async def _watch_abort(self, plan: _Plan, member: MemberIndex) -> NoReturn:
@@ -220,7 +232,7 @@ class SessionRunner:
 
         Each stage may wait longer than the one before, so that a node that waits is heard of before it is blamed.
         """
-        timing = plan.timing
+        timing, watch = plan.timing, plan.watch
         by, notice = now() + timing.preparation / 1000, timing.notice / 1000
         corrections = evidence.corrections if plan.is_last and joint is None else None
         if corrections is not None:
@@ -228,12 +240,20 @@ class SessionRunner:
         if joint is not None:
             joint.begin(sends)
         sent = await self._gather_shares(plan, by)
+        watch.lap("shares_s")
+        rows = RowStream(self._rows(plan, sent))
+        if not begins_inline(plan.batch):  # so the worker thread reads, now and when chunks begin
+            ahead = partial(rows.read_ahead, plan.batch.window)
+            sends.create_task(self._context.worker.run(ahead), name="rows ahead")
         seed, deal_hash = (b"", await joint.accepts(by)) if joint else await self._take_deal(plan, by)
         if corrections is not None:
             await self._await_corrections(corrections, by)
+        watch.lap("deal_s")
         await self._accept(plan, deal_hash, joint, sends, by + notice)
+        watch.lap("accepts_s")
         if not await self._context.journal.put_once(_STARTED, plan.session, b""):
             raise SessionError(f"session {plan.session.hex()}: was started before this daemon restarted")
+        watch.lap("journal_s")
         part = Part(
             batch=plan.batch,
             session=plan.session,
@@ -241,7 +261,7 @@ class SessionRunner:
             others={member: Rank(plan.view.committee.index(member)) for member in plan.others},
             dealer=self._context.dealer,
             seed=seed,
-            rows=RowStream(self._rows(plan, sent)),
+            rows=rows,
             corrections=corrections,
             made=joint,
         )
@@ -253,6 +273,10 @@ class SessionRunner:
             if joint is None:
                 raise
             raise await joint.who_kept_waiting(failure) from failure
+        watch.lap("rounds_s")
+        batch, about = plan.batch, {"session": plan.session, "seconds": watch.seconds, **watch.stages}
+        rounds = len(batch.whole.round_bytes)
+        _log.info("session.outputs_formed", subjects=batch.subjects, chunks=batch.chunks, rounds=rounds, **about)
         ended = deal_hash if joint is None else joint.made_now
         return Computed(deal_hash=ended, transcript=transcript, share=output.share), by
 
@@ -375,15 +399,16 @@ class SessionRunner:
             return computed
         label, key = _label(view, BlobKind.OUTPUT, context.me.index), context.random(KEY_BYTES)
         until = kept_until(label.kind, view.deadline)
-        manifest = await context.blobs.create(label, key, (computed.share,), until)
-        sends = (send_blob(context, view.query, holder, manifest.blob) for holder in (context.dealer, context.operator))
         try:
-            async with asyncio.timeout_at(by):
-                are_held = await asyncio.gather(*sends)
-        except TimeoutError as error:
-            raise AttemptFailedError(FailReason.TIMEOUT, "output: expected it to be held in time") from error
-        if not all(are_held):
-            raise AttemptFailedError(FailReason.ABORT, "output: expected it to be held, it was refused")
+            manifest = await context.blobs.create(label, key, (computed.share,), until)
+        except (UnavailableError, StorageError) as error:
+            raise AttemptFailedError(FailReason.ABORT, f"output: {error}", (context.me.index,)) from error
+        holders = (context.dealer, context.operator)
+        sends = {holder: send_blob(context, view.query, holder, manifest.blob) for holder in holders}
+        held = await collect("held outputs", sends, by)
+        refusing = [holder for holder in holders if not held[holder]]
+        if refusing:
+            raise AttemptFailedError(FailReason.ABORT, f"output: refused by members {refusing}", refusing)
         return replace(computed, share=encode_reference(BlobReference(blob=manifest.blob, key=key)))
 
     def _seal(self, plan: _Plan, computed: Computed) -> End:

@@ -5,15 +5,16 @@ rejected, and the next attempt goes on without it.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
 import structlog
 
 from mpcnode.errors import ConfigError, ErrorCode, InputError, LocalError, UnavailableError
+from mpcnode.mpc import Batch
 from mpcnode.query.audit import AuditedInput, Finding
-from mpcnode.query.blobs import INQUIRER, BlobKind, BlobLabel
+from mpcnode.query.blobs import EVERY_ATTEMPT, INQUIRER, BlobKind, BlobLabel
 from mpcnode.query.committee import pool_order
 from mpcnode.query.messages import Kind, decode_accept, encode_deal
 from mpcnode.query.release import RELEASE_SECRET_BYTES, Release, seal_release
@@ -26,20 +27,25 @@ from mpcnode.roles.auditing import (
     InputsRejectedError,
     Recomputed,
     audit_outcome,
-    check_inputs,
+    check_chunks,
+    check_subjects,
+    open_inputs,
     rejected,
 )
 from mpcnode.roles.auditor import Auditor
-from mpcnode.roles.blobs import kept_until
+from mpcnode.roles.blobs import create_when_room, kept_until
+from mpcnode.roles.case import Case, Deal
 from mpcnode.roles.context import Context, QueryTasks, deliver, send_blob, settle, while_current
 from mpcnode.roles.dealing import Dealt, deal_session
 from mpcnode.roles.deals import Deals
 from mpcnode.roles.ports import Call, Handler
 from mpcnode.roles.programs import batch_of, layout_of, session_of
+from mpcnode.roles.stopwatch import Stopwatch
 from mpcnode.roles.tracing import Tracer
 from mpcnode.sealing.blobs import KEY_BYTES, BlobReference, encode_reference
 from mpcnode.sealing.commitments import SALT_BYTES, joint_hash, masked_hash
 from mpcnode.sealing.keys import check_signature
+from mpcnode.tasks import first_of
 from mpcnode.types import (
     NO_MEMBERS,
     NOBODY,
@@ -73,6 +79,10 @@ def _needs_work(view: QueryView) -> bool:
     return view.is_over or view.state in (QueryState.COMPUTING, QueryState.ANSWERED)
 
 
+def _identifiers_label(view: QueryView) -> BlobLabel:
+    return BlobLabel(query=view.query, attempt=EVERY_ATTEMPT, kind=BlobKind.IDENTIFIERS, author=INQUIRER)
+
+
 def _mask_label(context: Context, view: QueryView) -> BlobLabel:
     return BlobLabel(query=view.query, attempt=view.attempt, kind=BlobKind.MASK, author=context.me.index)
 
@@ -80,6 +90,16 @@ def _mask_label(context: Context, view: QueryView) -> BlobLabel:
 def _has_left(attempt: int, view: QueryView) -> bool:
     """Whether an attempt is computed no more."""
     return view.attempt != attempt or view.state is not QueryState.COMPUTING
+
+
+async def _settled(waiting: Coroutine[object, object, object]) -> None:
+    """Wait for something, whatever it is."""
+    await waiting
+
+
+def _has_result(attempt: int, view: QueryView) -> bool:
+    """Whether an attempt's result was posted."""
+    return view.attempt == attempt and view.result is not None
 
 
 def _waits_for_audit(view: QueryView) -> bool:
@@ -109,8 +129,6 @@ class Supervisor:
         self._arbiter = Arbiter(context, self._tracer)
         self.deals = Deals(context)
         """What last nodes pull their corrections from."""
-        self._known: dict[QueryId, Recomputed] = {}
-        """Of queries that are being computed."""
 
     @property
     def handlers(self) -> Mapping[Kind, Handler]:
@@ -146,46 +164,106 @@ class Supervisor:
     async def _serve(self, query: QueryId) -> None:
         """Deal to every attempt of a query until it ends, and audit its result."""
         is_audited = False
-        try:
+        async with asyncio.TaskGroup() as tasks:
+            view = await self._context.ledger.until(query, lambda _: True)
+            case = Case(tasks, tasks.create_task(self._wrong_subjects(view), name="subjects"))
             while True:
                 view = await self._context.ledger.until(query, _needs_work)
                 if view.state is QueryState.COMPUTING:
                     async with while_current(self._context, view) as sends:
-                        await self._deal(view, sends)
+                        await self._deal(view, case, sends)
                 elif _waits_for_audit(view) and not (is_audited and view.verdict is Verdict.INCOMPLETE):
-                    await self._audit(view)
+                    # the desk may be away, or the disk full, until the query's deadline
+                    await first_of(self._audit(view, case), self._until_settled(query))
                     is_audited = True
                 else:
-                    return
-        finally:
-            self._known.pop(query, None)
+                    break
+            case.drop()
+            case.subjects.cancel()
 
-    async def _deal(self, view: QueryView, sends: asyncio.TaskGroup) -> None:
-        """Check an attempt's inputs, deal to it, and work out what it must lead to while the nodes compute."""
+    async def _until_settled(self, query: QueryId) -> None:
+        await self._context.ledger.until(query, lambda view: view.is_settled)
+
+    async def _wrong_subjects(self, view: QueryView) -> InputsRejectedError | None:
+        """Check the inquirer's copy, as soon as it is here: while companies look its subjects up."""
+        context = self._context
+        if view.terms.subjects > 1 and view.state in (QueryState.REGISTERED, QueryState.COMPUTING):
+            await context.blobs.whole(_identifiers_label(view))  # for ever; who deals gives up in time
+        keys = self._keys.of(view, context.epoch_of(view))
+        try:
+            await asyncio.to_thread(check_subjects, keys, view, context.inquirers[view.inquirer], context.blobs)
+        except InputsRejectedError as error:
+            return error
+        return None
+
+    async def _deal(self, view: QueryView, case: Case, sends: asyncio.TaskGroup) -> None:
+        """Check an attempt's inputs and deal to it; when the nodes are done, work out what it must lead to."""
+        case.drop()
+        watch = Stopwatch()
         try:
             await self._gather_blobs(view)
+            watch.lap("gathering_s")
+            if case.subjects.done() or batch_of(self._context, view).chunks == 1:
+                await case.accept_subjects()  # else while the nodes compute
             if self._context.correlations.is_joint:
                 with self._arbiter.hearing(view) as heard:
-                    await asyncio.to_thread(self._check, view)
+                    await asyncio.to_thread(self._open_inputs, view)
                     named = await self._arbiter.judge_made(view, await heard, batch_of(self._context, view))
                     await self._fail(view, FailReason.TRANSCRIPTS_DIFFER, named)
                 await self._context.ledger.until(view.query, partial(_has_left, view.attempt))
                 return
-            inputs, dealt = await asyncio.to_thread(self._check_and_deal, view)
+            inputs, dealt = await asyncio.to_thread(self._open_and_deal, view)
+            watch.lap("opening_s")
+            await self._deal_chunks(view, case, Deal(inputs, dealt, watch), sends)
         except InputsRejectedError as error:
             _log.warning("input.rejected", member=error.participant, stage=error.stage.name, reason=str(error))
             await self._reject(view, error)
             return
-        with self.deals.running(dealt), self._arbiter.hearing(view) as heard:
-            for member, message in zip(view.committee, dealt.messages(self._context.identity), strict=True):
-                sends.create_task(deliver(self._context, view.query, member, Kind.DEAL, encode_deal(message)))
+
+    async def _deal_chunks(self, view: QueryView, case: Case, deal: Deal, sends: asyncio.TaskGroup) -> None:
+        """Deal until the attempt is computed no more.
+
+        A chunk is dealt once its rows have passed their check, the last one once the subjects have, too.
+
+        Raises:
+            InputsRejectedError: a check fails; nodes cannot end the session, for they lack corrections.
+        """
+        context, dealt = self._context, deal.dealt
+        with self.deals.running(dealt) as passed, self._arbiter.hearing(view) as heard:
+            for member, message in zip(view.committee, dealt.messages(context.identity), strict=True):
+                sends.create_task(deliver(context, view.query, member, Kind.DEAL, encode_deal(message)))
+            checks = self._checks(view, deal.inputs, dealt.batch)
+            while (count := await context.worker.run(partial(next, checks, None))) is not None:
+                if count == dealt.batch.chunks:
+                    await case.accept_subjects()
+                passed(count)
+            deal.watch.lap("checks_s")
+            _log.info("inputs.checked", session=dealt.session, subjects=view.terms.subjects, **deal.watch.stages)
             if view.mode is not AuditMode.OFF:
-                self._known[view.query] = await self._auditor.recompute(view, inputs, dealt)
+                case.session = dealt.session
+                case.recomputing = case.tasks.create_task(self._recompute(view, deal.inputs, dealt), name="recomputing")
             ends = await heard
-            known = self._known.get(view.query) or await self._auditor.recompute(view, inputs, dealt)
+            # what waits for a result may wait in vain
+            if case.recomputing is not None and case.recomputing.done():
+                known = case.recomputing.result()
+            else:
+                known = await self._auditor.recompute(view, deal.inputs, dealt)
             named = await self._arbiter.judge_dealt(view, ends, known)
             await self._fail(view, FailReason.TRANSCRIPTS_DIFFER, named)
-        await self._context.ledger.until(view.query, partial(_has_left, view.attempt))
+        await context.ledger.until(view.query, partial(_has_left, view.attempt))
+
+    async def _recompute(self, view: QueryView, inputs: Mapping[MemberIndex, AuditedInput], dealt: Dealt) -> Recomputed:
+        """Work out what an attempt must lead to, once the first of its nodes is done: until then dealing goes first."""
+        ledger, blobs = self._context.ledger, self._context.blobs
+        waits = [_settled(ledger.until(view.query, partial(_has_result, view.attempt)))]
+        if view.terms.subjects > 1:
+            labels = [
+                BlobLabel(query=view.query, attempt=view.attempt, kind=BlobKind.OUTPUT, author=node)
+                for node in view.committee
+            ]
+            waits += [_settled(blobs.whole(label)) for label in labels]
+        await first_of(*waits)
+        return await self._auditor.recompute(view, inputs, dealt)
 
     async def _gather_blobs(self, view: QueryView) -> None:
         """Wait for what many subjects' identifiers and rows are in.
@@ -195,7 +273,7 @@ class Supervisor:
         """
         if view.terms.subjects == 1:
             return
-        waits = {NOBODY: BlobLabel(query=view.query, attempt=0, kind=BlobKind.IDENTIFIERS, author=INQUIRER)}
+        waits = {NOBODY: _identifiers_label(view)}
         for member in view.commitments:
             waits[member] = BlobLabel(query=view.query, attempt=view.attempt, kind=BlobKind.ROWS, author=member)
         by = asyncio.get_running_loop().time() + self._context.timing.of(view.terms.subjects).preparation / 2000
@@ -207,18 +285,30 @@ class Supervisor:
                 missing = InputError(f"{label.kind.name}: expected a whole blob in time", AuditStage.ENVELOPE)
                 raise InputsRejectedError(author, missing) from error
 
-    def _check(self, view: QueryView) -> Mapping[MemberIndex, AuditedInput]:
+    def _open_inputs(self, view: QueryView) -> Mapping[MemberIndex, AuditedInput]:
+        """Check all of an attempt's inputs but its subjects, and many subjects' rows."""
         context = self._context
-        layout, inquirer = layout_of(context, view), context.inquirers[view.inquirer]
-        keys = self._keys.of(view, context.epoch_of(view))
-        return check_inputs(keys, view, layout, inquirer, batch=batch_of(context, view), blobs=context.blobs)
+        return open_inputs(self._keys.of(view, context.epoch_of(view)), view, layout_of(context, view))
 
-    def _check_and_deal(self, view: QueryView) -> tuple[Mapping[MemberIndex, AuditedInput], Dealt]:
-        """Check an attempt's inputs and make its deal, the same ones whenever it is done."""
+    def _checks(self, view: QueryView, inputs: Mapping[MemberIndex, AuditedInput], batch: Batch) -> Iterator[int]:
+        """Check rows; yields how many chunks have passed. The row of one subject was checked where it was opened."""
+        if view.terms.subjects == 1:
+            return iter((1,))
+        return check_chunks(view, layout_of(self._context, view), inputs, batch=batch, blobs=self._context.blobs)
+
+    def _open_and_deal(self, view: QueryView) -> tuple[Mapping[MemberIndex, AuditedInput], Dealt]:
+        """Open an attempt's inputs and make its deal, the same ones whenever it is done."""
         context = self._context
-        inputs = self._check(view)
+        inputs = self._open_inputs(view)
         batch = batch_of(context, view)
         dealt = deal_session(context.chain, self._master, session_of(view), view.committee, batch)
+        return inputs, dealt
+
+    def _check_and_deal(self, view: QueryView) -> tuple[Mapping[MemberIndex, AuditedInput], Dealt]:
+        """Do all of an attempt's checks again, but that of its subjects."""
+        inputs, dealt = self._open_and_deal(view)
+        for _ in self._checks(view, inputs, dealt.batch):
+            pass
         return inputs, dealt
 
     async def _reject(self, view: QueryView, error: InputsRejectedError) -> None:
@@ -256,18 +346,27 @@ class Supervisor:
             companies_min=context.committee_companies_min,
         )
 
-    async def _audit(self, view: QueryView) -> None:
+    async def _audit(self, view: QueryView, case: Case) -> None:
         """Attest a result. Where a mask is released, what was once made for the ledger is all that is ever sent."""
         if self._context.correlations.is_joint:
-            await self._audit_outcome(view)
+            await self._audit_outcome(view, case)
             return
         release = await self._kept_release(view)
         if release is not None:
             await self._attest_release(view, release)
             return
-        known = self._known.get(view.query)
-        if known is None or known.session != view.session:  # after a restart, or if the nodes were faster
+        if case.recomputing is not None and case.session == view.session:
+            known = await case.recomputing
+        else:  # after a restart
             try:
+                await self._gather_blobs(view)
+            except InputsRejectedError as error:
+                # who contributed had this daemon's word that it holds them, before it committed to anything
+                _log.error("audit.inputs_lost", member=error.participant, reason=str(error))
+                await self._attest(view, Finding(verdict=Verdict.INCOMPLETE, stage=AuditStage.ENVELOPE))
+                return
+            try:
+                await case.accept_subjects()
                 inputs, dealt = await asyncio.to_thread(self._check_and_deal, view)
             except InputsRejectedError as error:
                 await self._attest(view, rejected(error))
@@ -279,18 +378,19 @@ class Supervisor:
         else:
             await self._attest(view, finding)
 
-    async def _audit_outcome(self, view: QueryView) -> None:
+    async def _audit_outcome(self, view: QueryView, case: Case) -> None:
         """Attest a result whose correlations the committee made: what its messages had to be, nobody else knows."""
         context = self._context
 
         def work() -> Finding:
             batch = batch_of(context, view)
-            rows = ContributedRows(view, layout_of(context, view), batch, self._check(view), context.blobs)
+            rows = ContributedRows(view, layout_of(context, view), batch, self._open_inputs(view), context.blobs)
             stated = joint_hash(context.chain, session_of(view), context.correlations)
             keys = self._keys.of(view, context.epoch_of(view))
             return audit_outcome(keys, view, batch=batch, rows=rows, joint_hash=stated, blobs=context.blobs)
 
         try:
+            await case.accept_subjects()
             finding = await asyncio.to_thread(work)
         except InputsRejectedError as error:
             finding = rejected(error)
@@ -329,7 +429,8 @@ class Supervisor:
         mask = known.honest.mask
         if view.terms.subjects > 1:
             label, key = _mask_label(context, view), context.random(KEY_BYTES)
-            manifest = await context.blobs.create(label, key, (mask,), kept_until(label.kind, view.deadline))
+            until = kept_until(label.kind, view.deadline)
+            manifest = await create_when_room(context, label, key, lambda: (known.honest.mask,), until)
             mask = encode_reference(BlobReference(blob=manifest.blob, key=key))
         sealed = seal_release(
             replace(self._signed_release(view, known), mask=mask),

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger(__name__)
 
-PIECE_BYTES = 64 * 1024
+PIECE_BYTES = 1024 * 1024
 """Of a chunk's corrections, in one gRPC message."""
 
 PULLS_MAX = 1024
@@ -156,7 +156,7 @@ class CorrectionsServer:
 
         async def answer(key: _Key) -> None:
             try:
-                if not await self._dealer.ready(key[0]):
+                if not await self._dealer.ready(*key):
                     return
                 async with room:
                     dealt = await self._dealer.corrections(node, *key)

@@ -22,11 +22,11 @@ def mpcnode(*arguments: str, check: bool = True) -> str:
 
 
 @contextmanager
-def network(root: Path) -> Iterator[Layout]:
-    """Run the daemons of a new consortium in a directory, which is emptied first."""
+def network(root: Path, demo: Path | None = None) -> Iterator[Layout]:
+    """Run the daemons of a new consortium in a directory, which is emptied first; of models and records in `demo`."""
     mpcnode("devnet", "down", str(root), check=False)
     shutil.rmtree(root, ignore_errors=True)
-    mpcnode("devnet", "new", str(root))
+    mpcnode("devnet", "new", str(root), *(() if demo is None else ("--demo", str(demo))))
     layout = open_layout(root)
     _be_patient(layout.profile)
     mpcnode("devnet", "up", str(root))

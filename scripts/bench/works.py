@@ -1,4 +1,4 @@
-"""What `make bench ONLY=score` measures, as programs of the joint computation, with inputs and what must come out.
+"""What `make bench ONLY=score-core` measures, as programs of the joint computation, with inputs and what must come out.
 
 `score` and `max` are the work that other systems are measured on, too (scripts.bench.peers.work): a comparison and
 nothing else, so they have a body of their own, made of gadgets. `score_model` and `max_model` are the same in the

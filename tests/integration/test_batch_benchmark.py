@@ -8,7 +8,7 @@ from scripts.bench import batch
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(240)]
 
-SIZES = (30, 5000)
+SIZES = (30, 20_000)
 
 
 def test_every_figure_is_measured(tmp_path):

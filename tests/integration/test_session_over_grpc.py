@@ -26,7 +26,8 @@ from mpcnode.roles.dealing import Dealt, deal_session
 from mpcnode.roles.evidence import Evidence
 from mpcnode.roles.ports import DealtCorrections
 from mpcnode.roles.worker import Worker
-from mpcnode.rpc.corrections import PIECE_BYTES, CorrectionsPuller
+from mpcnode.rpc import corrections
+from mpcnode.rpc.corrections import CorrectionsPuller
 from mpcnode.scorecard import compile_batch
 from mpcnode.sealing.keys import verify
 from mpcnode.types import MemberIndex, QueryId, Rank, SessionId
@@ -39,6 +40,15 @@ STUB, REAL = BANK_MPC, INSURER_MPC
 """The stub's member has the lower index, so it dials; and the higher rank, so it pulls corrections."""
 
 COMMITTEE = (MemberIndex(REAL), MemberIndex(STUB))
+
+
+PIECE_BYTES = 64 * 1024
+
+
+@pytest.fixture(autouse=True)
+def small_pieces(monkeypatch):
+    """Corrections of these chunks come in several pieces."""
+    monkeypatch.setattr(corrections, "PIECE_BYTES", PIECE_BYTES)
 
 
 def batch() -> Batch:
@@ -61,7 +71,7 @@ class PlainDealer:
         self.asked: list[tuple[int, int]] = []
         self.answer: Callable[[DealtCorrections], DealtCorrections | None] = lambda right: right
 
-    async def ready(self, session: SessionId) -> bool:
+    async def ready(self, session: SessionId, chunk: int) -> bool:
         return session == SESSION
 
     async def corrections(self, node: MemberIndex, session: SessionId, chunk: int) -> DealtCorrections | None:
@@ -322,7 +332,7 @@ def test_a_node_waits_for_so_many_chunks_and_no_more(monkeypatch):
         dealer = dealing_listener(dealt_to(batch()))
         blocked = asyncio.Event()
 
-        async def never(_session):
+        async def never(*_):
             return await blocked.wait()
 
         dealer.dealer.ready = never  # type: ignore[union-attr,method-assign]

@@ -16,7 +16,7 @@ from tests.support.tools import ROOT
 
 pytestmark = [pytest.mark.network, pytest.mark.timeout(240)]
 
-SUBJECTS = 9_000
+SUBJECTS = 36_000
 """Two chunks and a part of one."""
 
 

@@ -78,8 +78,8 @@ class Watched(CorrectionsDealer):
     change: Callable[[int, DealtCorrections], DealtCorrections | None] = lambda _, dealt: dealt
     asked: list[int] = field(default_factory=list)
 
-    async def ready(self, session: SessionId) -> bool:
-        return await self.honest.ready(session)
+    async def ready(self, session: SessionId, chunk: int) -> bool:
+        return await self.honest.ready(session, chunk)
 
     async def corrections(self, node: MemberIndex, session: SessionId, chunk: int) -> DealtCorrections | None:
         self.asked.append(chunk)
@@ -161,7 +161,8 @@ class BatchWorld:
 
     async def run(self) -> Mapping[MemberIndex, Digest | Exception]:
         """Run all nodes; how each ended."""
-        with self.deals.running(self.dealt):
+        with self.deals.running(self.dealt) as passed:
+            passed(self.batch.chunks)
             ends = await asyncio.gather(*(self.node(node) for node in NODES), return_exceptions=True)
         for end in ends:
             if not isinstance(end, bytes | Exception):

@@ -171,23 +171,29 @@ class Setting:
 
 
 class FakeRecords:
-    """A participant's records by pseudonym; `poison` changes what a look-up finds."""
+    """A participant's records by pseudonym; `poison` changes what a look-up finds, of `poisoned` if it names one."""
 
     def __init__(self, member: MemberIndex) -> None:
         self._rows: dict[bytes, dict[str, int | None]] = {
             make_pseudonym(SUBJECT_KEY, normalise(subject)): dict(row) for subject, row in RECORDS[member].items()
         }
         self.poison: dict[str, int | None] = {}
+        self.poisoned: str | None = None
 
     def lookup(self, pseudonyms: bytes, attributes: Sequence[str]) -> Columns:
-        asked = [self._rows.get(pseudonyms[at : at + 32]) for at in range(0, len(pseudonyms), 32)]
-        rows = [None if row is None else row | self.poison for row in asked]
+        known = [pseudonyms[at : at + 32] for at in range(0, len(pseudonyms), 32)]
+        only = None if self.poisoned is None else make_pseudonym(SUBJECT_KEY, normalise(self.poisoned))
+        rows = [self._found(pseudonym, {} if only not in {None, pseudonym} else self.poison) for pseudonym in known]
         cells = [[None if row is None else row.get(name) for row in rows] for name in attributes]
         return Columns(
             known=np.array([row is not None for row in rows]),
             present=np.array([[cell is not None for cell in of] for of in cells]).reshape(len(cells), len(rows)),
             values=np.array([[cell or 0 for cell in of] for of in cells], np.int64).reshape(len(cells), len(rows)),
         )
+
+    def _found(self, pseudonym: bytes, poison: dict[str, int | None]) -> dict[str, int | None] | None:
+        row = self._rows.get(pseudonym)
+        return None if row is None else row | poison
 
 
 def contribution(model: Model, member_index: MemberIndex, subject: str) -> Contribution:

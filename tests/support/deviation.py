@@ -172,8 +172,8 @@ class _Deals:
     def __init__(self, deviation: Deviation, node: Node, honest: CorrectionsDealer) -> None:
         self._deviation, self._node, self._honest = deviation, node, honest
 
-    async def ready(self, session: SessionId) -> bool:
-        return await self._honest.ready(session)
+    async def ready(self, session: SessionId, chunk: int) -> bool:
+        return await self._honest.ready(session, chunk)
 
     async def corrections(self, node: MemberIndex, session: SessionId, chunk: int) -> DealtCorrections | None:
         right = await self._honest.corrections(node, session, chunk)

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterable, Iterator
 
 from ledger.types import Millis
-from mpcnode.errors import ErrorCode, MalformedMessageError, RequestError
+from mpcnode.errors import ErrorCode, MalformedMessageError, RequestError, UnavailableError
 from mpcnode.query.blobs import BlobLabel, BlobOffer
 from mpcnode.sealing.blobs import BlobReference, BlobSealer, Manifest, open_chunks
 from mpcnode.types import BlobId
@@ -17,6 +17,8 @@ class MemoryBlobs:
         self.offers: dict[BlobId, tuple[BlobOffer, Millis]] = {}
         self.chunks: dict[BlobId, list[bytes]] = {}
         self.labels: dict[BlobLabel, BlobId] = {}
+        self.full = False
+        """Whether there is no room for another of one's own."""
 
     async def offer(self, offer: BlobOffer, until: Millis) -> int:
         blob = offer.manifest.blob
@@ -47,6 +49,8 @@ class MemoryBlobs:
         return self.offers[self.labels[label]][0].manifest
 
     async def create(self, label: BlobLabel, key: bytes, pieces: Iterable[bytes], until: Millis) -> Manifest:
+        if self.full:
+            raise UnavailableError("blobs: expected room, got none", ErrorCode.BUSY)
         sealer, chunks = BlobSealer(key), list[bytes]()
         for piece in pieces:
             chunks += sealer.feed(piece)

@@ -222,7 +222,7 @@ class Network:
                 await asyncio.sleep(0.2)
                 continue
             check_permission(CORRECTIONS, self._members[me], self._members[dealer], PULLS)
-            is_ready = await deals.ready(session)
+            is_ready = await deals.ready(session, chunk)
             dealt = await deals.corrections(MemberIndex(me), session, chunk) if is_ready else None
             if dealt is None:
                 continue

@@ -24,10 +24,10 @@ def explained(document, nodes, subjects):
 
 
 def test_a_program_reads_every_figure(shown, document):
-    expected = explained(document, 5, 10_000)
-    found = shown("model", "explain", DEMO, "--nodes", 5, "--subjects", 10_000)
+    expected = explained(document, 5, 40_000)
+    found = shown("model", "explain", DEMO, "--nodes", 5, "--subjects", 40_000)
     assert (found["model"], found["hash"]) == (document.name, model_hash(document).hex())
-    assert (found["nodes"], found["subjects"], found["chunks"]) == (5, 10_000, 3)
+    assert (found["nodes"], found["subjects"], found["chunks"]) == (5, 40_000, 3)
     assert found["round_bytes"] == list(expected.round_bytes)
     assert found["bytes_to_each_node"] == sum(expected.round_bytes)
     assert found["bytes_to_last_node"] == expected.bytes_to_last_node

@@ -214,6 +214,32 @@ def test_a_request_of_a_stale_panel_is_built_anew_when_it_is_resumed(tmp_path):
     run(scenario())
 
 
+def test_a_request_that_the_desk_kept_and_could_not_register_is_asked_anew(tmp_path):
+    """It may not be replaced under its id; so nothing is left to go on with, and that is said."""
+
+    async def scenario():
+        async with Flow(Lenders(quota=1_000)) as flow:
+            inquirer, _ = client_of(flow, tmp_path)
+            desk: Any = flow.daemons[OPERATOR].role
+            out = tmp_path / "answers.csv"
+
+            async def still(_call):
+                raise UnavailableError("the ledger stands still")
+
+            desk._submit, submit = lambda call, *_: still(call), desk._submit
+            with pytest.raises(UnavailableError):
+                await inquirer.ask_many("credit-rating", subjects_in(tmp_path, *MANY), out)
+            desk._submit = submit
+            await asyncio.sleep(120)
+            with pytest.raises(CallerError, match="ask anew") as raised:
+                await inquirer.resume_many("", out)
+            assert raised.value.code is ErrorCode.QUERY_EXISTS
+            assert unfinished(tmp_path) == []
+            assert list((tmp_path / "answers").glob("*.json")) == []
+
+    run(scenario())
+
+
 def files(directory: Path) -> AnswerFiles:
     return AnswerFiles(directory / "answers")
 

@@ -3,7 +3,7 @@
 import pytest
 
 from mpcnode.errors import CorrelationReuseError, DealError
-from mpcnode.mpc import CHUNK_SUBJECTS, WINDOW, Batch, Dealer, Expander, deal, expand, total
+from mpcnode.mpc import CHUNK_SUBJECTS, WINDOW, Batch, Dealer, Expander, corrections_size, deal, expand, total
 from mpcnode.scorecard import compile_batch, compile_model
 from mpcnode.types import Rank
 from tests.support.joint import seeds_for, session_id
@@ -54,6 +54,14 @@ def test_chunks_are_halved_until_every_payload_fits_a_message(most: int, chunk_s
     assert sum(len(batch.subjects_of(chunk)) for chunk in range(batch.chunks)) == 10_000
     if chunk_subjects < CHUNK_SUBJECTS:
         assert max(compile_model(LAYOUT, 3, 2 * chunk_subjects).round_bytes) > most
+
+
+def test_chunks_are_halved_until_corrections_are_not_too_large(monkeypatch) -> None:
+    most = corrections_size(compile_model(LAYOUT, 3, 2_048))
+    monkeypatch.setattr("mpcnode.mpc.batch.CORRECTIONS_BYTES_MAX", most)
+    assert compile_batch(LAYOUT, 3, 10_000).chunk_subjects == 2_048
+    monkeypatch.setattr("mpcnode.mpc.batch.CORRECTIONS_BYTES_MAX", most - 1)
+    assert compile_batch(LAYOUT, 3, 10_000).chunk_subjects == 1_024
 
 
 def test_batches_are_equal_wherever_they_are_cut() -> None:

@@ -1,7 +1,10 @@
 """Queries about many subjects, through all roles: the answers, what stops them, and what goes on after a break."""
 
 import asyncio
+import threading
+import time
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,6 +14,10 @@ from mpcnode.client.opening import open_outcomes, view_of_receipt
 from mpcnode.errors import ErrorCode, NotAllowedError, RequestError, ResultError
 from mpcnode.query.blobs import BlobKind, BlobLabel
 from mpcnode.query.messages import decode_order, decode_shares
+from mpcnode.roles import programs
+from mpcnode.roles.auditing import check_subjects
+from mpcnode.roles.chunks import RowStream
+from mpcnode.scorecard import compile_batch
 from mpcnode.types import AuditMode, AuditStage, EndReason, FailReason, QueryState, Verdict
 from tests.support.batches import ask_many, opened_many, prepare_many
 from tests.support.consortium import (
@@ -37,6 +44,15 @@ AFTER = Lenders(quota=1_000_000)
 BEFORE = Lenders(quota=1_000_000, audit=AuditMode.BEFORE_RELEASE)
 
 
+@pytest.fixture(autouse=True)
+def several_chunks(monkeypatch):
+    """Thousands of subjects are several chunks."""
+    programs._compiled.cache_clear()
+    monkeypatch.setattr(programs, "compile_batch", partial(compile_batch, chunk_subjects=1024))
+    yield
+    programs._compiled.cache_clear()
+
+
 @pytest.mark.parametrize("subjects", [FEW, THOUSANDS], ids=["few", "thousands"])
 @pytest.mark.parametrize("setting", [AFTER, BEFORE], ids=["after release", "before release"])
 def test_every_subject_gets_the_answer_in_clear(subjects, setting):
@@ -50,6 +66,31 @@ def test_every_subject_gets_the_answer_in_clear(subjects, setting):
             assert await opened_many(flow, asked) == [clear[subject] for subject in subjects]
 
     run(scenario())
+
+
+@pytest.mark.parametrize(("subjects", "is_read_ahead"), [(FEW, False), (THOUSANDS, True)], ids=["few", "thousands"])
+def test_rows_are_read_ahead_only_by_the_thread_that_reads_them_later(subjects, is_read_ahead, monkeypatch):
+    """Chunks of few subjects begin in the event loop: it and the worker thread must not read at once."""
+    read, asked_by, read_ahead, rows = [], set(), RowStream.read_ahead, RowStream.rows
+
+    def watched(self, chunks):
+        read.append(threading.current_thread().name)
+        read_ahead(self, chunks)
+
+    def watched_rows(self, chunk):
+        asked_by.add(threading.current_thread().name)
+        return rows(self, chunk)
+
+    monkeypatch.setattr(RowStream, "read_ahead", watched)
+    monkeypatch.setattr(RowStream, "rows", watched_rows)
+
+    async def scenario():
+        async with Flow(AFTER) as flow:
+            assert (await flow.settled(await ask_many(flow, subjects))).verdict is Verdict.MATCH
+
+    run(scenario())
+    assert len(read) == (len(NODES) if is_read_ahead else 0)
+    assert not set(read) - asked_by
 
 
 @pytest.mark.parametrize("cut", [lambda body: body[:-1], lambda body: body + body[:1], lambda _: b""])
@@ -102,6 +143,28 @@ def test_a_supervisor_that_is_told_of_others_deals_to_no_attempt(told):
     run(scenario())
 
 
+def test_no_node_ends_a_session_about_others_than_the_supervisor_was_told_of(monkeypatch):
+    """Also where the supervisor is slow, and finds out when nodes have computed all chunks but the last."""
+    checked = []
+
+    def slow(*arguments):
+        time.sleep(0.5)
+        checked.append(arguments)
+        check_subjects(*arguments)
+
+    monkeypatch.setattr("mpcnode.roles.supervisor.check_subjects", slow)
+
+    async def scenario():
+        async with Flow(AFTER) as flow:
+            view = await flow.settled(await ask_many(flow, THOUSANDS, told=[BOB, *THOUSANDS[1:]]))
+            assert (view.state, view.end_reason) == (QueryState.ABORTED, EndReason.ATTEMPTS_EXHAUSTED)
+            assert [(event.reason, event.by) for event in view.failures] == [(FailReason.ABORT, REGULATOR)] * 3
+            assert not [line for line in flow.logs if line["event"] == "session.outputs_formed"]
+
+    run(scenario())
+    assert len(checked) == 1  # for all attempts
+
+
 def test_a_request_waits_for_what_it_is_about():
     async def scenario():
         async with Flow(AFTER) as flow:
@@ -119,18 +182,27 @@ def test_a_request_waits_for_what_it_is_about():
     run(scenario())
 
 
+@pytest.mark.parametrize("poisoned", [None, BOB], ids=["every chunk", "the last chunk"])
 @pytest.mark.parametrize("index", [BANK, INSURER], ids=["bank", "insurer"])
-def test_a_contribution_outside_its_range_is_rejected_and_the_others_answer(index):
+@pytest.mark.parametrize("setting", [AFTER, replace(AFTER, audit=AuditMode.OFF)], ids=["audited", "not audited"])
+def test_a_contribution_outside_its_range_is_rejected_and_the_others_answer(index, poisoned, setting):
+    """Also where nodes have computed other chunks by then: nobody ends a session on it."""
+    subjects = [*THOUSANDS, NOBODY_KNOWS] if poisoned is None else [*[ALICE] * 4000, BOB]
+
     async def scenario():
-        async with Flow(AFTER) as flow:
+        async with Flow(setting) as flow:
             name = {BANK: "income", INSURER: "claims"}[index]
             flow.records[index].poison = {name: 1 << 60}
-            asked = await ask_many(flow, THOUSANDS)
+            flow.records[index].poisoned = poisoned
+            asked = await ask_many(flow, subjects)
             view = await flow.settled(asked)
-            assert (view.attempt, view.refused, view.verdict) == (2, 1 << index, Verdict.MATCH)
+            verdict = None if setting.audit is AuditMode.OFF else Verdict.MATCH
+            assert (view.attempt, view.refused, view.verdict) == (2, 1 << index, verdict)
+            formed = [line for line in flow.logs if line["event"] == "session.outputs_formed"]
+            assert {line["session"] for line in formed} == {view.session}
             rest = [member for member in PANEL if member != index]
-            clear = {subject: flow.clear(subject, rest) for subject in set(THOUSANDS)}
-            assert await opened_many(flow, asked) == [clear[subject] for subject in THOUSANDS]
+            clear = {subject: flow.clear(subject, rest) for subject in set(subjects)}
+            assert await opened_many(flow, asked) == [clear[subject] for subject in subjects]
 
     run(scenario())
 

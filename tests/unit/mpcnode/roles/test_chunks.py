@@ -141,7 +141,8 @@ def test_a_dealer_that_falls_silent_is_named_before_the_node_that_waits_for_it()
             finally:
                 said.append(member)
 
-        with world.deals.running(world.dealt):
+        with world.deals.running(world.dealt) as passed:
+            passed(world.batch.chunks)
             ends = await asyncio.gather(*map(node, NODES), return_exceptions=True)
         assert said[0] == NODES[-1]
         last = ends[-1]

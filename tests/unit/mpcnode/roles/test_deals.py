@@ -20,13 +20,14 @@ def world() -> BatchWorld:
 
 
 async def pull(of: BatchWorld, session: SessionId, chunk: int) -> DealtCorrections | None:
-    return await of.deals.corrections(LAST, session, chunk) if await of.deals.ready(session) else None
+    return await of.deals.corrections(LAST, session, chunk) if await of.deals.ready(session, chunk) else None
 
 
 def test_each_chunk_is_dealt_as_often_as_streams_may_break_and_always_alike():
     async def scenario():
         of = world()
-        with of.deals.running(of.dealt):
+        with of.deals.running(of.dealt) as passed:
+            passed(of.batch.chunks)
             for chunk in (2, 0, 1):
                 right = of.dealt.corrections(chunk, identity(REGULATOR))
                 for _ in range(ASKED_MAX):
@@ -40,7 +41,8 @@ def test_each_chunk_is_dealt_as_often_as_streams_may_break_and_always_alike():
 def test_only_the_last_node_is_dealt_corrections_and_only_of_its_chunks():
     async def scenario():
         of = world()
-        with of.deals.running(of.dealt):
+        with of.deals.running(of.dealt) as passed:
+            passed(of.batch.chunks)
             for node in NODES[:-1]:
                 for _ in range(ASKED_MAX + 1):
                     with pytest.raises(NotAllowedError, match=f"expected its last node, member {LAST}"):
@@ -58,9 +60,31 @@ def test_who_asks_before_the_deal_is_answered_when_it_is_made():
         asking = [asyncio.ensure_future(pull(of, SESSION, chunk)) for chunk in (0, 1)]
         await asyncio.sleep(1)
         assert not any(asked.done() for asked in asking)
-        with of.deals.running(of.dealt):
+        with of.deals.running(of.dealt) as passed:
+            passed(of.batch.chunks)
             for chunk, asked in enumerate(asking):
                 assert await asked == of.dealt.corrections(chunk, identity(REGULATOR))
+        assert not of.deals._waiting
+
+    run(scenario())
+
+
+def test_a_chunk_is_dealt_once_its_rows_have_passed_their_check():
+    async def scenario():
+        of = world()
+        with of.deals.running(of.dealt) as passed:
+            asking = [asyncio.ensure_future(pull(of, SESSION, chunk)) for chunk in (0, 1, 2)]
+            for count in range(3):
+                await asyncio.sleep(0.1)
+                assert [asked.done() for asked in asking] == [chunk < count for chunk in range(3)]
+                assert await of.deals.corrections(LAST, SESSION, count) is None
+                if count < 2:
+                    passed(count + 1)
+            assert [await asked for asked in asking[:2]] == [
+                of.dealt.corrections(chunk, identity(REGULATOR)) for chunk in (0, 1)
+            ]
+        assert await asking[2] is None  # the session is over, and its rows never passed
+        assert asyncio.get_running_loop().time() < 1
         assert not of.deals._waiting
 
     run(scenario())

@@ -10,6 +10,15 @@ from tests.support.consortium import ALICE, BOB, NOBODY_KNOWS, NODES, PANEL, REC
 from tests.support.flow import Flow
 from tests.support.virtual_time import run
 
+LOGGED = {
+    "session.began": 3,
+    "session.outputs_formed": 3,
+    "inputs.checked": 1,
+    "audit.recomputed": 1,
+    "audit.judged": 1,
+}
+"""Lines about one query, by event."""
+
 STEPS = ["register", "commit_input", "commit_input", "commit_input", "post_result", "attest"]
 
 
@@ -24,6 +33,21 @@ def test_a_query_is_answered_and_attested(subject):
             assert outcome == flow.clear(subject)
             assert outcome.sufficient is (subject != NOBODY_KNOWS)
             assert [method for method, reason in flow.chain.methods() if not reason] == STEPS
+
+    run(scenario())
+
+
+def test_the_log_tells_when_nodes_began_and_had_their_outputs():
+    async def scenario():
+        async with Flow() as flow:
+            view = await flow.settled(await flow.ask(ALICE))
+            session = view.session
+            lines = {event: [line for line in flow.logs if line["event"] == event] for event in LOGGED}
+            assert {event: len(of) for event, of in lines.items()} == LOGGED
+            assert {line["session"] for of in lines.values() for line in of} == {session}
+            formed = lines["session.outputs_formed"][0]
+            assert (formed["subjects"], formed["chunks"]) == (1, 1)
+            assert formed["seconds"] >= formed["rounds_s"] >= 0
 
     run(scenario())
 

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from mpcnode.mpc import Dealer, prg
+from mpcnode.mpc import CHUNK_SUBJECTS, Dealer, prg
 from mpcnode.scorecard import compile_batch, explain_model, lay_out
 from mpcnode.types import AuditMode
 from tests.support.chunks import Committee, cut_rows, draw_columns, shares_of
@@ -12,7 +12,7 @@ from tests.support.joint import seeds_for, session_id
 from tests.support.models import credit_layout, earning_layout
 
 
-@pytest.mark.parametrize(("nodes", "subjects"), [(2, 1), (3, 1), (3, 100), (5, 64), (2, 4096 + 100)])
+@pytest.mark.parametrize(("nodes", "subjects"), [(2, 1), (3, 1), (3, 100), (5, 64), (2, CHUNK_SUBJECTS + 100)])
 @pytest.mark.parametrize("earning", [(), (1, 3), (0, 1, 2, 3)])
 def test_bytes_are_those_of_a_run(monkeypatch, nodes, subjects, earning):
     layout = earning_layout(*earning)
