@@ -204,6 +204,22 @@ def test_no_mask_is_made_that_nobody_could_release():
 MANY = Lenders(quota=1_000_000, correlations=CorrelationSource.OT)
 
 
+def test_a_value_out_of_range_is_rejected_among_many_subjects():
+    subjects = [ALICE, BOB, ALICE]
+
+    async def scenario():
+        async with Flow(MANY) as flow:
+            flow.records[INSURER].poison["claims"] = 51
+            flow.records[INSURER].poisoned = BOB
+            asked = await ask_many(flow, subjects, life_ms=600_000)
+            view = await flow.settled(asked, within_s=1_000)
+            assert (view.attempt, view.refused, view.verdict) == (2, 1 << INSURER, Verdict.MATCH)
+            rest = [who for who in PANEL if who != INSURER]
+            assert await opened_many(flow, asked) == [flow.clear(subject, rest) for subject in subjects]
+
+    run(scenario())
+
+
 @pytest.mark.parametrize("count", [3, 10_000], ids=["few", "thousands"])
 def test_many_subjects_get_the_answers_in_clear(monkeypatch, count):
     """Ten thousand are three chunks: one set-up, and correlations chunk by chunk."""
