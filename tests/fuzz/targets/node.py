@@ -27,27 +27,33 @@ from mpcnode.query.messages import (
     Accept,
     Deal,
     Differ,
+    Draw,
     End,
     Kind,
     Order,
     Recall,
     Shares,
+    StockOffer,
     decode_abort,
     decode_accept,
     decode_deal,
     decode_differ,
+    decode_draw,
     decode_end,
     decode_order,
     decode_recall,
     decode_shares,
+    decode_stock_offer,
     encode_abort,
     encode_accept,
     encode_deal,
     encode_differ,
+    encode_draw,
     encode_end,
     encode_order,
     encode_recall,
     encode_shares,
+    encode_stock_offer,
 )
 from mpcnode.sealing import messages as signed
 from mpcnode.sealing.blobs import CHUNK_BYTES, Manifest
@@ -71,6 +77,8 @@ _CODECS: Mapping[str, Callable[[bytes], None]] = {
     Kind.ABORT: codec(decode_abort, encode_abort, REFUSED),
     Kind.RECALL: codec(decode_recall, encode_recall, REFUSED),
     Kind.FRAMES: codec(decode_shown, encode_shown, REFUSED),
+    Kind.STOCK: codec(decode_stock_offer, encode_stock_offer, REFUSED),
+    Kind.DRAW: codec(decode_draw, encode_draw, REFUSED),
     Kind.DIFFER: codec(decode_differ, encode_differ, REFUSED),
 }
 _STATED: Mapping[str, tuple[Callable[[bytes], Any], Callable[[bytes], None]]] = {
@@ -152,6 +160,10 @@ def _payloads() -> Mapping[str, bytes]:
         Kind.ABORT: encode_abort(Abort(session=_real("session", "session"), reason=3)),
         Kind.RECALL: encode_recall(Recall(session=_real("session", "session"), first=32)),
         Kind.FRAMES: encode_shown(_shown()),
+        Kind.STOCK: encode_stock_offer(
+            StockOffer(pool=bytes(32), run=bytes(range(32)), batch=1, index=2, room=3, oldest=4)
+        ),
+        Kind.DRAW: encode_draw(Draw(session=_real("session", "session"), item=(1, 2))),
         Kind.DIFFER: encode_differ(
             Differ(
                 own=end.statement,
