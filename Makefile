@@ -35,11 +35,15 @@ lint: setup #? format, lint, types, layers, generated code up to date
 
 .PHONY: test
 test: setup #? tests that need Python only (ARGS="..." is handed to pytest)
-	$(PYTEST) -n $(WORKERS) --dist loadscope --max-worker-restart=0 -m "not system and not network and not bench" $(ARGS)
+	$(PYTEST) -n $(WORKERS) --dist loadscope --max-worker-restart=0 -m "not system and not network and not faults and not bench" $(ARGS)
 
 .PHONY: test-network
 test-network: setup #? whole consortia of real daemons: answers, privacy, kills, disks that fail or fill
 	$(PYTEST) -m network $(ARGS)
+
+.PHONY: test-faults
+test-faults: setup #? real daemons killed, or out of disk, at every stage of queries about many subjects
+	$(PYTEST) -m faults $(ARGS)
 
 .PHONY: test-system
 test-system: setup #? tests that need another tool: skipped where it is missing, failed if CI=true

@@ -66,15 +66,23 @@ class _Pull:
     size: int
     answer: asyncio.Future[DealtCorrections]
     pieces: list[bytes] = field(default_factory=list)
+    received: int = 0
 
     def add(self, piece: bytes, signature: bytes) -> None:
         """Take the next piece; the last one is signed."""
         self.pieces.append(piece)
-        received = sum(map(len, self.pieces))
-        if received > self.size or (signature and received != self.size):
-            self.answer.set_exception(DealError(f"corrections: expected {self.size} bytes, got {received} or more"))
+        self.received += len(piece)
+        is_due = self.received == self.size if signature else piece and self.received <= self.size
+        if not is_due:
+            why = f"corrections: expected {self.size} bytes in pieces that are not empty, got {self.received}"
+            self.answer.set_exception(DealError(why))
         elif signature:
             self.answer.set_result(DealtCorrections(b"".join(self.pieces), Signature(signature)))
+
+    def begin_anew(self) -> None:
+        """Forget what came over a stream that broke."""
+        self.pieces.clear()
+        self.received = 0
 
 
 class CorrectionsPuller:
@@ -108,7 +116,7 @@ class CorrectionsPuller:
     async def _ask(self, call: _Call) -> None:
         self._asking = asyncio.Queue()
         for key, pull in self._wanted.items():
-            pull.pieces.clear()
+            pull.begin_anew()
             self._asking.put_nowait(key)
         while True:
             session, chunk = await self._asking.get()

@@ -9,6 +9,7 @@ from unittest.mock import patch
 from ledger.encoding import Reader, blocks
 from ledger.errors import DecodeError
 from ledger.types import Certificate
+from mpcnode.sealing.blobs import Manifest
 from scripts import verify_receipt as second
 
 
@@ -87,11 +88,21 @@ def _one_verifier_is_lax() -> None:
     patch.multiple(second, read_json=read_json, shaped=shaped).start()
 
 
+def _unchecked_chunk() -> None:
+    """Whatever comes as a chunk of a blob is kept."""
+
+    def check_chunk(_manifest: Manifest, _number: int, _sealed: bytes) -> None:
+        """Take it for the right one."""
+
+    patch.object(Manifest, "check_chunk", check_chunk).start()
+
+
 PLANTED = {
     "unchecked-end": Planted(target="item", plant=_unchecked_end),
     "short-read": Planted(target="vote", plant=_short_read),
     "believed-length": Planted(target="transaction", plant=_believed_length),
     "text-of-any-bytes": Planted(target="transaction", plant=_text_of_any_bytes),
     "endless": Planted(target="certificate", plant=_endless),
+    "unchecked-chunk": Planted(target="puts", plant=_unchecked_chunk),
     "one-verifier-is-lax": Planted(target="receipt_file", plant=_one_verifier_is_lax),
 }

@@ -12,6 +12,8 @@ _MODULES: Mapping[str, tuple[str, ...]] = {
     "contracts": ("abi", "calldata", "jsonrpc"),
     "documents": ("consortium", "model", "key_file"),
     "node": ("deliver", "rounds", "inquiry", "plaintext", "offer"),
+    "streams": ("pulls", "corrections", "flushes"),
+    "transfers": ("puts", "gets", "fetched", "many"),
 }
 
 TARGETS: Mapping[str, str] = {name: module for module, names in _MODULES.items() for name in names}

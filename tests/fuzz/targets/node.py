@@ -5,6 +5,7 @@ Signatures are taken as good, for a peer may sign anything.
 
 import hashlib
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
@@ -57,7 +58,7 @@ from mpcnode.query.messages import (
 )
 from mpcnode.sealing import messages as signed
 from mpcnode.sealing.blobs import CHUNK_BYTES, Manifest
-from mpcnode.types import MemberIndex, QueryId, SessionId
+from mpcnode.types import BlobId, MemberIndex, QueryId, SessionId
 from mpcnode.v1 import inquiry_pb2, peer_pb2
 from tests.fuzz.target import Target, codec, expect
 from tests.fuzz.targets.chain import LENGTHS, VECTORS
@@ -303,7 +304,16 @@ def inquiry() -> Target:
         signature=_real("call", "signature"),
     )
     followed = inquiry_pb2.FollowRequest(call=made)
-    seeds = (b"\0" + asked.SerializeToString(), b"\1" + followed.SerializeToString())
+    one = requests.decode_request(asked.statement)
+    blob = BlobId(bytes(range(32)))
+    about_many = inquiry_pb2.AskRequest()
+    about_many.CopyFrom(asked)
+    about_many.statement = requests.encode_request(replace(one, subjects=5_000, pseudonyms=blob, identifiers=blob))
+    seeds = (
+        b"\0" + asked.SerializeToString(),
+        b"\0" + about_many.SerializeToString(),
+        b"\1" + followed.SerializeToString(),
+    )
     words = (b"mpcnode/request/1", hashlib.sha256(_real("request", "supervisor_copy")).digest())
     return Target(check=check, seeds=seeds, words=words)
 
