@@ -28,33 +28,27 @@ from mpcnode.query.messages import (
     Accept,
     Deal,
     Differ,
-    Draw,
     End,
     Kind,
     Order,
     Recall,
     Shares,
-    StockOffer,
     decode_abort,
     decode_accept,
     decode_deal,
     decode_differ,
-    decode_draw,
     decode_end,
     decode_order,
     decode_recall,
     decode_shares,
-    decode_stock_offer,
     encode_abort,
     encode_accept,
     encode_deal,
     encode_differ,
-    encode_draw,
     encode_end,
     encode_order,
     encode_recall,
     encode_shares,
-    encode_stock_offer,
 )
 from mpcnode.sealing import messages as signed
 from mpcnode.sealing.blobs import CHUNK_BYTES, Manifest
@@ -78,8 +72,6 @@ _CODECS: Mapping[str, Callable[[bytes], None]] = {
     Kind.ABORT: codec(decode_abort, encode_abort, REFUSED),
     Kind.RECALL: codec(decode_recall, encode_recall, REFUSED),
     Kind.FRAMES: codec(decode_shown, encode_shown, REFUSED),
-    Kind.STOCK: codec(decode_stock_offer, encode_stock_offer, REFUSED),
-    Kind.DRAW: codec(decode_draw, encode_draw, REFUSED),
     Kind.DIFFER: codec(decode_differ, encode_differ, REFUSED),
 }
 _STATED: Mapping[str, tuple[Callable[[bytes], Any], Callable[[bytes], None]]] = {
@@ -161,10 +153,6 @@ def _payloads() -> Mapping[str, bytes]:
         Kind.ABORT: encode_abort(Abort(session=_real("session", "session"), reason=3)),
         Kind.RECALL: encode_recall(Recall(session=_real("session", "session"), first=32)),
         Kind.FRAMES: encode_shown(_shown()),
-        Kind.STOCK: encode_stock_offer(
-            StockOffer(pool=bytes(32), run=bytes(range(32)), batch=1, index=2, room=3, oldest=4)
-        ),
-        Kind.DRAW: encode_draw(Draw(session=_real("session", "session"), item=(1, 2))),
         Kind.DIFFER: encode_differ(
             Differ(
                 own=end.statement,
@@ -304,18 +292,22 @@ def inquiry() -> Target:
         signature=_real("call", "signature"),
     )
     followed = inquiry_pb2.FollowRequest(call=made)
-    one = requests.decode_request(asked.statement)
-    blob = BlobId(bytes(range(32)))
-    about_many = inquiry_pb2.AskRequest()
-    about_many.CopyFrom(asked)
-    about_many.statement = requests.encode_request(replace(one, subjects=5_000, pseudonyms=blob, identifiers=blob))
     seeds = (
         b"\0" + asked.SerializeToString(),
-        b"\0" + about_many.SerializeToString(),
+        b"\0" + _about_many(asked).SerializeToString(),
         b"\1" + followed.SerializeToString(),
     )
     words = (b"mpcnode/request/1", hashlib.sha256(_real("request", "supervisor_copy")).digest())
     return Target(check=check, seeds=seeds, words=words)
+
+
+def _about_many(asked: inquiry_pb2.AskRequest) -> inquiry_pb2.AskRequest:
+    """The same question about thousands."""
+    one, blob = requests.decode_request(asked.statement), BlobId(bytes(range(32)))
+    made = inquiry_pb2.AskRequest()
+    made.CopyFrom(asked)
+    made.statement = requests.encode_request(replace(one, subjects=5_000, pseudonyms=blob, identifiers=blob))
+    return made
 
 
 def plaintext() -> Target:
