@@ -177,16 +177,10 @@ class Inquirer:
             The answer as kept: what the ledger says of the query.
 
         Raises:
-            RequestError: the consortium has no dealer, and so answers queries about one subject only; or what is asked,
-                or where the answers shall go, cannot be.
+            RequestError: what is asked, or where the answers shall go, cannot be.
             CallerError: the request was refused, with its code.
             UnavailableError: the operator does not answer; `resume_many` goes on.
         """
-        if self._consortium.correlations.is_joint:
-            raise RequestError(
-                f"subjects: expected a query about one, for nodes make correlations ({self._consortium.correlations}) "
-                "of such queries only: ask about one after another"
-            )
         listed = self._model(model)
         chosen = self._purpose(listed, purpose)
         check_output(out, subjects)

@@ -76,6 +76,7 @@ def build_context(
         random=random_bytes,
         timing=Timing(preparation=config.limits.preparation_ms, computation=config.limits.computation_ms),
         correlations=consortium.correlations,
+        stock_items=config.limits.stock_items,
     )
 
 

@@ -9,7 +9,7 @@ import gc
 import os
 import random
 import signal
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
 
 import structlog
@@ -43,6 +43,7 @@ from mpcnode.governance.standing import Names
 from mpcnode.mpc.kernels import Choice, choose
 from mpcnode.query.view import QueryView
 from mpcnode.roles.blobs import QueryBlobs
+from mpcnode.roles.compute import Compute
 from mpcnode.roles.operator import Operator
 from mpcnode.roles.supervisor import Supervisor
 from mpcnode.roles.timekeeper import Timekeeper
@@ -271,8 +272,12 @@ class _Daemon:
             self.reporter.follows = self._replica.is_ready()
             registered = registered_key(ReplicaId(self._me.index), self._replica.validators)
             self.reporter.vote_key_wanted = None if registered == self._vote_key else registered
-            self.reporter.counters = {"open_queries": len(self._link.view.open())}
+            self.reporter.counters = {"open_queries": len(self._link.view.open()), **self._stock()}
             await asyncio.sleep(_POLL_S)
+
+    def _stock(self) -> Mapping[str, int]:
+        joint = self._context.correlations.is_joint
+        return {"correlations_in_stock": self._role.in_stock} if joint and isinstance(self._role, Compute) else {}
 
     async def _begin_work(self, tasks: asyncio.TaskGroup) -> None:
         """Wait until the replica follows, then let the role work, and only then be ready."""

@@ -123,6 +123,8 @@ calls_max = 1024
 preparation_ms = 5000
 # Longest wait of an MPC node for all rounds of a session, and for everybody's end, each.
 computation_ms = 5000
+# Sessions that an MPC node makes correlations for in advance, for each committee and program, where nobody deals.
+stock_items = 16
 """
 
 _RECORDS = """

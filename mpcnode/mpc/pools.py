@@ -27,7 +27,7 @@ PoolId = NewType("PoolId", bytes)
 """A committee's pool of one type of items, 32 bytes; the ledger's name for it."""
 
 BATCH_ITEMS = 1000
-"""Sessions that one reservation and one mark serve."""
+"""Sessions that one reservation and one mark serve, at most: an item need not be made."""
 
 BATCHES_MAX = 1 << 32
 """Batches of a pool; a disk or a ledger that says more is not believed."""
@@ -48,6 +48,11 @@ class ItemName:
         return self.pool + self.batch.to_bytes(4, "little") + self.index.to_bytes(4, "little")
 
     @property
+    def setup(self) -> bytes:
+        """Name of the set-up that serves this item and those that are made after it in one go, 32 bytes."""
+        return hashlib.blake2b(self.encode(), digest_size=32, person=b"mpc-pool-setup").digest()
+
+    @property
     def session(self) -> SessionId:
         """What the item is made under, in place of the id of the session that will use it, which nobody knows yet."""
         return SessionId(hashlib.blake2b(self.encode(), digest_size=32, person=b"mpc-pool-item").digest())
@@ -59,11 +64,11 @@ def pool_id(chain: ChainId, source: str, committee: Sequence[MemberIndex], progr
     Args:
         chain: the consortium's.
         source: who makes the items; they are another node's in part, so two sources share no pool.
-        committee: in rank order.
+        committee: in any order: items serve a committee whoever is first in it.
         program: whose sessions will use the items. Every parameter of its correlations counts, not their sizes only.
     """
     named = hashlib.blake2b(digest_size=32, key=chain, person=b"mpc-pool")
-    parts = (source.encode("ascii"), bytes(committee), repr(program.body.correlations).encode())
+    parts = (source.encode("ascii"), bytes(sorted(committee)), repr(program.body.correlations).encode())
     for part in parts:
         named.update(len(part).to_bytes(8, "little") + part)
     return PoolId(named.digest())
@@ -111,32 +116,67 @@ class ClaimedBatch:
         self._stock: dict[int, Material] = {}
         self._made = 0
         self._sessions: dict[SessionId, int] = {}
+        self._stocked: set[int] = set()
+        """Items that are or were in stock."""
         self._used: set[int] = set()
+        """Items that were handed out."""
 
     def __repr__(self) -> str:
         return f"ClaimedBatch({self.number}, {len(self._stock)} in stock)"
 
-    def next_to_make(self) -> ItemName | None:
-        """The item to make next, each once; None if all were begun."""
-        if self._made == self.size:
-            return None
-        self._made += 1
-        return self._name(self._made - 1)
+    def __len__(self) -> int:
+        return len(self._stock)
+
+    @property
+    def begun(self) -> int:
+        """Items of which making began, or that were passed over: those below."""
+        return self._made
+
+    def begin(self, first: int, count: int) -> tuple[ItemName, ...]:
+        """Begin to make a slice of the items, each once; those before it that were not begun are burned.
+
+        Raises:
+            CorrelationReuseError: they were begun before, or are not of this batch.
+        """
+        if count < 0 or not self._made <= first <= self.size - count:
+            raise CorrelationReuseError(
+                f"{self._text(first)}: expected {count} items from {self._made} on and below {self.size}, got others"
+            )
+        self._made = first + count
+        return tuple(self._name(index) for index in range(first, first + count))
+
+    def burn_below(self, index: int) -> None:
+        """Drop what is in stock below an index."""
+        for burned in [kept for kept in self._stock if kept < index]:
+            del self._stock[burned]
 
     def stock(self, item: ItemName, material: Material) -> None:
         """Keep an item that was made.
 
         Raises:
-            CorrelationReuseError: it is of another batch, was not to be made, or is in stock or used.
+            CorrelationReuseError: it is of another batch, was not to be made, or is or was in stock.
         """
         index = item.index
-        if item != self._name(index) or index >= self._made or index in self._stock or index in self._used:
+        if item != self._name(index) or index >= self._made or index in self._stocked:
             raise CorrelationReuseError(f"{self._text(index)}: expected an item that was just made, got another")
+        self._stocked.add(index)
         self._stock[index] = material
 
     def available(self) -> int | None:
         """The lowest index in stock; None if there is none."""
         return min(self._stock, default=None)
+
+    def count_from(self, index: int) -> int:
+        """Items in stock from an index on."""
+        return sum(kept >= index for kept in self._stock)
+
+    def has(self, index: int) -> bool:
+        """Whether an item is in stock."""
+        return index in self._stock
+
+    def was_handed_out(self, index: int) -> bool:
+        """Whether an item went to a session."""
+        return index in self._used
 
     def take(self, index: int, session: SessionId) -> Material:
         """Hand an item out to a session: one item for a session, one session for an item.

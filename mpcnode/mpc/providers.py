@@ -4,6 +4,7 @@ For the same program all providers give the same items: labels, fields, shapes, 
 of them, and only what it costs, who could read along, and what an audit can recompute differ (docs/computation.md 6).
 """
 
+import hashlib
 from collections.abc import Callable
 from typing import Protocol
 
@@ -15,7 +16,7 @@ from mpcnode.mpc.ot import TransferMaker, connect
 from mpcnode.mpc.paillier import DecryptionKey, generate, introduce
 from mpcnode.mpc.paillier.announcement import accept
 from mpcnode.mpc.paillier.introduction import Check
-from mpcnode.mpc.prg import SEED_BYTES
+from mpcnode.mpc.prg import CHUNK_BYTES, SEED_BYTES
 from mpcnode.mpc.program import Program
 from mpcnode.types import CorrelationSource, Rank, SessionId
 
@@ -137,28 +138,33 @@ def paillier_provider(
     return JointProvider(rank, source, lambda _: MultiplierMaker(multiplier, rank, parties))
 
 
-def converse(
-    source: CorrelationSource, program: Program, session: SessionId, rank: Rank, random: Source
-) -> Talk[Material]:
-    """Make one session's material from nothing: set-up of its own, correlations, and all is forgotten but the material.
+def joint_provider(
+    source: CorrelationSource, rank: Rank, parties: int, context: bytes, random: Source
+) -> Talk[JointProvider]:
+    """Connect with the other nodes, as a source of correlations wants it.
 
     Args:
-        source: how the committee makes it.
-        program: what will be run.
-        session: where; the set-up is named after it, so it is made once.
+        source: how the committee makes them.
         rank: this node's place in the committee.
+        parties: its size.
+        context: 32 bytes that name this set-up at all nodes; no two set-ups share one.
         random: secret random bytes.
 
     Raises:
-        ValueError: a dealer makes it, or a correlation of the program cannot be made jointly; names it.
-        PeerDeviatedError: another node sent what no honest one does, or a key that is none; names it.
+        ValueError: a dealer makes them.
+        SessionError: another node sent what no honest one does; names it.
+        InvalidKeyError: another node's key is not what it should be; names the node and what is wrong.
     """
-    provider: JointProvider
     match source:
         case CorrelationSource.OT:
-            provider = yield from transfer_provider(rank, program.parties, session, random)
+            return (yield from transfer_provider(rank, parties, context, random))
         case CorrelationSource.PAILLIER:
-            provider = yield from paillier_provider(rank, program.parties, session, generate(random), random)
+            return (yield from paillier_provider(rank, parties, context, generate(random), random))
         case CorrelationSource.DEALER:
-            raise ValueError(f"session {session.hex()}: expected correlations that nodes make, got a dealer's")
-    return (yield from provider.provide(program, session))
+            raise ValueError(f"set-up {context.hex()}: expected correlations that nodes make, got a dealer's")
+
+
+def chunk_name(session: SessionId, chunk: int) -> SessionId:
+    """What a chunk's correlations are made under, where a session makes its own."""
+    named = hashlib.blake2b(session + chunk.to_bytes(CHUNK_BYTES, "big"), digest_size=32, person=b"mpc-joint-chunk")
+    return SessionId(named.digest())

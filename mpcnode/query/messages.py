@@ -33,6 +33,8 @@ class Kind(StrEnum):
     ABORT = "abort"
     RECALL = "recall"
     FRAMES = "frames"
+    STOCK = "stock"
+    DRAW = "draw"
     DIFFER = "differ"
 
 
@@ -234,6 +236,69 @@ def decode_recall(data: bytes) -> Recall:
     recall = Recall(session=reader.fixed(32), first=reader.uint(4))
     reader.end()
     return recall
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StockOffer:
+    """What a node can take part in making for a pool of correlations, in one run of its committee."""
+
+    pool: bytes
+    run: bytes
+    """32 random bytes of the pool's keeper, which begins the run."""
+    batch: int
+    index: int
+    """Of the first item of that batch that the node may make."""
+    room: int
+    """Items that it has room for."""
+    oldest: int
+    """Index of the oldest item that the keeper still has of its batch; others' word for it counts for nothing."""
+
+
+def encode_stock_offer(offer: StockOffer) -> bytes:
+    """Encode a stock offer."""
+    writer = Writer().fixed(offer.pool, 32).fixed(offer.run, 32).uint(offer.batch, 4).uint(offer.index, 4)
+    return writer.uint(offer.room, 4).uint(offer.oldest, 4).bytes()
+
+
+def decode_stock_offer(data: bytes) -> StockOffer:
+    """Decode a stock offer."""
+    reader = Reader(data, "stock offer")
+    offer = StockOffer(
+        pool=reader.fixed(32),
+        run=reader.fixed(32),
+        batch=reader.uint(4),
+        index=reader.uint(4),
+        room=reader.uint(4),
+        oldest=reader.uint(4),
+    )
+    reader.end()
+    return offer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draw:
+    """A pool keeper's word which item of its committee's pool a session gets."""
+
+    session: bytes
+    item: tuple[int, int] | None
+    """Batch and index; None if there is none, and the committee makes what it needs now."""
+
+
+def encode_draw(draw: Draw) -> bytes:
+    """Encode a draw."""
+    writer = Writer().fixed(draw.session, 32).uint(draw.item is not None, 4)
+    for number in draw.item or ():
+        writer.uint(number, 4)
+    return writer.bytes()
+
+
+def decode_draw(data: bytes) -> Draw:
+    """Decode a draw."""
+    reader = Reader(data, "draw")
+    session = reader.fixed(32)
+    items = reader.items(1, lambda: (reader.uint(4), reader.uint(4)))
+    reader.end()
+    return Draw(session=session, item=items[0] if items else None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

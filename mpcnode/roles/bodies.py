@@ -1,8 +1,6 @@
-"""Bodies of many subjects at a node: rows come in, outputs go out; and how one thing of each member is waited for."""
+"""Bodies of many subjects at a node: rows come in, outputs go out."""
 
-import asyncio
-from collections.abc import Coroutine, Mapping
-from typing import TypeVar
+from collections.abc import Mapping
 
 from mpcnode.errors import StorageError, UnavailableError
 from mpcnode.mpc import Batch
@@ -12,34 +10,9 @@ from mpcnode.roles.blobs import kept_until
 from mpcnode.roles.context import Context, send_blob
 from mpcnode.roles.failures import AttemptFailedError
 from mpcnode.roles.rows import shapes_of
+from mpcnode.roles.waiting import collect
 from mpcnode.sealing.blobs import KEY_BYTES, BlobReference, encode_reference
 from mpcnode.types import FailReason, MemberIndex
-
-T = TypeVar("T")
-
-
-async def collect(
-    what: str, waits: Mapping[MemberIndex, Coroutine[object, object, T]], by: float
-) -> Mapping[MemberIndex, T]:
-    """Wait for one thing of each member, until the loop's time `by`.
-
-    Raises:
-        AttemptFailedError: some did not send it in time.
-    """
-    found: dict[MemberIndex, T] = {}
-
-    async def wait(member: MemberIndex, arrival: Coroutine[object, object, T]) -> None:
-        found[member] = await arrival
-
-    try:
-        async with asyncio.timeout_at(by), asyncio.TaskGroup() as group:
-            for member, arrival in waits.items():
-                group.create_task(wait(member, arrival))
-    except TimeoutError as error:
-        missing = [member for member in waits if member not in found]
-        why = f"{what}: no word from members {missing} in time"
-        raise AttemptFailedError(FailReason.TIMEOUT, why, missing) from error
-    return found
 
 
 async def await_rows(

@@ -83,6 +83,17 @@ class CorrectionsSource(Protocol):
         """
 
 
+class MaterialSource(Protocol):
+    """Where correlations come from that the committee makes."""
+
+    async def take(self, chunk: int) -> Material:
+        """Wait for a chunk's material; called for each chunk once, in ascending order.
+
+        Raises:
+            AttemptFailedError: it cannot be made, or not in its own time; says because of whom.
+        """
+
+
 class OutputSink(Protocol):
     """Where this node's shares of the output go."""
 
@@ -116,8 +127,8 @@ class Part:
     rows: ShareRows
     corrections: CorrectionsSource | None
     """For the last node in rank order, if a dealer deals."""
-    made: Material | None = None
-    """What the committee made for the only chunk; None if a dealer deals."""
+    made: MaterialSource | None = None
+    """None if a dealer deals."""
 
 
 _Do = Callable[[Callable[[], tuple[Step, ...]]], Awaitable[tuple[Step, ...]]]
@@ -129,7 +140,8 @@ class ChunkedRun:
     def __init__(self, part: Part, evidence: Evidence, sink: OutputSink, context: Context, by: float) -> None:
         """Take the channel and what is kept of it, where outputs go, and until when by the loop's time.
 
-        That is for the first chunk; each chunk that ends gives the next one time.
+        That is for the first chunk; each chunk that ends gives the next one time. Where the committee makes the
+        correlations, each chunk that begins gives the chunks in work time, and making has a time of its own.
         """
         self._part = part
         self._channel = evidence.channel
@@ -137,14 +149,10 @@ class ChunkedRun:
         self._sink = sink
         self._timing = context.timing
         self._session = ChunkedSession(part.batch, part.session, part.rank)
-        self._expand: Callable[[int, bytes | None], Material]
-        made = part.made
-        if made is None:
-            self._expand = Expander(part.batch, part.session, part.rank, part.seed).expand
-        else:
-            self._expand = lambda _chunk, _corrections: made
+        self._material_of: Expander | MaterialSource
+        self._material_of = part.made or Expander(part.batch, part.session, part.rank, part.seed)
         worker = context.worker.run
-        self._keeps_data = made is not None and keeps_data(part.batch)
+        self._keeps_data = part.made is not None and keeps_data(part.batch)
         self._do_begin: _Do = at_once if begins_inline(part.batch) else worker
         self._do_step: _Do = at_once if sum(part.batch.whole.round_bytes) <= INLINE_STEP_BYTES_MAX else worker
         self._turn = asyncio.Lock()
@@ -156,7 +164,8 @@ class ChunkedRun:
             lambda: {member: set() for member in part.others}
         )
         """Rounds that everybody sent of a chunk, for chunks in work; one may come before another that is held back."""
-        self._limit = asyncio.timeout_at(by)
+        self._by = by
+        self._limit = asyncio.timeout_at(by if part.made is None else None)
 
     async def run(self) -> tuple[Digest, float]:
         """Run all chunks.
@@ -184,10 +193,25 @@ class ChunkedRun:
             while self._session.next_chunk != chunk:
                 self._moved.clear()
                 await self._moved.wait()
-            corrections = None if part.corrections is None else await self._taken(part.corrections, chunk)
+            material = await self._material(chunk)
             async with self._turn:
-                await self._follow(await self._do_begin(partial(self._begun, chunk, corrections)))
+                if part.made is not None:
+                    self._give_time(self._by)
+                await self._follow(await self._do_begin(partial(self._begun, chunk, material)))
         return await self._ended
+
+    async def _material(self, chunk: int) -> Callable[[], Material]:
+        """Wait for what a chunk's material needs of others; return what gives it, in the thread that begins it."""
+        if not isinstance(self._material_of, Expander):
+            made = await self._material_of.take(chunk)
+            return lambda: made
+        source = self._part.corrections
+        corrections = None if source is None else await self._taken(source, chunk)
+        return partial(self._material_of.expand, chunk, corrections)
+
+    def _give_time(self, at_least: float = 0.0) -> None:
+        by = asyncio.get_running_loop().time() + self._timing.computation / 1000
+        self._limit.reschedule(max(at_least, by))
 
     async def _taken(self, corrections: CorrectionsSource, chunk: int) -> bytes:
         """Wait for the dealer, a notice less than the others wait for this node: so it is heard before it is blamed."""
@@ -199,15 +223,13 @@ class ChunkedRun:
             why = f"chunk {chunk}: no corrections from member {self._part.dealer} in time"
             raise AttemptFailedError(FailReason.TIMEOUT, why, (self._part.dealer,)) from error
 
-    def _begun(self, chunk: int, corrections: bytes | None) -> tuple[Step, ...]:
-        return self._session.begin(chunk, self._part.rows.rows(chunk), self._expand(chunk, corrections))
+    def _begun(self, chunk: int, material: Callable[[], Material]) -> tuple[Step, ...]:
+        return self._session.begin(chunk, self._part.rows.rows(chunk), material())
 
     async def _exchange(self) -> Digest:
         """Take frames until the last chunk has ended."""
         while not self._ended.done():
             member, chunk, number, data = await self._channel.receive()
-            if self._keeps_data:
-                self._evidence.data.append(data)
             async with self._turn:
                 try:
                     steps = await self._do_step(
@@ -215,6 +237,8 @@ class ChunkedRun:
                     )
                 except SessionError as error:
                     raise AttemptFailedError(FailReason.ABORT, f"member {member}: {error}", (member,)) from error
+                if self._keeps_data:
+                    self._evidence.data.append(data)
                 self._came[chunk][member].add(number)
                 await self._follow(steps)
         return self._ended.result()
@@ -230,8 +254,12 @@ class ChunkedRun:
                     self._came.pop(step.chunk, None)
                     self._done = step.chunk + 1
                     self._moved.set()
-                    if self._done < self._part.batch.chunks:
-                        self._limit.reschedule(asyncio.get_running_loop().time() + self._timing.computation / 1000)
+                    if self._done == self._part.batch.chunks:
+                        continue
+                    if self._part.made is not None and not self._session.live:
+                        self._limit.reschedule(None)
+                    else:
+                        self._give_time()
                 case Ended():
                     self._ended.set_result(step.transcript)
 

@@ -21,6 +21,7 @@ from mpcnode.query.messages import (
     decode_abort,
     decode_accept,
     decode_deal,
+    decode_draw,
     decode_end,
     decode_order,
     decode_recall,
@@ -33,6 +34,7 @@ from mpcnode.roles.failures import AttemptFailedError
 from mpcnode.roles.mailbox import Mailbox, share_name
 from mpcnode.roles.ports import Call, Handler
 from mpcnode.roles.session import SessionRunner
+from mpcnode.roles.stocking import Stocking
 from mpcnode.sealing.keys import check_signature
 from mpcnode.types import FailReason, MemberIndex, QueryId, QueryState, SessionId
 
@@ -53,7 +55,8 @@ class Compute:
         """Take the role's context."""
         self._context = context
         self._mailbox = Mailbox()
-        self._runner = SessionRunner(context, self._mailbox)
+        self._stocking = Stocking(context)
+        self._runner = SessionRunner(context, self._mailbox, self._stocking.stock)
 
     @property
     def handlers(self) -> Mapping[Kind, Handler]:
@@ -66,13 +69,21 @@ class Compute:
             Kind.END: self._on_end,
             Kind.ABORT: self._on_abort,
             Kind.RECALL: self._on_recall,
+            Kind.STOCK: self._stocking.on_offer,
+            Kind.DRAW: self._on_draw,
         }
+
+    @property
+    def in_stock(self) -> int:
+        """Sessions for which correlations were made in advance."""
+        return len(self._stocking.stock)
 
     async def run(self) -> None:
         """Work on every open query whose committee this node is in; runs until cancelled."""
         interrupted = {view.query: view.attempt for view in self._context.ledger.view.open() if self._computes(view)}
         async with asyncio.TaskGroup() as group:
             queries = QueryTasks(group)
+            group.create_task(self._stocking.run(), name="stocking")
             async for query in self._context.ledger.changed():
                 view = self._context.ledger.view.get(query)
                 if view is not None and not view.is_over and self._is_in(view):
@@ -170,6 +181,10 @@ class Compute:
         check_signature(self._context.members[sender].identity, deal.statement, deal.signature, "deal")
         stated = decode_deal_statement(deal.statement)
         self._mailbox.deals.put(sender, stated.session, deal)
+
+    async def _on_draw(self, sender: MemberIndex, payload: bytes) -> None:
+        draw = decode_draw(payload)
+        self._mailbox.draws.put(sender, draw.session, draw)
 
     async def _on_accept(self, sender: MemberIndex, payload: bytes) -> None:
         accept = decode_accept(payload)

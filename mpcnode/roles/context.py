@@ -108,6 +108,8 @@ class Context:
     random: RandomBytes
     timing: Timing = field(default_factory=Timing)
     correlations: CorrelationSource = CorrelationSource.DEALER
+    stock_items: int = 0
+    """Sessions to make correlations for in advance, for each committee and program, where nobody deals."""
     worker: Worker = field(default_factory=Worker)
 
     def sign(self, statement: bytes) -> Signature:

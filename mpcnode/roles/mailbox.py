@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from mpcnode.query.messages import Abort, Deal, End, Shares
+from mpcnode.query.messages import Abort, Deal, Draw, End, Shares
 from mpcnode.roles.inbox import Inbox
 from mpcnode.types import QueryId, SessionId
 
@@ -18,6 +18,8 @@ class Mailbox:
     """By participant and `share_name`."""
     deals: Inbox[Deal] = field(default_factory=Inbox)
     """By dealer and session."""
+    draws: Inbox[Draw] = field(default_factory=Inbox)
+    """By pool keeper and session."""
     accepts: Inbox[bytes] = field(default_factory=Inbox)
     """Deal hashes by node and session."""
     ends: Inbox[End] = field(default_factory=lambda: Inbox(_ENDS_KEPT_MAX))
@@ -30,7 +32,7 @@ class Mailbox:
     def forget(self, query: QueryId, attempt: int, session: SessionId) -> None:
         """Drop everything that came for an attempt."""
         self.shares.forget(share_name(query, attempt))
-        for inbox in (self.deals, self.accepts, self.ends, self.aborts, self.recalls):
+        for inbox in (self.deals, self.draws, self.accepts, self.ends, self.aborts, self.recalls):
             inbox.forget(session)
 
 

@@ -111,10 +111,8 @@ class Operator:
         """Check that what many subjects' pseudonyms and identifiers are in is here, whole and as large as it must be.
 
         Raises:
-            RequestError: NOT_READY if it is not here yet, REQUEST_FORM if it is something else, or nobody deals.
+            RequestError: NOT_READY if it is not here yet, REQUEST_FORM if it is something else.
         """
-        if request.subjects > 1 and self._context.correlations.is_joint:
-            raise RequestError(f"subjects: expected 1 where no member deals correlations, got {request.subjects}")
         widths = {BlobKind.PSEUDONYMS: PSEUDONYM_BYTES, BlobKind.IDENTIFIERS: IDENTIFIER_BYTES_MAX}
         for kind, blob in _blobs_of(request).items():
             if not await self._context.blobs.is_whole(blob):

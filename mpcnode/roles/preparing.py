@@ -1,26 +1,27 @@
-"""A session's correlations, made by its committee: the conversations of `mpcnode.mpc.providers` over frames.
+"""Correlations made by a committee: the conversations of `mpcnode.mpc.providers` over frames.
 
-They run after everybody has accepted and the session was journalled, on frames of a name of their own: these are no
-part of the session's transcript, and no evidence. Whatever goes wrong ends the attempt, and the next one makes all anew
-from new randomness.
+Those of a session run after everybody has accepted and the session was journalled, on frames of a name of their own:
+these are no part of the session's transcript, and no evidence. Whatever goes wrong ends the attempt, and the next one
+makes all anew from new randomness.
 """
 
 import asyncio
 import hashlib
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
-from mpcnode.errors import PeerDeviatedError
-from mpcnode.mpc import Material, Program
+from mpcnode.errors import PeerDeviatedError, PeerLostError
 from mpcnode.mpc.joint import Talk
-from mpcnode.mpc.providers import Source, converse
 from mpcnode.query.view import QueryView
 from mpcnode.roles.context import Context
 from mpcnode.roles.failures import AttemptFailedError
 from mpcnode.roles.ports import RoundsChannel
 from mpcnode.types import AuditMode, CorrelationSource, FailReason, MemberIndex, Rank, SessionId
+
+T = TypeVar("T")
 
 PIECE_BYTES = 256 * 1024
 """Of a message in one frame: no frame may fill a flush."""
@@ -29,7 +30,7 @@ MESSAGE_BYTES_MAX = 32 * 1024 * 1024
 """Longer messages are refused; an honest one of any source takes 5 MB."""
 
 PATIENCE_MS: Mapping[CorrelationSource, int] = {CorrelationSource.OT: 60_000, CorrelationSource.PAILLIER: 1_800_000}
-"""How long a committee may make one session's correlations."""
+"""How long a committee may set up, and how long it may make the correlations of one chunk."""
 
 
 def preparation_name(session: SessionId) -> SessionId:
@@ -46,8 +47,8 @@ class SilentPeersError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class _Made:
-    material: Material
+class _Ended(Generic[T]):
+    result: T
 
 
 class Preparation:
@@ -63,30 +64,31 @@ class Preparation:
         self._partial: defaultdict[MemberIndex, bytearray] = defaultdict(bytearray)
         self._whole: defaultdict[MemberIndex, deque[bytes]] = defaultdict(deque)
 
-    async def run(
-        self, source: CorrelationSource, program: Program, session: SessionId, random: Source, by: float
-    ) -> Material:
-        """Make the material.
-
-        Args:
-            source: how.
-            program: what will be run on it.
-            session: which session; each is prepared for once.
-            random: secret random bytes.
-            by: the loop's time at which it must be made.
+    async def hold(self, talk: Talk[T], by: float) -> T:
+        """Hold a conversation with the rest of the committee; several may follow each other.
 
         Raises:
             SilentPeersError: other nodes did not send in time.
             PeerDeviatedError: another node sent what no honest one does; has its rank.
-            ValueError: a correlation of the program cannot be made jointly; names it.
+            Exception: what the conversation raises.
         """
-        talk = converse(source, program, session, self._rank, random)
         step = await asyncio.to_thread(_next, talk, None)
-        while not isinstance(step, _Made):
+        while not isinstance(step, _Ended):
             for rank, message in step.items():
                 self._send(self._committee[rank], message)
             step = await asyncio.to_thread(_next, talk, await self._gather(by))
-        return step.material
+        return step.result
+
+    async def was_begun_by(self, members: Iterable[MemberIndex]) -> bool:
+        """Whether one of these has sent something already; nothing is made here after that."""
+        waiting, spoke = set(members), False
+        try:
+            async with asyncio.timeout(0):
+                while not spoke:
+                    spoke = (await self._channel.receive())[0] in waiting
+        except (TimeoutError, PeerLostError):
+            pass
+        return spoke
 
     def _send(self, member: MemberIndex, message: bytes) -> None:
         """Send a message in pieces, of which the last is shorter than the others, or empty."""
@@ -129,7 +131,7 @@ async def open_preparation(context: Context, view: QueryView, session: SessionId
     """Open the frames in which the committee of a query makes correlations; None if a dealer deals them.
 
     Raises:
-        AttemptFailedError: it is a query that needs a dealer: to release its mask, or for many subjects.
+        AttemptFailedError: it is a query that needs a dealer, to release its mask.
     """
     if not context.correlations.is_joint:
         yield None
@@ -137,17 +139,14 @@ async def open_preparation(context: Context, view: QueryView, session: SessionId
     if view.mode is AuditMode.BEFORE_RELEASE:
         why = "audit before release: expected correlations that a dealer deals, who alone can release the mask"
         raise AttemptFailedError(FailReason.ABORT, why)
-    if view.terms.subjects > 1:
-        why = f"correlations without a dealer: expected a query about one subject, got {view.terms.subjects}"
-        raise AttemptFailedError(FailReason.ABORT, why)
     others = [member for member in view.committee if member != context.me.index]
     async with context.peers.rounds(preparation_name(session), others) as channel:
         yield Preparation(channel, view.committee, Rank(view.committee.index(context.me.index)))
 
 
-def _next(talk: Talk[Material], received: Mapping[Rank, bytes] | None) -> Mapping[Rank, bytes] | _Made:
+def _next(talk: Talk[T], received: Mapping[Rank, bytes] | None) -> Mapping[Rank, bytes] | _Ended[T]:
     """Go on with a conversation, in a worker thread, out of which no generator's end can be raised."""
     try:
         return next(talk) if received is None else talk.send(received)
     except StopIteration as stop:
-        return _Made(stop.value)
+        return _Ended(stop.value)

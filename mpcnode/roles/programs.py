@@ -1,13 +1,16 @@
-"""What every MPC node and the dealer derive alike from the ledger: an attempt's session id, layout and batch."""
+"""What every MPC node and the dealer derive alike from the ledger: an attempt's session id, layout, batch and pool."""
 
+from dataclasses import dataclass
 from functools import lru_cache
 
+from ledger.types import ChainId
 from mpcnode.errors import ErrorCode, LocalError, RequestError
-from mpcnode.mpc import Batch
+from mpcnode.mpc import Batch, Program
+from mpcnode.mpc.pools import PoolId, pool_id
 from mpcnode.query.view import QueryView
 from mpcnode.roles.context import Context
 from mpcnode.scorecard import Layout, Model, PanelMember, compile_batch, lay_out
-from mpcnode.types import Member, SessionId, members_of
+from mpcnode.types import AuditMode, CorrelationSource, Member, MemberIndex, SessionId, members_of
 
 _PROGRAMS_KEPT = 64
 
@@ -58,6 +61,34 @@ def supplied_classes(context: Context, member: Member) -> tuple[str, ...]:
 def batch_of(context: Context, view: QueryView) -> Batch:
     """What runs in a query's current attempt: one chunk for one subject, as many as it takes for more."""
     return _compiled(layout_of(context, view), len(view.committee), view.terms.subjects)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pool:
+    """Correlations that can be made before a query comes."""
+
+    name: PoolId
+    committee: tuple[MemberIndex, ...]
+    """Ascending."""
+    program: Program
+    """One that uses them; all that do have equal correlations."""
+
+
+def pool_of(context: Context, view: QueryView) -> Pool | None:
+    """The pool that a query's attempt may draw from; None if it is not about one subject, or is dealt to.
+
+    Raises:
+        RequestError: this daemon has no document of its model.
+    """
+    if view.terms.subjects > 1 or view.mode is AuditMode.BEFORE_RELEASE or not context.correlations.is_joint:
+        return None
+    return _pool(context.chain, context.correlations, tuple(sorted(view.committee)), layout_of(context, view))
+
+
+@lru_cache(maxsize=_PROGRAMS_KEPT)
+def _pool(chain: ChainId, source: CorrelationSource, committee: tuple[MemberIndex, ...], layout: Layout) -> Pool:
+    program = _compiled(layout, len(committee), 1).program(0)
+    return Pool(name=pool_id(chain, source, committee, program), committee=committee, program=program)
 
 
 @lru_cache(maxsize=_PROGRAMS_KEPT)

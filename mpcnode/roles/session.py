@@ -12,14 +12,13 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import NoReturn, TypeVar
+from typing import NoReturn
 
 import structlog
 
 from ledger.types import Digest
 from mpcnode.errors import (
     DealError,
-    PeerDeviatedError,
     PeerLostError,
     RequestError,
     SealedBoxError,
@@ -27,7 +26,8 @@ from mpcnode.errors import (
     ShareError,
     WrongSignatureError,
 )
-from mpcnode.mpc import SEED_BYTES, Batch, Material
+from mpcnode.mpc import SEED_BYTES, Batch
+from mpcnode.mpc.stock import Stock
 from mpcnode.query.frames import Shown
 from mpcnode.query.messages import Abort, Accept, End, Kind, Shares, encode_abort, encode_accept, encode_end
 from mpcnode.query.statements import (
@@ -41,18 +41,20 @@ from mpcnode.query.statements import (
     encode_shares_statement,
 )
 from mpcnode.query.view import QueryView
-from mpcnode.roles.bodies import await_rows, collect, hand_over
+from mpcnode.roles.bodies import await_rows, hand_over
 from mpcnode.roles.chunks import ChunkedRun, OutputInMemory, Part, RowStream, begins_inline
 from mpcnode.roles.context import Context, Timing, deliver
 from mpcnode.roles.corrections import Corrections
+from mpcnode.roles.drawing import JointMaterial
 from mpcnode.roles.ends import check_boxes, encode_difference, ends_by, session_words
 from mpcnode.roles.evidence import Evidence, EvidenceShelf
 from mpcnode.roles.failures import AttemptFailedError
 from mpcnode.roles.mailbox import Mailbox, share_name
-from mpcnode.roles.preparing import PATIENCE_MS, Preparation, SilentPeersError, open_preparation
+from mpcnode.roles.preparing import Preparation, open_preparation
 from mpcnode.roles.programs import batch_of, session_of
 from mpcnode.roles.rows import Sent, SharedRows, shares
 from mpcnode.roles.stopwatch import Stopwatch
+from mpcnode.roles.waiting import collect, now
 from mpcnode.sealing.blobs import REFERENCE_BYTES
 from mpcnode.sealing.boxes import EPHEMERAL_BYTES, seal
 from mpcnode.sealing.commitments import (
@@ -60,7 +62,6 @@ from mpcnode.sealing.commitments import (
     OutputShare,
     ShareLabel,
     encode_output,
-    joint_hash,
     opens_share,
     output_commitment,
     seed_hash,
@@ -79,8 +80,6 @@ _STARTED = "started"
 
 _END = "end"
 """Journal: own ends, by session."""
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,10 +114,11 @@ class Computed:
 class SessionRunner:
     """Runs attempts at this node."""
 
-    def __init__(self, context: Context, mailbox: Mailbox) -> None:
-        """Take the role's context and where messages arrive."""
+    def __init__(self, context: Context, mailbox: Mailbox, stock: Stock) -> None:
+        """Take the role's context, where messages arrive, and correlations that were made in advance."""
         self._context = context
         self._mailbox = mailbox
+        self._stock = stock
         self._evidence = EvidenceShelf()
 
     async def run(self, view: QueryView, sends: asyncio.TaskGroup) -> tuple[End, ...]:
@@ -195,8 +195,9 @@ class SessionRunner:
             ):
                 evidence = Evidence(plan.view.query, channel, corrections)
                 self._evidence.keep(plan.session, evidence)
+                joint = self._joint_material(plan, preparation)
                 try:
-                    computed, by = await self._prepare_and_compute(plan, evidence, preparation, sends)
+                    computed, by = await self._prepare_and_compute(plan, evidence, joint, sends)
                 finally:
                     corrections.give_up()
                     self._evidence.settle(plan.session)
@@ -207,7 +208,7 @@ class SessionRunner:
         except SessionError as error:
             raise AttemptFailedError(FailReason.ABORT, str(error)) from error
         if plan.batch.subjects > 1:
-            by = _now() + plan.timing.computation / 1000
+            by = now() + plan.timing.computation / 1000
         end = self._seal(plan, await self._hand_over(plan, computed, by))
         payload = encode_end(end)
         await self._context.journal.put_once(_END, plan.session, payload)
@@ -215,34 +216,41 @@ class SessionRunner:
             sends.create_task(deliver(self._context, plan.view.query, member, Kind.END, payload))
         return await self._gather_ends(plan, end, sends, ends_by(by, plan.timing, plan.batch))
 
+    def _joint_material(self, plan: _Plan, preparation: Preparation | None) -> JointMaterial | None:
+        """Where the session's correlations come from; None if a dealer deals them."""
+        if preparation is None:
+            return None
+        return JointMaterial(self._context, plan.view, preparation, self._stock, self._mailbox.draws)
+
     async def _prepare_and_compute(
-        self, plan: _Plan, evidence: Evidence, preparation: Preparation | None, sends: asyncio.TaskGroup
+        self, plan: _Plan, evidence: Evidence, joint: JointMaterial | None, sends: asyncio.TaskGroup
     ) -> tuple[Computed, float]:
         """Run everything up to the own output share; return also when the rounds had to end.
 
         Each stage may wait longer than the one before, so that a node that waits is heard of before it is blamed.
         """
         timing, watch = plan.timing, plan.watch
-        by, notice = _now() + timing.preparation / 1000, timing.notice / 1000
-        corrections = evidence.corrections if plan.is_last and preparation is None else None
+        by, notice = now() + timing.preparation / 1000, timing.notice / 1000
+        corrections = evidence.corrections if plan.is_last and joint is None else None
         if corrections is not None:
             corrections.ask(0)
+        if joint is not None:
+            joint.begin(sends)
         sent = await self._gather_shares(plan, by)
         watch.lap("shares_s")
         rows = RowStream(self._rows(plan, sent))
         if not begins_inline(plan.batch):  # so the worker thread reads, now and when chunks begin
             ahead = partial(rows.read_ahead, plan.batch.window)
             sends.create_task(self._context.worker.run(ahead), name="rows ahead")
-        seed, deal_hash = (b"", self._joint_hash(plan)) if preparation else await self._take_deal(plan, by)
+        seed, deal_hash = (b"", await joint.accepts(by)) if joint else await self._take_deal(plan, by)
         if corrections is not None:
             await self._await_corrections(corrections, by)
         watch.lap("deal_s")
-        await self._accept(plan, deal_hash, sends, by + notice)
+        await self._accept(plan, deal_hash, joint, sends, by + notice)
         watch.lap("accepts_s")
         if not await self._context.journal.put_once(_STARTED, plan.session, b""):
             raise SessionError(f"session {plan.session.hex()}: was started before this daemon restarted")
         watch.lap("journal_s")
-        made = None if preparation is None else await self._make_material(plan, preparation)
         part = Part(
             batch=plan.batch,
             session=plan.session,
@@ -252,33 +260,22 @@ class SessionRunner:
             seed=seed,
             rows=rows,
             corrections=corrections,
-            made=made,
+            made=joint,
         )
         output = OutputInMemory()
-        by = max(by + 2 * notice, _now() + self._context.timing.computation / 1000)
-        transcript, by = await ChunkedRun(part, evidence, output, self._context, by).run()
+        by = max(by + 2 * notice, now() + self._context.timing.computation / 1000)
+        try:
+            transcript, by = await ChunkedRun(part, evidence, output, self._context, by).run()
+        except AttemptFailedError as failure:
+            if joint is None:
+                raise
+            raise await joint.who_kept_waiting(failure) from failure
         watch.lap("rounds_s")
         batch, about = plan.batch, {"session": plan.session, "seconds": watch.seconds, **watch.stages}
         rounds = len(batch.whole.round_bytes)
         _log.info("session.outputs_formed", subjects=batch.subjects, chunks=batch.chunks, rounds=rounds, **about)
-        return Computed(deal_hash=deal_hash, transcript=transcript, share=output.share), by
-
-    def _joint_hash(self, plan: _Plan) -> Digest:
-        return joint_hash(self._context.chain, plan.session, self._context.correlations)
-
-    async def _make_material(self, plan: _Plan, preparation: Preparation) -> Material:
-        """Make correlations with the rest of the committee; the session is journalled, so they are made once."""
-        context = self._context
-        by = _now() + PATIENCE_MS[context.correlations] / 1000
-        try:
-            program = plan.batch.program(0)
-            return await preparation.run(context.correlations, program, plan.session, context.random, by)
-        except SilentPeersError as error:
-            raise AttemptFailedError(FailReason.TIMEOUT, f"correlations: {error} in time", error.members) from error
-        except PeerDeviatedError as error:
-            member = plan.view.committee[error.rank]
-            why = f"correlations with member {member}: {error}"
-            raise AttemptFailedError(FailReason.ABORT, why, (member,)) from error
+        ended = deal_hash if joint is None else joint.made_now
+        return Computed(deal_hash=ended, transcript=transcript, share=output.share), by
 
     async def _gather_shares(self, plan: _Plan, by: float) -> Mapping[MemberIndex, bytes]:
         """Wait for every contributor's share, and check that it opens its commitment; the last node has their blobs."""
@@ -367,7 +364,9 @@ class SessionRunner:
             why = f"corrections: no word from members {[dealer]} in time"
             raise AttemptFailedError(FailReason.TIMEOUT, why, (dealer,)) from error
 
-    async def _accept(self, plan: _Plan, deal_hash: Digest, sends: asyncio.TaskGroup, by: float) -> None:
+    async def _accept(
+        self, plan: _Plan, deal_hash: Digest, joint: JointMaterial | None, sends: asyncio.TaskGroup, by: float
+    ) -> None:
         """Tell committee and dealer that everything is in order here, and wait until all the committee says so."""
         context, query = self._context, plan.view.query
         stated = encode_accept_statement(
@@ -378,11 +377,11 @@ class SessionRunner:
             sends.create_task(deliver(context, query, member, Kind.ACCEPT, payload))
         waits = {member: self._mailbox.accepts.take(member, plan.session) for member in plan.others}
         accepted = await collect("accepts", waits, by)
+        if joint is not None:
+            joint.heed(accepted)
+            return
         for member, accepted_hash in accepted.items():
             if accepted_hash != deal_hash:
-                if context.correlations.is_joint:
-                    why = f"member {member}: accepted other correlations than {context.correlations}"
-                    raise AttemptFailedError(FailReason.ABORT, why, (member,))
                 # one of the two lies: who dealt two deals, or who accepts one that was not dealt
                 why = f"member {member}: accepted another deal than member {context.dealer} dealt here"
                 raise AttemptFailedError(FailReason.ABORT, why, (member, context.dealer))
@@ -447,8 +446,3 @@ def _blaming(participant: MemberIndex, rows: Iterator[bytes]) -> Iterator[bytes]
         yield from rows
     except (ShareError, SealedBoxError, RequestError) as error:
         raise AttemptFailedError(FailReason.BAD_SHARE, f"member {participant}: {error}", (participant,)) from error
-
-
-def _now() -> float:
-    """The loop's time, s: waits are measured by it, never by the wall clock."""
-    return asyncio.get_running_loop().time()

@@ -207,7 +207,7 @@ class Supervisor:
                 await case.accept_subjects()  # else while the nodes compute
             if self._context.correlations.is_joint:
                 with self._arbiter.hearing(view) as heard:
-                    await asyncio.to_thread(self._open_inputs, view)
+                    await asyncio.to_thread(self._check, view)
                     named = await self._arbiter.judge_made(view, await heard, batch_of(self._context, view))
                     await self._fail(view, FailReason.TRANSCRIPTS_DIFFER, named)
                 await self._context.ledger.until(view.query, partial(_has_left, view.attempt))
@@ -295,6 +295,13 @@ class Supervisor:
         if view.terms.subjects == 1:
             return iter((1,))
         return check_chunks(view, layout_of(self._context, view), inputs, batch=batch, blobs=self._context.blobs)
+
+    def _check(self, view: QueryView) -> Mapping[MemberIndex, AuditedInput]:
+        """Do all of an attempt's checks at once, but that of its subjects."""
+        inputs = self._open_inputs(view)
+        for _ in self._checks(view, inputs, batch_of(self._context, view)):
+            pass
+        return inputs
 
     def _open_and_deal(self, view: QueryView) -> tuple[Mapping[MemberIndex, AuditedInput], Dealt]:
         """Open an attempt's inputs and make its deal, the same ones whenever it is done."""
@@ -384,7 +391,7 @@ class Supervisor:
 
         def work() -> Finding:
             batch = batch_of(context, view)
-            rows = ContributedRows(view, layout_of(context, view), batch, self._open_inputs(view), context.blobs)
+            rows = ContributedRows(view, layout_of(context, view), batch, self._check(view), context.blobs)
             stated = joint_hash(context.chain, session_of(view), context.correlations)
             keys = self._keys.of(view, context.epoch_of(view))
             return audit_outcome(keys, view, batch=batch, rows=rows, joint_hash=stated, blobs=context.blobs)

@@ -26,6 +26,8 @@ PERMISSIONS: Mapping[Kind, Permission] = MappingProxyType(
         Kind.ABORT: Permission(Role.MPC, Role.MPC),
         Kind.RECALL: Permission(Role.SUPERVISOR, Role.MPC),
         Kind.FRAMES: Permission(Role.MPC, Role.SUPERVISOR),
+        Kind.STOCK: Permission(Role.MPC, Role.MPC),
+        Kind.DRAW: Permission(Role.MPC, Role.MPC),
         Kind.DIFFER: Permission(Role.MPC, Role.SUPERVISOR),
     }
 )

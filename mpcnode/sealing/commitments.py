@@ -109,6 +109,11 @@ def joint_hash(chain: ChainId, session: SessionId, source: CorrelationSource) ->
     return digest("mpcnode/joint/1", chain, session, source.encode("ascii"))
 
 
+def drawn_hash(chain: ChainId, session: SessionId, source: CorrelationSource, item: bytes) -> Digest:
+    """What an accept names instead, where the session uses an item that the committee made in advance."""
+    return digest("mpcnode/drawn/1", chain, session, source.encode("ascii"), item)
+
+
 def corrections_hash(corrections: bytes) -> Digest:
     """SHA-256 of the corrections' bytes."""
     return Digest(hashlib.sha256(corrections).digest())

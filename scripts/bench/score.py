@@ -44,7 +44,7 @@ RATIOS = (
     ("score_n1_mpyc_ratio", "score_n1_ms", "score_n1_mpyc_ms"),
     ("score_n1_spu_aby3_ratio", "score_n1_ms", "score_n1_spu_aby3_ms"),
 )
-"""Name, our figure, a peer's figure: how many times as fast as it."""
+"""Name, our figure, a peer's figure: how many times its rate; of one subject, which part of its time."""
 
 
 class WrongAnswerError(Exception):
@@ -197,13 +197,13 @@ def _bytes(batch: Batch) -> Mapping[str, int]:
 
 
 def ratios(figures: Sequence[Measurement], peers: Mapping[str, float]) -> Iterator[Measurement]:
-    """How many times as fast as peers, for those that were measured."""
+    """Say our figures in terms of peers', for those that were measured."""
     ours = {figure.name: figure for figure in figures}
     for name, mine, theirs in RATIOS:
         if theirs not in peers or mine not in ours:
             continue
         figure = ours[mine]
-        ratio = peers[theirs] / figure.value if figure.unit == "ms" else figure.value / peers[theirs]
+        ratio = figure.value / peers[theirs]
         audit = figure.params["audit"]
         yield Measurement(
             name, ratio, "1", {mine: round(figure.value, 3), theirs: round(peers[theirs], 3), "audit": audit}

@@ -45,7 +45,7 @@ def test_ratios_are_the_right_way_round():
         Measurement("score_100000_subjects_per_s", 60.0, "1/s", {"audit": "off"}),
     ]
     found = {figure.name: figure.value for figure in ratios(mine, peers)}
-    assert found["score_n1_mpyc_ratio"] == pytest.approx(4.0)
+    assert found["score_n1_mpyc_ratio"] == pytest.approx(0.25)
     assert found["score_100000_spu_aby3_ratio"] == pytest.approx(3.0)
     assert "max_100000_mpyc_ratio" not in found
 

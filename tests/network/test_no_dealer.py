@@ -1,17 +1,23 @@
 """The main job over eight processes, none of which deals: the nodes make their correlations by oblivious transfers."""
 
 import asyncio
+import csv
+import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from mpcnode.client import Answer
+from mpcnode.devnet import processes
+from mpcnode.devnet.control import report
 from mpcnode.types import CorrelationSource
-from tests.support.devnet import MODEL, Devnet, cli
+from tests.support.devnet import MODEL, MPC, PURPOSE, Devnet, cli, wait_for
 
 pytestmark = [pytest.mark.network, pytest.mark.timeout(240)]
 
 UNKNOWN = "DE-Q0000000"
+STOCK = 16
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +37,30 @@ def check(net: Devnet, subject: str, answer: Answer) -> None:
     assert answer.attempt == 1
 
 
+def in_stock(net: Devnet) -> set[int | None]:
+    """Sessions that each MPC node has correlations for."""
+    reports = {one.name: one.status for one in asyncio.run(report(net.layout))}
+    return {
+        None if status is None else status.counters.get("correlations_in_stock") for status in map(reports.get, MPC)
+    }
+
+
+def test_queries_draw_from_stock_and_a_restart_burns_it(devnet: Devnet) -> None:
+    subject = devnet.truth().subjects()[0]
+    check(devnet, subject, devnet.ask(subject, wait_audit=True))
+    wait_for(lambda: in_stock(devnet) == {STOCK}, "stock at every node")
+    check(devnet, subject, devnet.ask(subject, wait_audit=True))
+    assert in_stock(devnet) == {STOCK - 1}
+    devnet.kill(MPC[-1], signal.SIGTERM)
+    wait_for(lambda: processes.running(devnet.layout.node(MPC[-1])) is None, "its end")
+    devnet.start(MPC[-1])
+    devnet.wait_ready()
+    check(devnet, subject, devnet.ask(subject, wait_audit=True))
+    wait_for(lambda: in_stock(devnet) == {STOCK}, "stock at every node again")
+    check(devnet, UNKNOWN, devnet.ask(UNKNOWN, wait_audit=True))
+    assert in_stock(devnet) == {STOCK - 1}
+
+
 def test_answers_equal_the_clear_evaluation_one_by_one_and_at_once(devnet: Devnet) -> None:
     subjects = [*devnet.truth().subjects()[:3], UNKNOWN]
 
@@ -40,6 +70,20 @@ def test_answers_equal_the_clear_evaluation_one_by_one_and_at_once(devnet: Devne
     check(devnet, subjects[0], devnet.ask(subjects[0], wait_audit=True))
     for subject, answer in zip(subjects, asyncio.run(ask_all()), strict=True):
         check(devnet, subject, answer)
+
+
+def test_thousands_of_subjects_are_answered_as_in_clear(devnet: Devnet, tmp_path: Path) -> None:
+    known = devnet.truth().subjects()
+    subjects = [UNKNOWN if place % 10 == 0 else known[place % len(known)] for place in range(5_000)]  # two chunks
+    asked, answers = tmp_path / "subjects.txt", tmp_path / "answers.csv"
+    asked.write_text("\n".join(subjects) + "\n")
+    profile = str(devnet.layout.profile)
+    options = ("--profile", profile, "--model", MODEL, "--purpose", PURPOSE)
+    cli("query", "batch", *options, "--subjects", str(asked), "--out", str(answers))
+    clear = {subject: devnet.truth().expect(subject).outcome.grade for subject in set(subjects)}
+    with answers.open(newline="") as file:
+        found = [(row["subject"], row["answer"]) for row in csv.DictReader(file)]
+    assert found == [(subject, clear[subject] or "insufficient") for subject in subjects]
 
 
 def test_people_are_told_what_the_audit_compared(devnet: Devnet) -> None:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -130,6 +130,7 @@ class Setting:
     anchors: tuple[tuple[MemberIndex, int], ...] = ()
     """Anchor bitmaps by participant."""
     correlations: CorrelationSource = CorrelationSource.DEALER
+    stock_items: int = field(default=0, repr=False)
 
     @property
     def model(self) -> Model:
@@ -222,6 +223,7 @@ def build_context(
     journal: JournalPort,
     blobs: BlobsPort,
     clock,
+    stock_items: int = 0,
 ) -> Context:
     return Context(
         chain=consortium.chain,
@@ -243,6 +245,7 @@ def build_context(
         clock=clock,
         random=stream(f"daemon {index}"),
         correlations=consortium.correlations,
+        stock_items=stock_items,
     )
 
 

@@ -92,6 +92,7 @@ class Daemon:
             journal=flow.journals.setdefault(index, MemoryJournal()),
             blobs=flow.blobs.setdefault(index, MemoryBlobs()),
             clock=self.clock,
+            stock_items=flow.setting.stock_items,
         )
         if index in flow.outfits:
             self.context = flow.outfits[index].context(self.context)

@@ -178,7 +178,7 @@ class World:
 
     async def _serve(self, batch: ClaimedBatch) -> None:
         """Make all items; hand them out to two sessions at a time, each of which tries again."""
-        for item in iter(batch.next_to_make, None):
+        for item in batch.begin(0, batch.size):
             if item in self.made:
                 raise TwiceError(f"made twice: {item}")
             self.made.add(item)

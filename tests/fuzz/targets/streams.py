@@ -32,8 +32,8 @@ DEALT = bytes(range(100))
 class Dealing:
     """A dealer that dealt three chunks to one session, and none to others."""
 
-    async def ready(self, session: SessionId, _chunk: int) -> bool:
-        return session == SESSION
+    async def ready(self, session: SessionId, chunk: int) -> bool:
+        return session == SESSION and chunk >= 0
 
     async def corrections(self, node: MemberIndex, session: SessionId, chunk: int) -> DealtCorrections | None:
         assert node == PEER

@@ -3,18 +3,19 @@
 import asyncio
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import pytest
 
-from mpcnode.errors import RequestError
-from mpcnode.mpc import providers
+from mpcnode.mpc import CHUNK_SUBJECTS, providers
 from mpcnode.mpc.paillier import accept
-from mpcnode.mpc.providers import converse
+from mpcnode.mpc.providers import joint_provider
 from mpcnode.query.messages import Kind
-from mpcnode.roles import operator, preparing, session
+from mpcnode.roles import drawing, preparing, programs
 from mpcnode.roles.preparing import PIECE_BYTES, Preparation, SilentPeersError, preparation_name
+from mpcnode.scorecard import compile_batch
 from mpcnode.types import (
     NOBODY,
     AuditMode,
@@ -28,10 +29,11 @@ from mpcnode.types import (
     Verdict,
     members_of,
 )
-from tests.support.batches import ask_many
+from tests.support.batches import ask_many, opened_many
 from tests.support.consortium import ALICE, BOB, INSURER, NOBODY_KNOWS, NODES, PANEL, Setting
 from tests.support.flow import ROUNDS, Fault, Flow
 from tests.support.joint import session_id
+from tests.support.lenders import Lenders
 from tests.support.paillier import SHORT_BITS, key_of, seeded
 from tests.support.talks import deviates
 from tests.support.virtual_time import run
@@ -164,15 +166,15 @@ def test_a_node_that_dies_while_correlations_are_made_never_makes_them_again():
 
 def test_a_wrong_answer_is_found_by_the_outcome_and_nobody_is_named(monkeypatch):
     """A node that spoils the correlations: no message is wrong that others could check, but the answer is."""
-    made = session.SessionRunner._make_material
+    made = drawing.JointMaterial.take
 
-    async def spoiled(self, plan, preparation):
-        material = await made(self, plan, preparation)
-        if plan.rank == 1:
+    async def spoiled(self, chunk):
+        material = await made(self, chunk)
+        if self._view.committee.index(self._context.me.index) == 1:
             material._left["output"]["zero"][0] ^= np.uint64(1)
         return material
 
-    monkeypatch.setattr(session.SessionRunner, "_make_material", spoiled)
+    monkeypatch.setattr(drawing.JointMaterial, "take", spoiled)
 
     async def scenario():
         async with Flow(OT) as flow:
@@ -199,29 +201,99 @@ def test_no_mask_is_made_that_nobody_could_release():
     run(scenario())
 
 
-def test_a_query_about_many_subjects_is_refused_by_the_operator():
+MANY = Lenders(quota=1_000_000, correlations=CorrelationSource.OT)
+
+
+def test_a_value_out_of_range_is_rejected_among_many_subjects():
+    subjects = [ALICE, BOB, ALICE]
+
     async def scenario():
-        async with Flow(OT) as flow:
-            with pytest.raises(RequestError, match="expected 1 where no member deals correlations, got 3"):
-                await ask_many(flow, [ALICE, BOB, NOBODY_KNOWS])
+        async with Flow(MANY) as flow:
+            flow.records[INSURER].poison["claims"] = 51
+            flow.records[INSURER].poisoned = BOB
+            asked = await ask_many(flow, subjects, life_ms=600_000)
+            view = await flow.settled(asked, within_s=1_000)
+            assert (view.attempt, view.refused, view.verdict) == (2, 1 << INSURER, Verdict.MATCH)
+            rest = [who for who in PANEL if who != INSURER]
+            assert await opened_many(flow, asked) == [flow.clear(subject, rest) for subject in subjects]
 
     run(scenario())
 
 
-def test_a_query_about_many_subjects_ends_at_a_node_that_would_have_to_make_its_correlations(monkeypatch):
-    async def passed(_self, _request):
-        return None
+@pytest.mark.parametrize("count", [3, 10_000], ids=["few", "thousands"])
+def test_many_subjects_get_the_answers_in_clear(monkeypatch, count):
+    """Ten thousand are three chunks: one set-up, and correlations chunk by chunk."""
+    subjects = ([ALICE, BOB, NOBODY_KNOWS] * count)[:count]
+    setups: list[bytes] = []
+    live: list[int] = []
 
-    monkeypatch.setattr(operator.Operator, "_check_blobs", passed)
+    def counted(source, rank, parties, context, random):
+        setups.append(context)
+        return joint_provider(source, rank, parties, context, random)
+
+    async def watched(self, chunk):
+        material = await take(self, chunk)
+        live.append(chunk)
+        return material
+
+    take = drawing.JointMaterial.take
+    monkeypatch.setattr(drawing.JointMaterial, "take", watched)
+    monkeypatch.setattr(drawing, "joint_provider", counted)
 
     async def scenario():
-        async with Flow(OT) as flow:
-            asked = await ask_many(flow, [ALICE, BOB, NOBODY_KNOWS])
-            view = await flow.settled(asked, within_s=4_000)
-            assert view.state is not QueryState.ANSWERED
-            assert any("expected a query about one subject, got 3" in str(entry.get("why")) for entry in flow.logs)
+        async with Flow(MANY) as flow:
+            asked = await ask_many(flow, subjects, life_ms=600_000)
+            view = await flow.settled(asked, within_s=1_000)
+            assert (view.state, view.attempt, view.verdict) == (QueryState.ANSWERED, 1, Verdict.MATCH)
+            clear = {subject: flow.clear(subject) for subject in set(subjects)}
+            assert await opened_many(flow, asked) == [clear[subject] for subject in subjects]
+            assert setups == [view.session] * 3
+            assert sorted(live) == sorted([*range(-(-count // CHUNK_SUBJECTS))] * 3)
+            assert not flow.network.of(Kind.DEAL)
+            assert not flow.network.of(Kind.DRAW)
 
     run(scenario())
+
+
+@pytest.mark.parametrize(("chunk", "stops"), [(0, "rounds"), (1, "correlations"), (2, "rounds")])
+def test_a_node_that_falls_silent_in_the_middle_of_many_subjects_is_named(monkeypatch, chunk, stops):
+    """While correlations of a chunk are made, or in the rounds of one: whoever waits gives each its own time."""
+    take = drawing.JointMaterial.take
+    subjects = [ALICE, BOB, NOBODY_KNOWS] * 4
+
+    async def scenario():
+        async with Flow(replace(MANY, spares=1)) as flow:
+
+            async def watched(self, at):
+                is_silent = at == chunk and self._context.me.index == self._view.committee[1]
+                silence = Fault(kind=ROUNDS, sender=self._context.me.index, drop=True)
+                if is_silent and stops == "correlations":
+                    flow.network.faults.append(silence)
+                material = await take(self, at)
+                if is_silent and stops == "rounds":
+                    flow.network.faults.append(silence)
+                return material
+
+            monkeypatch.setattr(drawing.JointMaterial, "take", watched)
+            monkeypatch.setattr(programs, "compile_batch", partial(compile_batch, chunk_subjects=4))
+            programs._compiled.cache_clear()
+            asked = await ask_many(flow, subjects, life_ms=900_000)
+            view = await flow.until(asked, lambda now: bool(now.failures))
+            (failure,) = view.failures
+            committee = flow.view(asked).committee if view.attempt == 1 else None
+            assert failure.reason is FailReason.TIMEOUT
+            (silent,) = {fault.sender for fault in flow.network.faults}
+            assert set(members_of(failure.waited)) == {silent}
+            assert committee is None or silent in committee
+            monkeypatch.setattr(drawing.JointMaterial, "take", take)
+            settled = await flow.settled(asked, within_s=2_000)
+            assert settled.state is QueryState.ANSWERED
+            assert silent not in settled.committee
+
+    try:
+        run(scenario())
+    finally:
+        programs._compiled.cache_clear()
 
 
 class Channels:
@@ -256,6 +328,13 @@ class Channel:
 COMMITTEE = (MemberIndex(9), MemberIndex(4))
 
 
+def alone(program, name, rank, random):
+    """One node's side of a set-up and of one session's correlations."""
+    session = session_id(name)
+    provider = yield from joint_provider(CorrelationSource.OT, rank, program.parties, session, random)
+    return (yield from provider.provide(program, session))
+
+
 @pytest.mark.parametrize("piece", [1 << 18, 32, 1000])
 def test_messages_are_cut_into_pieces_and_put_together_again(monkeypatch, piece):
     """A set-up's message has 12,320 bytes: a multiple of 32, after which an empty piece says that it is whole."""
@@ -265,10 +344,7 @@ def test_messages_are_cut_into_pieces_and_put_together_again(monkeypatch, piece)
         channels = Channels(COMMITTEE)
         nodes = [Preparation(channels.of(member), COMMITTEE, Rank(rank)) for rank, member in enumerate(COMMITTEE)]
         made = await asyncio.gather(
-            *(
-                node.run(CorrelationSource.OT, one_and(), session_id("pieces"), seeded(i), 1e9)
-                for i, node in enumerate(nodes)
-            )
+            *(node.hold(alone(one_and(), "pieces", Rank(i), seeded(i)), 1e9) for i, node in enumerate(nodes))
         )
         assert [repr(material) for material in made] == ["Material(1 left)"] * 2
         first = [size for sender, _, _, size in channels.frames if sender == COMMITTEE[0]][: 12_320 // piece + 1]
@@ -297,7 +373,7 @@ def test_pieces_that_no_honest_node_sends_end_it(monkeypatch, frames, said):
         for number, data in frames:
             channels.of(COMMITTEE[1]).send(COMMITTEE[0], 0, number, data)
         with deviates(1, said):
-            await node.run(CorrelationSource.OT, one_and(), session_id("wrong"), bytes, 1e9)
+            await node.hold(alone(one_and(), "wrong", Rank(0), bytes), 1e9)
 
     asyncio.run(scenario())
 
@@ -310,7 +386,7 @@ def test_a_peer_is_a_message_ahead_at_most():
         for number in (1, 2, 3):
             channels.of(COMMITTEE[1]).send(COMMITTEE[0], 0, number, b"early")
         with deviates(1, "member 4: expected one message a round"):
-            await node.run(CorrelationSource.OT, one_and(3), session_id("ahead"), bytes, 1e9)
+            await node.hold(alone(one_and(3), "ahead", Rank(0), bytes), 1e9)
 
     asyncio.run(scenario())
 
@@ -322,7 +398,7 @@ def test_who_sends_nothing_in_time_is_named():
         node = Preparation(channels.of(COMMITTEE[0]), committee, Rank(0))
         channels.of(COMMITTEE[1]).send(COMMITTEE[0], 0, 1, b"in time")
         with pytest.raises(SilentPeersError, match=r"no word from members \[2\]") as silent:
-            await node.run(CorrelationSource.OT, one_and(3), session_id("silent"), bytes, 0.0)
+            await node.hold(alone(one_and(3), "silent", Rank(0), bytes), 0.0)
         assert silent.value.members == (2,)
 
     asyncio.run(scenario())
@@ -330,7 +406,7 @@ def test_who_sends_nothing_in_time_is_named():
 
 def test_what_a_dealer_deals_is_not_made():
     with pytest.raises(ValueError, match="expected correlations that nodes make, got a dealer's"):
-        next(converse(CorrelationSource.DEALER, one_and(), session_id("d"), Rank(0), bytes))
+        next(joint_provider(CorrelationSource.DEALER, Rank(0), 2, bytes(32), bytes))
 
 
 def test_preparations_have_names_of_their_own():
