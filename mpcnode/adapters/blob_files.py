@@ -241,6 +241,15 @@ class BlobFiles:
             kept = self._blobs.get(blob)
             return 0 if kept is None else self._held(blob, kept)
 
+    def has_room(self, size: int) -> bool:
+        """Whether a blob of so many bytes would find room now."""
+        with self._lock:
+            try:
+                self._check_room(size)
+            except UnavailableError:
+                return False
+            return True
+
     def sweep(self, now: Millis) -> int:
         """Remove the blobs whose time is over; return how many there were.
 

@@ -75,6 +75,10 @@ class BlobStore:
             if not self._waiting[label]:
                 del self._waiting[label]
 
+    async def has_room(self, size: int) -> bool:
+        """Whether a blob of so many bytes would find room now."""
+        return await asyncio.to_thread(self._files.has_room, size)
+
     async def create(self, label: BlobLabel, key: bytes, pieces: Iterable[bytes], until: Millis) -> Manifest:
         """Seal a body into a blob of one's own; it is held whole when this returns."""
         manifest = await asyncio.to_thread(self._files.create, label, key, pieces, until)

@@ -204,6 +204,9 @@ class BlobsPort(Protocol):
     async def whole(self, label: BlobLabel) -> Manifest:
         """Wait until the blob of a label is held whole."""
 
+    async def has_room(self, size: int) -> bool:
+        """Whether a blob of so many bytes would find room now."""
+
     async def create(self, label: BlobLabel, key: bytes, pieces: Iterable[bytes], until: Millis) -> Manifest:
         """Seal a body into a blob of one's own; it is held whole when this returns.
 

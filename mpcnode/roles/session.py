@@ -24,13 +24,10 @@ from mpcnode.errors import (
     SealedBoxError,
     SessionError,
     ShareError,
-    StorageError,
-    UnavailableError,
     WrongSignatureError,
 )
 from mpcnode.mpc import SEED_BYTES, Batch
 from mpcnode.mpc.stock import Stock
-from mpcnode.query.blobs import BlobKind, BlobLabel
 from mpcnode.query.frames import Shown
 from mpcnode.query.messages import Abort, Accept, End, Kind, Shares, encode_abort, encode_accept, encode_end
 from mpcnode.query.statements import (
@@ -44,9 +41,9 @@ from mpcnode.query.statements import (
     encode_shares_statement,
 )
 from mpcnode.query.view import QueryView
-from mpcnode.roles.blobs import kept_until
+from mpcnode.roles.bodies import await_rows, hand_over
 from mpcnode.roles.chunks import ChunkedRun, OutputInMemory, Part, RowStream, begins_inline
-from mpcnode.roles.context import Context, Timing, deliver, send_blob
+from mpcnode.roles.context import Context, Timing, deliver
 from mpcnode.roles.corrections import Corrections
 from mpcnode.roles.drawing import JointMaterial
 from mpcnode.roles.ends import check_boxes, encode_difference, ends_by, session_words
@@ -58,7 +55,7 @@ from mpcnode.roles.programs import batch_of, session_of
 from mpcnode.roles.rows import Sent, SharedRows, shares
 from mpcnode.roles.stopwatch import Stopwatch
 from mpcnode.roles.waiting import collect, now
-from mpcnode.sealing.blobs import KEY_BYTES, REFERENCE_BYTES, BlobReference, encode_reference
+from mpcnode.sealing.blobs import REFERENCE_BYTES
 from mpcnode.sealing.boxes import EPHEMERAL_BYTES, seal
 from mpcnode.sealing.commitments import (
     SALT_BYTES,
@@ -291,13 +288,10 @@ class SessionRunner:
                 self._check_share(plan, member, share)
             except (ShareError, WrongSignatureError) as error:
                 raise AttemptFailedError(FailReason.BAD_SHARE, str(error), (member,)) from error
+        sent = {member: share.sent for member, share in arrived.items()}
         if plan.is_last and plan.batch.subjects > 1:
-            blobs = {member: self._context.blobs.whole(_label(view, BlobKind.ROWS, member)) for member in arrived}
-            for member, manifest in (await collect("rows", blobs, by)).items():
-                if not arrived[member].sent.startswith(manifest.blob):
-                    why = f"member {member}: sent another blob of rows than it committed to"
-                    raise AttemptFailedError(FailReason.BAD_SHARE, why, (member,))
-        return {member: share.sent for member, share in arrived.items()}
+            await await_rows(self._context, view, plan.batch, sent, by)
+        return sent
 
     def _rows(self, plan: _Plan, sent: Mapping[MemberIndex, bytes]) -> Iterator[Sequence[bytes | None]]:
         """This node's share of every chunk's rows, in panel order."""
@@ -394,22 +388,9 @@ class SessionRunner:
 
     async def _hand_over(self, plan: _Plan, computed: Computed, by: float) -> Computed:
         """Put the output share of many subjects where it is fetched; what is sealed instead is its reference."""
-        context, view = self._context, plan.view
         if plan.batch.subjects == 1:
             return computed
-        label, key = _label(view, BlobKind.OUTPUT, context.me.index), context.random(KEY_BYTES)
-        until = kept_until(label.kind, view.deadline)
-        try:
-            manifest = await context.blobs.create(label, key, (computed.share,), until)
-        except (UnavailableError, StorageError) as error:
-            raise AttemptFailedError(FailReason.ABORT, f"output: {error}", (context.me.index,)) from error
-        holders = (context.dealer, context.operator)
-        sends = {holder: send_blob(context, view.query, holder, manifest.blob) for holder in holders}
-        held = await collect("held outputs", sends, by)
-        refusing = [holder for holder in holders if not held[holder]]
-        if refusing:
-            raise AttemptFailedError(FailReason.ABORT, f"output: refused by members {refusing}", refusing)
-        return replace(computed, share=encode_reference(BlobReference(blob=manifest.blob, key=key)))
+        return replace(computed, share=await hand_over(self._context, plan.view, computed.share, by))
 
     def _seal(self, plan: _Plan, computed: Computed) -> End:
         """Seal the own output share to inquirer and supervisor, and sign the end."""
@@ -457,10 +438,6 @@ class SessionRunner:
                 raise AttemptFailedError(FailReason.TRANSCRIPTS_DIFFER, why, (self._context.dealer,), is_judged=True)
             check_boxes(member, end, own, theirs)
         return tuple(own if member == self._context.me.index else ends[member] for member in plan.view.committee)
-
-
-def _label(view: QueryView, kind: BlobKind, author: MemberIndex) -> BlobLabel:
-    return BlobLabel(query=view.query, attempt=view.attempt, kind=kind, author=author)
 
 
 def _blaming(participant: MemberIndex, rows: Iterator[bytes]) -> Iterator[bytes]:

@@ -19,9 +19,13 @@ class MemoryBlobs:
         self.labels: dict[BlobLabel, BlobId] = {}
         self.full = False
         """Whether there is no room for another of one's own."""
+        self.closed = False
+        """Whether there is no room for others'."""
 
     async def offer(self, offer: BlobOffer, until: Millis) -> int:
         blob = offer.manifest.blob
+        if self.closed and blob not in self.offers:
+            raise UnavailableError("blobs: expected room, got none", ErrorCode.BUSY)
         if self.labels.setdefault(offer.label, blob) != blob:
             raise MalformedMessageError("another blob under this label")
         _, known = self.offers.get(blob, (offer, until))
@@ -47,6 +51,10 @@ class MemoryBlobs:
         while label not in self.labels or not await self.is_whole(self.labels[label]):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         return self.offers[self.labels[label]][0].manifest
+
+    async def has_room(self, size: int) -> bool:
+        del size
+        return not self.closed
 
     async def create(self, label: BlobLabel, key: bytes, pieces: Iterable[bytes], until: Millis) -> Manifest:
         if self.full:

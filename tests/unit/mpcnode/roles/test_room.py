@@ -62,6 +62,25 @@ def test_a_node_without_room_for_its_output_says_so_of_itself(node):
     run(scenario())
 
 
+@pytest.mark.parametrize("node", NODES)
+def test_a_node_without_room_for_rows_blames_nobody_who_sent_them(node):
+    async def scenario():
+        async with Flow(BEFORE) as flow:
+            blobs = flow.blobs.setdefault(node, MemoryBlobs())
+            blobs.closed = True
+            asked = await ask_many(flow, FEW)
+            view = await flow.settled(asked)
+            failed = [(failure.by, failure.reason, failure.waited) for failure in view.failures]
+            assert failed == [(node, FailReason.ABORT, 1 << node)] * len(failed)
+            assert len(failed) == view.attempt - 1
+            assert (view.verdict, await opened_many(flow, asked)) == (
+                Verdict.MATCH,
+                [flow.clear(subject) for subject in FEW],
+            )
+
+    run(scenario())
+
+
 def test_a_mask_that_finds_no_room_until_the_deadline_is_the_supervisors_matter():
     async def scenario():
         async with Flow(BEFORE) as flow:
