@@ -366,13 +366,8 @@ class Supervisor:
             known = await case.recomputing
         else:  # after a restart
             try:
-                await self._gather_blobs(view)
-            except InputsRejectedError as error:
-                # who contributed had this daemon's word that it holds them, before it committed to anything
-                _log.error("audit.inputs_lost", member=error.participant, reason=str(error))
-                await self._attest(view, Finding(verdict=Verdict.INCOMPLETE, stage=AuditStage.ENVELOPE))
-                return
-            try:
+                if await self._has_lost_inputs(view):
+                    return
                 await case.accept_subjects()
                 inputs, dealt = await asyncio.to_thread(self._check_and_deal, view)
             except InputsRejectedError as error:
@@ -397,11 +392,26 @@ class Supervisor:
             return audit_outcome(keys, view, batch=batch, rows=rows, joint_hash=stated, blobs=context.blobs)
 
         try:
+            if await self._has_lost_inputs(view):
+                return
             await case.accept_subjects()
             finding = await asyncio.to_thread(work)
         except InputsRejectedError as error:
             finding = rejected(error)
         await self._attest(view, finding)
+
+    async def _has_lost_inputs(self, view: QueryView) -> bool:
+        """Whether what many subjects' identifiers and rows are in is here no more; then nobody is judged by it.
+
+        Who contributed had this daemon's word that it holds them, before it committed to anything.
+        """
+        try:
+            await self._gather_blobs(view)
+        except InputsRejectedError as error:
+            _log.error("audit.inputs_lost", member=error.participant, reason=str(error))
+            await self._attest(view, Finding(verdict=Verdict.INCOMPLETE, stage=AuditStage.ENVELOPE))
+            return True
+        return False
 
     async def _attest(self, view: QueryView, finding: Finding, release: bytes = b"") -> None:
         stage, where = finding.stage.name, {"chunk": finding.chunk, "round": finding.round}

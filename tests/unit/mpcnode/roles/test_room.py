@@ -5,9 +5,20 @@ import asyncio
 import pytest
 
 from mpcnode.query.blobs import BlobKind
-from mpcnode.types import NOBODY, AuditMode, AuditStage, FailReason, MemberIndex, QueryState, Verdict
-from tests.support.batches import ask_many, opened_many
-from tests.support.consortium import ALICE, BANK, BOB, NOBODY_KNOWS, NODES, OPERATOR, REGULATOR
+from mpcnode.query.committee import choose_committee
+from mpcnode.types import (
+    NOBODY,
+    AuditMode,
+    AuditStage,
+    CorrelationSource,
+    FailReason,
+    MemberIndex,
+    QueryState,
+    Verdict,
+    bitmap,
+)
+from tests.support.batches import ask_many, opened_many, prepare_many
+from tests.support.consortium import ALICE, BANK, BOB, NOBODY_KNOWS, NODES, OPERATOR, PANEL, REGULATOR
 from tests.support.fake_blobs import MemoryBlobs
 from tests.support.flow import BLOB, Fault, Flow
 from tests.support.lenders import Lenders
@@ -15,6 +26,7 @@ from tests.support.virtual_time import run
 
 FEW = [ALICE, BOB, NOBODY_KNOWS, ALICE]
 AFTER = Lenders(quota=1_000_000)
+JOINT = Lenders(quota=1_000_000, correlations=CorrelationSource.OT)
 BEFORE = Lenders(quota=1_000_000, audit=AuditMode.BEFORE_RELEASE)
 
 
@@ -62,21 +74,20 @@ def test_a_node_without_room_for_its_output_says_so_of_itself(node):
     run(scenario())
 
 
-@pytest.mark.parametrize("node", NODES)
-def test_a_node_without_room_for_rows_blames_nobody_who_sent_them(node):
+def test_a_last_node_without_room_for_rows_blames_nobody_who_sent_them():
     async def scenario():
         async with Flow(BEFORE) as flow:
-            blobs = flow.blobs.setdefault(node, MemoryBlobs())
+            asked = await prepare_many(flow, FEW)
+            members, panel = flow.consortium.members, bitmap(PANEL)
+            first = choose_committee(asked.request.query, 1, members, panel=panel, excluded=0, companies_min=3).members
+            blobs = flow.blobs.setdefault(first[-1], MemoryBlobs())
             blobs.closed = True
-            asked = await ask_many(flow, FEW)
-            view = await flow.settled(asked)
-            failed = [(failure.by, failure.reason, failure.waited) for failure in view.failures]
-            assert failed == [(node, FailReason.ABORT, 1 << node)] * len(failed)
-            assert len(failed) == view.attempt - 1
-            assert (view.verdict, await opened_many(flow, asked)) == (
-                Verdict.MATCH,
-                [flow.clear(subject) for subject in FEW],
-            )
+            await flow.desk.ask(asked.sealed)
+            await flow.until(asked, lambda view: view.attempt == 2)
+            blobs.closed = False
+            (failure,) = flow.view(asked).failures
+            assert (failure.by, failure.reason, failure.waited) == (first[-1], FailReason.ABORT, 1 << first[-1])
+            await answered(flow, asked, 2)
 
     run(scenario())
 
@@ -110,13 +121,14 @@ def test_who_does_not_take_an_output_in_time_is_named(away):
     run(scenario())
 
 
-def test_a_supervisor_that_lost_inputs_judges_nobody_by_them():
+@pytest.mark.parametrize("setting", [AFTER, JOINT], ids=["dealer", "no dealer"])
+def test_a_supervisor_that_lost_inputs_judges_nobody_by_them(setting):
     """It gave its word that it holds them; that it does not any more is no participant's fault."""
 
     async def scenario():
-        async with Flow(AFTER) as flow:
+        async with Flow(setting) as flow:
             flow.chain.drop = lambda _sender, method: method == "attest"
-            asked = await ask_many(flow, FEW)
+            asked = await ask_many(flow, FEW, life_ms=600_000)
             await flow.until(asked, lambda view: view.state is QueryState.ANSWERED)
             blobs = flow.blobs[REGULATOR]
             lost = [label for label in blobs.labels if (label.kind, label.author) == (BlobKind.ROWS, BANK)]
@@ -126,7 +138,7 @@ def test_a_supervisor_that_lost_inputs_judges_nobody_by_them():
             await flow.crash(REGULATOR)
             flow.chain.drop = lambda _sender, _method: False
             flow.start(REGULATOR)
-            view = await flow.settled(asked)
+            view = await flow.settled(asked, within_s=1_000)
             assert view.attestation is not None
             said = view.attestation
             assert (said.verdict, said.member, said.stage) == (Verdict.INCOMPLETE, NOBODY, AuditStage.ENVELOPE)
