@@ -45,8 +45,11 @@ ALLOWED = {
     ("mpc", "accept", "supervisor"),
     ("mpc", "end", "mpc"),
     ("mpc", "abort", "mpc"),
+    ("mpc", "draw", "mpc"),
+    ("mpc", "stock", "mpc"),
     ("supervisor", "recall", "mpc"),
     ("mpc", "frames", "supervisor"),
+    ("mpc", "differ", "supervisor"),
 }
 """Who may say what to whom, written down a second time."""
 
