@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import shutil
 import sqlite3
 import subprocess
@@ -20,6 +19,7 @@ from mpcnode.devnet import processes
 from mpcnode.devnet.control import report
 from mpcnode.errors import Exit
 from tests.support.devnet import NAMES, Devnet, cli, copy_node, wait_for
+from tests.support.small_disk import fill, small_disk
 
 pytestmark = [pytest.mark.network, pytest.mark.timeout(240)]
 
@@ -167,29 +167,6 @@ def test_a_mended_replica_verifies(victim: Path) -> None:
     assert json.loads(cli("ledger", "verify", "--config", str(victim), "--json").stdout)["ok"] is True
 
 
-@contextmanager
-def small_disk(directory: Path, size: int) -> Iterator[None]:
-    """Put a file system of so many bytes, with what is in a directory, in its place; its content stays afterwards."""
-    aside = directory.with_name(f"{directory.name}-aside")
-    directory.rename(aside)
-    directory.mkdir(mode=0o700)
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={size},mode=0700", "tmpfs", str(directory)]
-    mounted = subprocess.run(mount, capture_output=True, text=True, check=False).returncode == 0
-    try:
-        if not mounted:
-            pytest.skip("only root may mount a small disk")
-        shutil.copytree(aside, directory, dirs_exist_ok=True, symlinks=True)
-        shutil.rmtree(aside)
-        yield
-    finally:
-        if not aside.exists():
-            shutil.copytree(directory, aside)
-        if mounted:
-            subprocess.run(["umount", "--lazy", str(directory)], check=True)
-        directory.rmdir()
-        aside.rename(directory)
-
-
 def height_of_victim(net: Devnet) -> int:
     """What it says of itself; -1 if it says nothing any more."""
     daemons = asyncio.run(report(net.layout))
@@ -203,9 +180,7 @@ def test_a_full_disk_ends_the_daemon_with_a_code_of_its_own_and_loses_nothing(st
         net.up()
         net.ask(subjects[0])
         told = height_of_victim(net)
-        ballast = node.data_dir / "ballast"
-        with ballast.open("wb") as file:
-            os.posix_fallocate(file.fileno(), 0, shutil.disk_usage(node.data_dir).free - 150_000)
+        ballast = fill(node.data_dir, 150_000)
         for subject in subjects[:40]:
             if net.children[VICTIM].poll() is not None:
                 break
