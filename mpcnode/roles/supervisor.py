@@ -1,7 +1,7 @@
 """The supervisor role: check what was contributed, deal correlations if it is the dealer, audit every result, attest.
 
-It reads inputs by office. It deals only to sessions whose contributions passed every check; a bad contribution is
-rejected, and the next attempt goes on without it.
+It reads inputs by office. It deals a chunk only when the chunk's rows have passed every check, so no session ends on a
+bad contribution: that is rejected, and the next attempt goes on without it.
 """
 
 import asyncio
@@ -304,19 +304,18 @@ class Supervisor:
         return inputs
 
     def _open_and_deal(self, view: QueryView) -> tuple[Mapping[MemberIndex, AuditedInput], Dealt]:
-        """Open an attempt's inputs and make its deal, the same ones whenever it is done."""
-        context = self._context
-        inputs = self._open_inputs(view)
-        batch = batch_of(context, view)
-        dealt = deal_session(context.chain, self._master, session_of(view), view.committee, batch)
-        return inputs, dealt
+        """Open an attempt's inputs and make its deal; rows of many subjects are checked while chunks are dealt."""
+        return self._open_inputs(view), self._dealt(view)
 
     def _check_and_deal(self, view: QueryView) -> tuple[Mapping[MemberIndex, AuditedInput], Dealt]:
         """Do all of an attempt's checks again, but that of its subjects."""
-        inputs, dealt = self._open_and_deal(view)
-        for _ in self._checks(view, inputs, dealt.batch):
-            pass
-        return inputs, dealt
+        return self._check(view), self._dealt(view)
+
+    def _dealt(self, view: QueryView) -> Dealt:
+        """Make an attempt's deal: the same one whenever it is made."""
+        context = self._context
+        batch = batch_of(context, view)
+        return deal_session(context.chain, self._master, session_of(view), view.committee, batch)
 
     async def _reject(self, view: QueryView, error: InputsRejectedError) -> None:
         """Reject a contribution; a bad copy of the inquirer's is nobody's contribution and fails every attempt."""
