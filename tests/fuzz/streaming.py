@@ -1,6 +1,7 @@
 """Streams as inputs: messages of protobuf, each after its length in 2 bytes."""
 
 import asyncio
+import atexit
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from typing import Any, TypeVar
@@ -14,6 +15,16 @@ END = object()
 """What a stream reads after its last message: anything that is none."""
 
 LOOP = asyncio.new_event_loop()
+
+
+@atexit.register
+def _close() -> None:
+    """End what an input left behind: streams that were read in part are closed by tasks of the loop."""
+    LOOP.run_until_complete(LOOP.shutdown_asyncgens())
+    while left := asyncio.all_tasks(LOOP):
+        LOOP.run_until_complete(asyncio.wait(left))
+    LOOP.close()
+
 
 M = TypeVar("M", bound=google.protobuf.message.Message)
 T = TypeVar("T")
