@@ -33,6 +33,10 @@ PSEUDONYM_BYTES = 32
 SUBJECTS_BLOCK = 4096
 """Subjects whose pseudonyms are one leaf of the tree that S binds."""
 
+_HMAC_BLOCK_BYTES = 64
+_INNER_PAD, _OUTER_PAD = (bytes(byte ^ pad for byte in range(256)) for pad in (0x36, 0x5C))
+"""RFC 2104, section 2: what a byte of the key's block becomes."""
+
 _BLOCK_BYTES = SUBJECTS_BLOCK * PSEUDONYM_BYTES
 _TOKEN_PADDING = 16
 _TOKEN_PLAIN_BYTES = 32 + 32 + 8 + 32 + 32 + _TOKEN_PADDING
@@ -84,8 +88,7 @@ def normalise(identifier: str) -> bytes:
 
 def make_pseudonym(subject_key: bytes, identifier: bytes) -> Pseudonym:
     """HMAC-SHA-256 of a normalised identifier under the epoch's subject key."""
-    if len(subject_key) != SUBJECT_KEY_BYTES:
-        raise ValueError(f"subject key: expected {SUBJECT_KEY_BYTES} bytes, got {len(subject_key)}")
+    _check_key(subject_key)
     message = len(identifier).to_bytes(4, "big") + identifier
     return Pseudonym(hmac.digest(subject_key, message, "sha256"))
 
@@ -93,9 +96,25 @@ def make_pseudonym(subject_key: bytes, identifier: bytes) -> Pseudonym:
 def make_pseudonyms(subject_key: bytes, identifiers: Iterable[bytes]) -> bytes:
     """Pseudonyms of many normalised identifiers, joined in their order.
 
-    One call of HMAC for each: 1.2 µs, of which a third is the call; SHA-256 over columns in numpy takes twice as long.
+    HMAC as RFC 2104 defines it, the two blocks of the key hashed once for all: 0.5 µs each, where a call of HMAC for
+    each takes 1.3 µs and SHA-256 over columns in numpy more than either.
     """
-    return b"".join(make_pseudonym(subject_key, identifier) for identifier in identifiers)
+    _check_key(subject_key)
+    block = subject_key.ljust(_HMAC_BLOCK_BYTES, b"\0")
+    inner = hashlib.sha256(block.translate(_INNER_PAD))
+    outer = hashlib.sha256(block.translate(_OUTER_PAD))
+    digests = []
+    for identifier in identifiers:
+        message, keyed = inner.copy(), outer.copy()
+        message.update(len(identifier).to_bytes(4, "big") + identifier)
+        keyed.update(message.digest())
+        digests.append(keyed.digest())
+    return b"".join(digests)
+
+
+def _check_key(subject_key: bytes) -> None:
+    if len(subject_key) != SUBJECT_KEY_BYTES:
+        raise ValueError(f"subject key: expected {SUBJECT_KEY_BYTES} bytes, got {len(subject_key)}")
 
 
 def pseudonyms_root(pseudonyms: Iterable[bytes]) -> Pseudonym:

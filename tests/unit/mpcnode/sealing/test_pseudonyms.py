@@ -203,6 +203,18 @@ def test_the_root_of_many_is_that_of_blocks_however_they_come(count):
     assert pseudonyms_root(joined[at : at + 1000] for at in range(0, len(joined), 1000)) == bytes(merkle.root(blocks))
 
 
+def test_many_are_named_as_one_is_under_any_key():
+    identifiers = [bytes(range(1, 1 + length)) for length in range(1, 65)]
+    for key in (bytes(32), bytes(range(32)), b"\xff" * 32):
+        each = [hmac.digest(key, len(one).to_bytes(4, "big") + one, "sha256") for one in identifiers]
+        assert make_pseudonyms(key, identifiers) == b"".join(each)
+
+
+def test_many_need_a_key_of_32_bytes():
+    with pytest.raises(ValueError, match="expected 32 bytes, got 33"):
+        make_pseudonyms(bytes(33), some(1))
+
+
 def test_another_subject_or_order_is_another_root():
     subjects = some(5)
     roots = {
