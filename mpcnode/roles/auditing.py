@@ -210,41 +210,43 @@ class ContributedRows:
             yield [of_chunk.get(seated.member) for seated in layout.members]
 
 
-def open_inputs(keys: AuditKeys, view: QueryView, layout: Layout) -> Mapping[MemberIndex, AuditedInput]:
-    """Open and check every envelope of an attempt, the row of one subject included.
+def open_input(keys: AuditKeys, view: QueryView, layout: Layout, participant: MemberIndex) -> AuditedInput:
+    """Open and check the envelope of a contribution, the row of one subject included.
 
     Raises:
-        InputsRejectedError: one fails; it names whose.
+        InputsRejectedError: it fails.
     """
-    opened: dict[MemberIndex, AuditedInput] = {}
-    for participant, envelope in view.envelopes.items():
-        try:
-            plaintext = open_envelope(envelope, keys.epoch, keys.audit).plaintext
-            opened[participant] = check_input(plaintext, view, participant, _attributes(layout, participant))
-        except InputError as error:
-            raise InputsRejectedError(participant, error) from error
-    return opened
+    try:
+        plaintext = open_envelope(view.envelopes[participant], keys.epoch, keys.audit).plaintext
+        return check_input(plaintext, view, participant, _attributes(layout, participant))
+    except InputError as error:
+        raise InputsRejectedError(participant, error) from error
 
 
 def check_chunks(
-    view: QueryView, layout: Layout, inputs: Mapping[MemberIndex, AuditedInput], *, batch: Batch, blobs: BlobsPort
+    view: QueryView, layout: Layout, given: AuditedInput, *, batch: Batch, blobs: BlobsPort
 ) -> Iterator[int]:
-    """Check many subjects' rows, chunk by chunk; for worker threads.
+    """Check many subjects' rows of a contribution, chunk by chunk; for worker threads.
 
     Yields:
         How many chunks have passed, after each.
 
     Raises:
-        InputsRejectedError: a row fails; it names whose.
+        InputsRejectedError: a row fails.
     """
-    checks = {participant: _check_chunks_of(view, layout, batch, given, blobs) for participant, given in inputs.items()}
-    for chunk in range(batch.chunks):
-        for participant, of_participant in checks.items():
-            try:
-                next(of_participant)
-            except InputError as error:
-                raise InputsRejectedError(participant, error) from error
-        yield chunk + 1
+    participant = given.record.participant
+    rows, attributes = _shared(view, layout, participant), _attributes(layout, participant)
+    shapes, clear = shapes_of(batch, rows.seat), rows_in_clear(batch, rows, given.sent, blobs)
+    try:
+        for chunk, shape in enumerate(shapes, 1):
+            check_rows(next(clear), shape, attributes)
+            if chunk == len(shapes):
+                next(clear, None)  # that nothing follows is known at the end
+            yield chunk
+    except InputError as error:
+        raise InputsRejectedError(participant, error) from error
+    except (SealedBoxError, RequestError, ShareError) as error:
+        raise InputsRejectedError(participant, InputError(f"rows: {error}", AuditStage.ENVELOPE)) from error
 
 
 def check_subjects(keys: AuditKeys, view: QueryView, inquirer: InquirerRecord, blobs: BlobsPort) -> None:
@@ -277,22 +279,6 @@ def _pseudonyms(keys: AuditKeys, view: QueryView, reference: BlobReference, blob
     counts = [SUBJECTS_BLOCK] * whole + [rest] * bool(rest)
     for padded in recut(blobs.read(reference), (IDENTIFIER_BYTES_MAX * count for count in counts)):
         yield make_pseudonyms(keys.subject_key, split_identifiers(padded))
-
-
-def _check_chunks_of(
-    view: QueryView, layout: Layout, batch: Batch, given: AuditedInput, blobs: BlobsPort
-) -> Iterator[None]:
-    rows = _shared(view, layout, given.record.participant)
-    attributes, shapes = _attributes(layout, given.record.participant), shapes_of(batch, rows.seat)
-    clear = rows_in_clear(batch, rows, given.sent, blobs)
-    for chunk, shape in enumerate(shapes, 1):
-        try:
-            check_rows(next(clear), shape, attributes)
-            if chunk == len(shapes):
-                next(clear, None)  # that nothing follows is known at the end
-        except (SealedBoxError, RequestError, ShareError) as error:
-            raise InputError(f"rows: {error}", AuditStage.ENVELOPE) from error
-        yield
 
 
 def _attributes(layout: Layout, participant: MemberIndex) -> list[Attribute]:

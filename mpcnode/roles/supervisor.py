@@ -5,14 +5,13 @@ bad contribution: that is rejected, and the next attempt goes on without it.
 """
 
 import asyncio
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
 import structlog
 
 from mpcnode.errors import ConfigError, ErrorCode, InputError, LocalError, UnavailableError
-from mpcnode.mpc import Batch
 from mpcnode.query.audit import AuditedInput, Finding
 from mpcnode.query.blobs import EVERY_ATTEMPT, INQUIRER, BlobKind, BlobLabel
 from mpcnode.query.committee import pool_order
@@ -27,9 +26,7 @@ from mpcnode.roles.auditing import (
     InputsRejectedError,
     Recomputed,
     audit_outcome,
-    check_chunks,
     check_subjects,
-    open_inputs,
     rejected,
 )
 from mpcnode.roles.auditor import Auditor
@@ -38,6 +35,7 @@ from mpcnode.roles.case import Case, Deal
 from mpcnode.roles.context import Context, QueryTasks, deliver, send_blob, settle, while_current
 from mpcnode.roles.dealing import Dealt, deal_session
 from mpcnode.roles.deals import Deals
+from mpcnode.roles.inputs import AttemptInputs
 from mpcnode.roles.ports import Call, Handler
 from mpcnode.roles.programs import batch_of, layout_of, session_of
 from mpcnode.roles.stopwatch import Stopwatch
@@ -74,6 +72,8 @@ _MATCH = Finding(verdict=Verdict.MATCH)
 
 _MOVED_ON = {ErrorCode.WRONG_STATE, ErrorCode.WRONG_ATTEMPT, ErrorCode.ALREADY_ATTESTED}
 
+_Wait = Callable[[], Coroutine[object, object, None]]
+
 
 def _needs_work(view: QueryView) -> bool:
     return view.is_over or view.state in (QueryState.COMPUTING, QueryState.ANSWERED)
@@ -81,6 +81,10 @@ def _needs_work(view: QueryView) -> bool:
 
 def _identifiers_label(view: QueryView) -> BlobLabel:
     return BlobLabel(query=view.query, attempt=EVERY_ATTEMPT, kind=BlobKind.IDENTIFIERS, author=INQUIRER)
+
+
+def _rows_label(view: QueryView, author: MemberIndex) -> BlobLabel:
+    return BlobLabel(query=view.query, attempt=view.attempt, kind=BlobKind.ROWS, author=author)
 
 
 def _mask_label(context: Context, view: QueryView) -> BlobLabel:
@@ -168,8 +172,10 @@ class Supervisor:
             view = await self._context.ledger.until(query, lambda _: True)
             case = Case(tasks, tasks.create_task(self._wrong_subjects(view), name="subjects"))
             while True:
-                view = await self._context.ledger.until(query, _needs_work)
-                if view.state is QueryState.COMPUTING:
+                view = await self._context.ledger.until(query, lambda now: _needs_work(now) or case.lacks_inputs(now))
+                if view.state is QueryState.REGISTERED:
+                    self._open_inputs(view, case)
+                elif view.state is QueryState.COMPUTING:
                     async with while_current(self._context, view) as sends:
                         await self._deal(view, case, sends)
                 elif _waits_for_audit(view) and not (is_audited and view.verdict is Verdict.INCOMPLETE):
@@ -178,8 +184,7 @@ class Supervisor:
                     is_audited = True
                 else:
                     break
-            case.drop()
-            case.subjects.cancel()
+            case.close()
 
     async def _until_settled(self, query: QueryId) -> None:
         await self._context.ledger.until(query, lambda view: view.is_settled)
@@ -198,29 +203,32 @@ class Supervisor:
 
     async def _deal(self, view: QueryView, case: Case, sends: asyncio.TaskGroup) -> None:
         """Check an attempt's inputs and deal to it; when the nodes are done, work out what it must lead to."""
-        case.drop()
+        case.drop_result()
         watch = Stopwatch()
+        inputs = self._open_inputs(view, case)
         try:
-            await self._gather_blobs(view)
+            await self._gather_blobs(view, case, inputs)
             watch.lap("gathering_s")
             if case.subjects.done() or batch_of(self._context, view).chunks == 1:
                 await case.accept_subjects()  # else while the nodes compute
             if self._context.correlations.is_joint:
                 with self._arbiter.hearing(view) as heard:
-                    await asyncio.to_thread(self._check, view)
+                    await inputs.checked()
                     named = await self._arbiter.judge_made(view, await heard, batch_of(self._context, view))
                     await self._fail(view, FailReason.TRANSCRIPTS_DIFFER, named)
                 await self._context.ledger.until(view.query, partial(_has_left, view.attempt))
                 return
-            inputs, dealt = await asyncio.to_thread(self._open_and_deal, view)
+            deal = Deal(await inputs.opened(), self._dealt(view), watch)
             watch.lap("opening_s")
-            await self._deal_chunks(view, case, Deal(inputs, dealt, watch), sends)
+            await self._deal_chunks(view, case, deal, inputs, sends)
         except InputsRejectedError as error:
             _log.warning("input.rejected", member=error.participant, stage=error.stage.name, reason=str(error))
             await self._reject(view, error)
             return
 
-    async def _deal_chunks(self, view: QueryView, case: Case, deal: Deal, sends: asyncio.TaskGroup) -> None:
+    async def _deal_chunks(
+        self, view: QueryView, case: Case, deal: Deal, inputs: AttemptInputs, sends: asyncio.TaskGroup
+    ) -> None:
         """Deal until the attempt is computed no more.
 
         A chunk is dealt once its rows have passed their check, the last one once the subjects have, too.
@@ -232,9 +240,11 @@ class Supervisor:
         with self.deals.running(dealt) as passed, self._arbiter.hearing(view) as heard:
             for member, message in zip(view.committee, dealt.messages(context.identity), strict=True):
                 sends.create_task(deliver(context, view.query, member, Kind.DEAL, encode_deal(message)))
-            checks = self._checks(view, deal.inputs, dealt.batch)
-            while (count := await context.worker.run(partial(next, checks, None))) is not None:
+            count = 0
+            while count < dealt.batch.chunks:
+                count = await inputs.passed(count)
                 if count == dealt.batch.chunks:
+                    passed(count - 1)
                     await case.accept_subjects()
                 passed(count)
             deal.watch.lap("checks_s")
@@ -265,7 +275,12 @@ class Supervisor:
         await first_of(*waits)
         return await self._auditor.recompute(view, inputs, dealt)
 
-    async def _gather_blobs(self, view: QueryView) -> None:
+    def _open_inputs(self, view: QueryView, case: Case) -> AttemptInputs:
+        """Begin to open and check an attempt's inputs, all but its subjects."""
+        keys = self._keys.of(view, self._context.epoch_of(view))
+        return case.open_inputs(self._context, keys, view)
+
+    async def _gather_blobs(self, view: QueryView, case: Case, inputs: AttemptInputs) -> None:
         """Wait for what many subjects' identifiers and rows are in.
 
         Raises:
@@ -273,43 +288,30 @@ class Supervisor:
         """
         if view.terms.subjects == 1:
             return
-        waits = {NOBODY: _identifiers_label(view)}
-        for member in view.commitments:
-            waits[member] = BlobLabel(query=view.query, attempt=view.attempt, kind=BlobKind.ROWS, author=member)
+        waits: dict[int, _Wait] = {}
+        if not case.subjects.done():
+            waits[NOBODY] = partial(self._held, _identifiers_label(view))
+        waits |= {member: partial(inputs.held, member) for member in view.commitments}
+        await self._in_time(view, waits)
+
+    async def _held(self, label: BlobLabel) -> None:
+        await self._context.blobs.whole(label)
+
+    async def _in_time(self, view: QueryView, waits: Mapping[int, _Wait]) -> None:
+        """Wait for blobs, by author.
+
+        Raises:
+            InputsRejectedError: one does not arrive in time; it names whose.
+        """
         by = asyncio.get_running_loop().time() + self._context.timing.of(view.terms.subjects).preparation / 2000
-        for author, label in waits.items():
+        for author, arrival in waits.items():
             try:
                 async with asyncio.timeout_at(by):
-                    await self._context.blobs.whole(label)
+                    await arrival()
             except TimeoutError as error:
-                missing = InputError(f"{label.kind.name}: expected a whole blob in time", AuditStage.ENVELOPE)
+                kind = BlobKind.IDENTIFIERS if author == NOBODY else BlobKind.ROWS
+                missing = InputError(f"{kind.name}: expected a whole blob in time", AuditStage.ENVELOPE)
                 raise InputsRejectedError(author, missing) from error
-
-    def _open_inputs(self, view: QueryView) -> Mapping[MemberIndex, AuditedInput]:
-        """Check all of an attempt's inputs but its subjects, and many subjects' rows."""
-        context = self._context
-        return open_inputs(self._keys.of(view, context.epoch_of(view)), view, layout_of(context, view))
-
-    def _checks(self, view: QueryView, inputs: Mapping[MemberIndex, AuditedInput], batch: Batch) -> Iterator[int]:
-        """Check rows; yields how many chunks have passed. The row of one subject was checked where it was opened."""
-        if view.terms.subjects == 1:
-            return iter((1,))
-        return check_chunks(view, layout_of(self._context, view), inputs, batch=batch, blobs=self._context.blobs)
-
-    def _check(self, view: QueryView) -> Mapping[MemberIndex, AuditedInput]:
-        """Do all of an attempt's checks at once, but that of its subjects."""
-        inputs = self._open_inputs(view)
-        for _ in self._checks(view, inputs, batch_of(self._context, view)):
-            pass
-        return inputs
-
-    def _open_and_deal(self, view: QueryView) -> tuple[Mapping[MemberIndex, AuditedInput], Dealt]:
-        """Open an attempt's inputs and make its deal; rows of many subjects are checked while chunks are dealt."""
-        return self._open_inputs(view), self._dealt(view)
-
-    def _check_and_deal(self, view: QueryView) -> tuple[Mapping[MemberIndex, AuditedInput], Dealt]:
-        """Do all of an attempt's checks again, but that of its subjects."""
-        return self._check(view), self._dealt(view)
 
     def _dealt(self, view: QueryView) -> Dealt:
         """Make an attempt's deal: the same one whenever it is made."""
@@ -368,7 +370,7 @@ class Supervisor:
                 if await self._has_lost_inputs(view):
                     return
                 await case.accept_subjects()
-                inputs, dealt = await asyncio.to_thread(self._check_and_deal, view)
+                inputs, dealt = await self._open_inputs(view, case).checked(), self._dealt(view)
             except InputsRejectedError as error:
                 await self._attest(view, rejected(error))
                 return
@@ -383,9 +385,9 @@ class Supervisor:
         """Attest a result whose correlations the committee made: what its messages had to be, nobody else knows."""
         context = self._context
 
-        def work() -> Finding:
+        def work(inputs: Mapping[MemberIndex, AuditedInput]) -> Finding:
             batch = batch_of(context, view)
-            rows = ContributedRows(view, layout_of(context, view), batch, self._check(view), context.blobs)
+            rows = ContributedRows(view, layout_of(context, view), batch, inputs, context.blobs)
             stated = joint_hash(context.chain, session_of(view), context.correlations)
             keys = self._keys.of(view, context.epoch_of(view))
             return audit_outcome(keys, view, batch=batch, rows=rows, joint_hash=stated, blobs=context.blobs)
@@ -394,7 +396,8 @@ class Supervisor:
             if await self._has_lost_inputs(view):
                 return
             await case.accept_subjects()
-            finding = await asyncio.to_thread(work)
+            inputs = await self._open_inputs(view, case).checked()
+            finding = await asyncio.to_thread(work, inputs)
         except InputsRejectedError as error:
             finding = rejected(error)
         await self._attest(view, finding)
@@ -404,8 +407,12 @@ class Supervisor:
 
         Who contributed had this daemon's word that it holds them, before it committed to anything.
         """
+        if view.terms.subjects == 1:
+            return False
+        labels: dict[int, BlobLabel] = {NOBODY: _identifiers_label(view)}
+        labels |= {member: _rows_label(view, member) for member in view.commitments}
         try:
-            await self._gather_blobs(view)
+            await self._in_time(view, {author: partial(self._held, label) for author, label in labels.items()})
         except InputsRejectedError as error:
             _log.error("audit.inputs_lost", member=error.participant, reason=str(error))
             await self._attest(view, Finding(verdict=Verdict.INCOMPLETE, stage=AuditStage.ENVELOPE))
