@@ -12,7 +12,7 @@ from mpcnode.mpc.correlations import stream_size
 from mpcnode.mpc.prg import CHUNK_BYTES
 from mpcnode.mpc.program import Program
 
-CHUNK_SUBJECTS = 16_384
+CHUNK_SUBJECTS = 32_768
 """Most subjects of a chunk. Measured with a small program: 4,096 cost 1.5 times the time for a subject, 8,192 1.2
 times, 32,768 1.1 times; and every chunk has messages of its own."""
 

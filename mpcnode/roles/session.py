@@ -1,6 +1,6 @@
 """One attempt at one MPC node: from COMPUTING on the ledger to the signed ends of the whole committee.
 
-Gather the shares and the deal, check both, accept; when everybody has accepted, journal the session and run it; seal
+Gather the shares and the deal, check both, accept and journal the session; when everybody has accepted, run it; seal
 the own output share, sign the end, and gather the others'. Whatever goes wrong is an `AttemptFailedError` that says why
 and because of whom, where this node knows; the session's randomness is never used again.
 """
@@ -246,9 +246,13 @@ class SessionRunner:
         if corrections is not None:
             await self._await_corrections(corrections, by)
         watch.lap("deal_s")
-        await self._accept(plan, deal_hash, joint, sends, by + notice)
-        watch.lap("accepts_s")
-        if not await self._context.journal.put_once(_STARTED, plan.session, b""):
+        starting = sends.create_task(self._context.journal.put_once(_STARTED, plan.session, b""), name="started")
+        try:
+            await self._accept(plan, deal_hash, joint, sends, by + notice)
+            watch.lap("accepts_s")
+        finally:
+            is_first = await starting  # nobody is left waiting for the disk
+        if not is_first:
             raise SessionError(f"session {plan.session.hex()}: was started before this daemon restarted")
         watch.lap("journal_s")
         part = Part(

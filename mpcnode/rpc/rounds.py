@@ -62,6 +62,8 @@ class _Departure:
     """A frame that waits to leave."""
 
     frame: peer_pb2.Frame
+    size: int
+    """Bytes of its data."""
     leaf: Digest
 
 
@@ -189,10 +191,10 @@ class Rounds:
         number = 0
         while True:
             leaving = [await outgoing.get()]
-            size = len(leaving[0].frame.data)
+            size = leaving[0].size
             while size < FLUSH_BYTES_MAX and len(leaving) < FLUSH_FRAMES_MAX and not outgoing.empty():
                 leaving.append(outgoing.get_nowait())
-                size += len(leaving[-1].frame.data)
+                size += leaving[-1].size
             number += 1
             leaves = [one.leaf for one in leaving]
             signature = self._sign(self._flush_statement(self._me, peer, number, leaves))
@@ -211,7 +213,8 @@ class Rounds:
                 raise MalformedMessageError(
                     f"flush {flush.number}: expected {FLUSH_FRAMES_MAX} frames or fewer, got {len(flush.frames)}"
                 )
-            hashes = [data_hash(frame.data) for frame in flush.frames]
+            data = [frame.data for frame in flush.frames]  # each access copies
+            hashes = [data_hash(one) for one in data]
             leaves = tuple(_leaf(frame, hashed) for frame, hashed in zip(flush.frames, hashes, strict=True))
             signature = Signature(flush.signature)
             if not self._verify(
@@ -222,7 +225,7 @@ class Rounds:
             strays = []
             for place, (frame, hashed) in enumerate(zip(flush.frames, hashes, strict=True)):
                 kept = ArrivedFrame(arrived, place, peer, frame.chunk, frame.round, hashed)
-                if not self._take(SessionId(frame.session), _Arrival(kept, frame.data)):
+                if not self._take(SessionId(frame.session), _Arrival(kept, data[place])):
                     strays.append(frame)
             if strays:
                 first = strays[0]
@@ -310,7 +313,7 @@ class SessionRounds:
 
     def _departure(self, chunk: int, number: int, data: bytes) -> _Departure:
         frame = peer_pb2.Frame(session=self._session, chunk=chunk, round=number, data=data)
-        return _Departure(frame, _leaf(frame, data_hash(data)))
+        return _Departure(frame, len(data), _leaf(frame, data_hash(data)))
 
     def _put(self, peer: MemberIndex, departure: _Departure) -> None:
         try:

@@ -1,5 +1,6 @@
 """Attempts that fail: who says so, whom they name, and that the next one starts afresh."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -73,10 +74,19 @@ def test_a_node_that_hangs_in_a_round_is_named(node):
 
 @pytest.mark.parametrize("rank", [0, 1, 2])
 @pytest.mark.parametrize(
-    ("kept", "reason"), [(None, FailReason.TIMEOUT), ("started", FailReason.ABORT), ("end", FailReason.TIMEOUT)]
+    ("kept", "reason"),
+    [
+        (None, FailReason.TIMEOUT),
+        ("started", FailReason.TIMEOUT),
+        ("accepted", FailReason.ABORT),
+        ("end", FailReason.TIMEOUT),
+    ],
 )
 def test_a_node_of_a_pool_of_four_that_dies_is_named_and_the_next_attempt_answers(kept, reason, rank):
-    """It dies before it accepts anything, when its session became durable, or with its end on its lips."""
+    """It dies before it accepts anything, when its session became durable, in the rounds, or with its end on its lips.
+
+    The others wait for its accept in vain, see its stream break, or wait for its end.
+    """
 
     async def scenario():
         async with Flow(Setting(audit=AuditMode.BEFORE_RELEASE, spares=1)) as flow:
@@ -84,6 +94,10 @@ def test_a_node_of_a_pool_of_four_that_dies_is_named_and_the_next_attempt_answer
             dying = flow.view(asked).committee[rank]
             if kept is None:
                 await flow.until(asked, lambda view: view.state is QueryState.COMPUTING)
+                flow.kill(dying)
+            elif kept == "accepted":
+                while len(flow.network.of("accept", dying)) < 2:  # noqa: ASYNC110
+                    await asyncio.sleep(0.0001)
                 flow.kill(dying)
             else:
                 flow.kill_after(dying, kept)
