@@ -111,10 +111,10 @@ def split_row(
     """
     if len(seeds) != len(nodes) - 1 or not seeds:
         raise ShareError(f"share: expected a seed for all of {len(nodes)} nodes but one, got {len(seeds)}")
-    correction = row
+    correction = _Sum(shape, row)
     for seed, node in zip(seeds, nodes, strict=False):
-        correction = _combine(shape, correction, context.stream(seed, node, shape.size), subtract=True)
-    return (*seeds, correction)
+        correction.subtract(context.stream(seed, node, shape.size))
+    return (*seeds, correction.encoded())
 
 
 def expand_share(sent: bytes, shape: RowShape, context: RowContext, node: MemberIndex, *, is_last: bool) -> bytes:
@@ -136,21 +136,42 @@ def join_row(shares: Sequence[bytes], shape: RowShape) -> bytes:
     Raises:
         ShareError: another length.
     """
-    joined = bytes(shape.size)
+    joined = _Sum(shape, bytes(shape.size))
     for share in shares:
-        joined = _combine(shape, joined, share, subtract=False)
-    return joined
+        joined.add(share)
+    return joined.encoded()
 
 
-def _combine(shape: RowShape, left: bytes, right: bytes, *, subtract: bool) -> bytes:
-    if not len(left) == len(right) == shape.size:
-        raise ShareError(f"row: expected {shape.size} bytes, got {len(left)} and {len(right)}")
-    count = shape.values * shape.subjects
-    a, b = np.frombuffer(left, np.uint64, count), np.frombuffer(right, np.uint64, count)
-    bits = np.frombuffer(left, np.uint8, offset=shape.value_bytes) ^ np.frombuffer(
-        right, np.uint8, offset=shape.value_bytes
-    )
-    return (a - b if subtract else a + b).tobytes() + bits.tobytes()
+class _Sum:
+    """A running sum of rows, in one place: values mod 2^64, bits by XOR."""
+
+    def __init__(self, shape: RowShape, row: bytes) -> None:
+        self._size, self._value_bytes = shape.size, shape.value_bytes
+        self._check(row)
+        self._sum = np.frombuffer(row, np.uint8).copy()
+        self._values, self._bits = self._parts(self._sum)
+
+    def add(self, row: bytes) -> None:
+        self._check(row)
+        values, bits = self._parts(np.frombuffer(row, np.uint8))
+        self._values += values
+        self._bits ^= bits
+
+    def subtract(self, row: bytes) -> None:
+        self._check(row)
+        values, bits = self._parts(np.frombuffer(row, np.uint8))
+        self._values -= values
+        self._bits ^= bits
+
+    def encoded(self) -> bytes:
+        return self._sum.tobytes()
+
+    def _parts(self, row: Bits) -> tuple[Words, Bits]:
+        return row[: self._value_bytes].view(np.uint64), row[self._value_bytes :]
+
+    def _check(self, row: bytes) -> None:
+        if len(row) != self._size:
+            raise ShareError(f"row: expected {self._size} bytes, got {len(row)}")
 
 
 def join_output(shares: Sequence[bytes]) -> bytes:

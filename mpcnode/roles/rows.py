@@ -84,16 +84,20 @@ def recut(pieces: Iterable[bytes], sizes: Iterable[int]) -> Iterator[bytes]:
     Raises:
         ShareError: there are more bytes, or fewer.
     """
-    waiting, source = bytearray(), iter(pieces)
+    rest, source = memoryview(b""), iter(pieces)
     for size in sizes:
-        while len(waiting) < size:
-            piece = next(source, None)
-            if piece is None:
-                raise ShareError(f"rows: expected {size} bytes for a chunk, got {len(waiting)}")
-            waiting += piece
-        yield bytes(waiting[:size])
-        del waiting[:size]
-    if waiting or next(source, None) is not None:
+        parts, missing = [], size
+        while missing:
+            if not rest:
+                piece = next(source, None)
+                if piece is None:
+                    raise ShareError(f"rows: expected {size} bytes for a chunk, got {size - missing}")
+                rest = memoryview(piece)
+            parts.append(rest[:missing])
+            rest = rest[missing:]
+            missing -= len(parts[-1])
+        yield b"".join(parts)
+    if rest or next(source, None) is not None:
         raise ShareError("rows: expected the end after the last chunk, got more bytes")
 
 
