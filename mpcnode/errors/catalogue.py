@@ -74,6 +74,13 @@ CATALOGUE: Mapping[ErrorCode, Entry] = MappingProxyType(
         ErrorCode.QUOTA_EXCEEDED: Entry(
             "RESOURCE_EXHAUSTED", 429, Exit.QUERY_QUOTA, "The inquirer's quota for today is used up."
         ),
+        ErrorCode.OFFERS_FULL: Entry(
+            "RESOURCE_EXHAUSTED",
+            429,
+            Exit.BUSY,
+            "The operator holds as much that this inquirer has not asked about yet as its [limits] offers_mib allows, "
+            "or 16 blobs; ask about it, or wait an hour until it is gone.",
+        ),
         ErrorCode.COMMITTEE_TOO_SMALL: Entry(
             "FAILED_PRECONDITION", 503, Exit.QUERY_ABORTED, "Too few independent companies can compute at the moment."
         ),
