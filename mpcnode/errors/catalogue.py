@@ -78,8 +78,8 @@ CATALOGUE: Mapping[ErrorCode, Entry] = MappingProxyType(
             "RESOURCE_EXHAUSTED",
             429,
             Exit.BUSY,
-            "The operator holds as much that this inquirer has not asked about yet as its [limits] offers_mib allows, "
-            "or 16 blobs; ask about it, or wait an hour until it is gone.",
+            "What this inquirer has offered and not asked about is 16 blobs, or as much as the operator's [limits] "
+            "offers_mib allows; ask about it, wait an hour until it is gone, or ask about fewer subjects.",
         ),
         ErrorCode.COMMITTEE_TOO_SMALL: Entry(
             "FAILED_PRECONDITION", 503, Exit.QUERY_ABORTED, "Too few independent companies can compute at the moment."

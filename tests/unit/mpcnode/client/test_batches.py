@@ -40,6 +40,7 @@ from mpcnode.sealing.pseudonyms import make_pseudonyms, pseudonyms_key, pseudony
 from mpcnode.types import QueryId
 from tests.support.consortium import SUBJECT_KEY, stream
 from tests.support.queries import SEALED
+from tests.support.tools import ROOT
 from tests.support.virtual_time import run
 
 NOW = Millis(1_800_000_000_000)
@@ -156,7 +157,7 @@ except KeyboardInterrupt:
 def test_a_pipe_that_nobody_writes_to_can_be_interrupted(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     command = [sys.executable, "-c", WAITING, str(tmp_path / "pipe")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as child:
         assert child.stdout is not None
         assert child.stdout.readline() == "waits\n"
         child.send_signal(signal.SIGINT)
