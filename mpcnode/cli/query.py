@@ -106,7 +106,7 @@ def batch(
                     return await inquirer.resume_many(resume or "", out, on_step=on_step)
                 return await inquirer.ask_many(model, subjects, out, purpose=purpose, consent=consent, on_step=on_step)
 
-    return _show(run(), as_json=as_json)
+    return _show(run(), as_json=as_json, out=out)
 
 
 @query.command()
@@ -125,13 +125,15 @@ def show(profile: Path, query_id: str, wait_audit: bool, as_json: bool) -> int:
     return _show(run(), as_json=as_json)
 
 
-def _show(work: Coroutine[Any, Any, Any], *, as_json: bool) -> int:
+def _show(work: Coroutine[Any, Any, Any], *, as_json: bool, out: Path | None = None) -> int:
     answer = asyncio.run(work)
     if as_json:
         show_json({**dataclasses.asdict(answer), "latency_ms": answer.latency_ms})
     else:
-        rows = [(label, value) for label, value in _rows(answer) if value]
+        rows = [(label, value) for label, value in _rows(answer, out) if value]
         show_table(Table(columns=("query", answer.query), rows=rows))
+    if answer.undecodable:
+        return int(Exit.QUERY_MISMATCH)
     return int(EXITS.get(answer.state, Exit.OK))
 
 
@@ -142,12 +144,21 @@ def _scope(answer: Any) -> str:  # noqa: ANN401 - an Answer
     return f"the outcome only, no messages: the nodes made their randomness themselves ({answer.correlations})"
 
 
-def _rows(answer: Any) -> list[tuple[str, str]]:  # noqa: ANN401 - an Answer
+def _undecodable(answer: Any) -> str:  # noqa: ANN401 - an Answer
+    if not answer.undecodable:
+        return ""
+    return f"{answer.undecodable} of them: no answer, a participant or a node broke the rules; ask about them anew"
+
+
+def _rows(answer: Any, out: Path | None) -> list[tuple[str, str]]:  # noqa: ANN401 - an Answer
+    is_written = out is not None and answer.state == "answered"
     verdict = answer.verdict or ("not yet audited" if answer.audit != "off" else "not audited")
     return [
         ("subject", answer.subject),
         ("model", f"{answer.model} ({answer.purpose})"),
         ("answer", answer.grade or str(answer.state)),
+        ("undecodable", _undecodable(answer)),
+        ("written to", str(out) if is_written else ""),
         ("coverage band", "" if answer.coverage_band is None else str(answer.coverage_band)),
         ("contributed", ", ".join(answer.contributed)),
         ("silent", ", ".join(answer.silent)),

@@ -44,6 +44,8 @@ class Answer:
     grade: str | None = None
     coverage_band: int | None = None
     """Coverage bands of the model that were reached."""
+    undecodable: int = 0
+    """Of many subjects, those whose output bits are no answer: somebody broke the rules."""
     contributed: tuple[str, ...] = ()
     """Names of the participants that contributed; a contribution may say that the subject is unknown."""
     silent: tuple[str, ...] = ()
@@ -134,9 +136,13 @@ class AnswerFiles:
 
     def keep_receipt(self, query: str, receipt: bytes) -> Path:
         """Write a query's receipt beside its answer; return where."""
-        path = self._directory / f"{query}.receipt"
+        path = self.receipt_path(query)
         replace_file(path, receipt)
         return path
+
+    def receipt_path(self, query: str) -> Path:
+        """Where a query's receipt is kept."""
+        return self._directory / f"{query}.receipt"
 
     def receipt(self, query: str) -> bytes:
         """Read a query's receipt back.
@@ -144,7 +150,7 @@ class AnswerFiles:
         Raises:
             RequestError: there is none.
         """
-        path = self._directory / f"{query}.receipt"
+        path = self.receipt_path(query)
         if not path.is_file():
             raise RequestError(f"query {query}: expected its receipt in {self._directory}", ErrorCode.UNKNOWN_QUERY)
         return path.read_bytes()

@@ -9,12 +9,14 @@ import csv
 import json
 import os
 import shutil
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +33,15 @@ from mpcnode.adapters.durable import (
 )
 from mpcnode.adapters.private_files import read_private_file
 from mpcnode.client.asking import Many
-from mpcnode.errors import CallerError, ErrorCode, MalformedIdError, RequestError, StorageError, UnavailableError
+from mpcnode.errors import (
+    CallerError,
+    ErrorCode,
+    Exit,
+    MalformedIdError,
+    RequestError,
+    StorageError,
+    UnavailableError,
+)
 from mpcnode.query.blobs import EVERY_ATTEMPT, INQUIRER, BlobKind, BlobLabel, BlobOffer
 from mpcnode.query.request import SealedRequest, decode_sealed_request, encode_sealed_request
 from mpcnode.roles.ports import RandomBytes
@@ -58,10 +68,18 @@ STILL_S = 120.0
 
 LOCAL_BYTES_MAX = 8 << 30
 
+LINE_CHARACTERS_MAX = 1024
+"""Of a subjects file: more than any form of an identifier of 64 bytes takes, with room for blanks around it."""
+
+_Found = TypeVar("_Found")
+
 OnStep: TypeAlias = Callable[[str, int, int], None]
 """Told what is being done, how much of it is done, and how much there is."""
 
 COLUMNS = ("subject", "answer", "coverage_band")
+
+UNDECODABLE = "undecodable"
+"""Stands for the answer about a subject whose output bits are none; as for `insufficient` there is no band then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +95,9 @@ class BatchState:
 
 
 def read_subjects(path: Path) -> list[bytes]:
-    """Read identifiers, one in a line, and normalise them; empty lines are skipped.
+    """Read identifiers, one in a line, and normalise them; blank lines are skipped, and a byte order mark is.
+
+    No more than a line is held beside what was found, whatever the file holds; it may be a pipe.
 
     Raises:
         RequestError: the file cannot be read, or has fewer than 2 or more than 1,000,000.
@@ -85,18 +105,45 @@ def read_subjects(path: Path) -> list[bytes]:
     """
     found: list[bytes] = []
     try:
-        with path.open(encoding="utf-8-sig") as file:
-            for number, line in enumerate(file, 1):
-                if line.strip():
-                    found.append(_normalised(path, number, line))
-    except (OSError, UnicodeDecodeError) as error:
-        raise RequestError(f"{path}: expected identifiers in UTF-8, one in a line ({type(error).__name__})") from error
-    if not 2 <= len(found) <= SUBJECTS_MAX:
+        with path.open(encoding="utf-8-sig", errors="surrogateescape") as file:
+            for number, line in enumerate(iter(partial(file.readline, LINE_CHARACTERS_MAX + 1), ""), 1):
+                if len(line) > LINE_CHARACTERS_MAX and not line.endswith("\n"):
+                    why = f"expected at most {LINE_CHARACTERS_MAX} characters in a line, one identifier, got more"
+                    raise MalformedIdError(f"{path}:{number}: {why}")
+                if not line.strip():
+                    continue
+                if len(found) == SUBJECTS_MAX:
+                    raise RequestError(f"{path}:{number}: expected 2 to {SUBJECTS_MAX} subjects, got one more here")
+                found.append(_normalised(path, number, line))
+    except OSError as error:
+        raise RequestError(f"{path}: expected a file of identifiers that can be read: {error.strerror}") from error
+    if len(found) < 2:
         raise RequestError(f"{path}: expected 2 to {SUBJECTS_MAX} subjects, got {len(found)}")
     return found
 
 
+class OwnThreads(Executor):
+    """For work that may wait for others without end, as reading a pipe does: its threads hold up no exit."""
+
+    def submit(self, fn: Callable[..., _Found], /, *args: Any, **kwargs: Any) -> Future[_Found]:  # noqa: ANN401
+        """Call a function in a thread of its own."""
+        future: Future[_Found] = Future()
+
+        def run() -> None:
+            if not future.set_running_or_notify_cancel():
+                return
+            try:
+                future.set_result(fn(*args, **kwargs))
+            except Exception as error:  # noqa: BLE001 - raised where it is awaited
+                future.set_exception(error)
+
+        threading.Thread(target=run, daemon=True).start()
+        return future
+
+
 def _normalised(path: Path, number: int, line: str) -> bytes:
+    if not line.isascii() and any("\udc80" <= character <= "\udcff" for character in line):
+        raise MalformedIdError(f"{path}:{number}: expected an identifier in UTF-8, got other bytes")
     try:
         return normalise(line)
     except MalformedIdError as error:
@@ -231,7 +278,7 @@ async def send_batch(link: BlobLink, files: BatchFiles, many: Many, on_step: OnS
     """
     for name, blob in (("sending pseudonyms", many.pseudonyms), ("sending identifiers", many.identifiers.blob)):
         offer = files.blobs.about(blob)
-        async with _while_moving(name) as moved:
+        async with _while_moving(name, link) as moved:
 
             async def get(number: int, *, blob: BlobId = blob, moved: _Moved = moved) -> bytes:
                 moved(number)
@@ -257,7 +304,7 @@ async def fetch_batch(
     for place, reference in enumerate(references):
         # nodes' shares and the mask have labels of their own at the desk; here they are told apart by their place
         label = BlobLabel(query=query, attempt=1, kind=BlobKind.OUTPUT, author=place)
-        async with _while_moving("fetching answers") as moved:
+        async with _while_moving("fetching answers", link) as moved:
 
             async def put(
                 manifest: Manifest, number: int, chunk: bytes, *, label: BlobLabel = label, moved: _Moved = moved
@@ -284,7 +331,7 @@ _Moved: TypeAlias = Callable[[int], None]
 
 
 @asynccontextmanager
-async def _while_moving(what: str) -> AsyncIterator[_Moved]:
+async def _while_moving(what: str, link: BlobLink) -> AsyncIterator[_Moved]:
     """Give up a transfer of which no further chunk has moved for `STILL_S`."""
     limit, furthest = asyncio.timeout(STILL_S), -1
 
@@ -298,8 +345,11 @@ async def _while_moving(what: str) -> AsyncIterator[_Moved]:
         async with limit:
             yield moved
     except TimeoutError as error:
-        why = f"{what}: nothing has moved for {STILL_S:.0f} s; is the operator up, and has it room? Then resume"
-        raise UnavailableError(why) from error
+        said, code = "is the operator up, and has it room? Then resume", ErrorCode.UNAVAILABLE
+        if link.refused is not None:
+            said = f"the operator says {link.refused.code}: {link.refused}".rstrip(".")
+            code = link.refused.code if link.refused.entry.exit is Exit.BUSY else code
+        raise UnavailableError(f"{what}: nothing has moved for {STILL_S:.0f} s; {said}", code) from error
 
 
 def check_output(path: Path, subjects: Path | None = None) -> None:
@@ -314,16 +364,21 @@ def check_output(path: Path, subjects: Path | None = None) -> None:
         raise RequestError(f"{path}: expected another file for the answers than the one of the subjects")
 
 
-def write_answers(path: Path, subjects: Iterator[str], outcomes: Sequence[Outcome], places: NDArray[np.intp]) -> None:
+def write_answers(
+    path: Path, subjects: Iterator[str], outcomes: Sequence[Outcome | None], places: NDArray[np.intp]
+) -> None:
     """Write the answers as CSV, for the inquirer's eyes only (0600); whole, or not at all.
+
+    Args:
+        path: the file.
+        subjects: in their order.
+        outcomes: those that occur; None stands for bits that are none.
+        places: for each subject which one it is.
 
     Raises:
         StorageError: the disk failed.
     """
-    said = [
-        (outcome.grade or "insufficient", "" if outcome.coverage_band is None else str(outcome.coverage_band))
-        for outcome in outcomes
-    ]
+    said = [_said(outcome) for outcome in outcomes]
     aside = path.with_name(f".{path.name}.new")
     try:
         aside.unlink(missing_ok=True)
@@ -341,6 +396,14 @@ def write_answers(path: Path, subjects: Iterator[str], outcomes: Sequence[Outcom
         raise storage_error(f"{path}: expected to write the answers", error) from error
     finally:
         aside.unlink(missing_ok=True)
+
+
+def _said(outcome: Outcome | None) -> tuple[str, str]:
+    """What the columns after the subject say."""
+    if outcome is None:
+        return UNDECODABLE, ""
+    band = outcome.coverage_band
+    return outcome.grade or "insufficient", "" if band is None else str(band)
 
 
 def body_of(files: BatchFiles, reference: BlobReference) -> bytes:

@@ -1,11 +1,13 @@
 """An inquirer: one profile, one channel to the operator."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Self
+
+import numpy as np
 
 from ledger.types import Millis
 from mpcnode.adapters.clock import SystemClock
@@ -27,6 +29,7 @@ from mpcnode.client.batches import (
     BatchFiles,
     BatchState,
     OnStep,
+    OwnThreads,
     body_of,
     check_output,
     fetch_batch,
@@ -41,7 +44,7 @@ from mpcnode.client.opening import open_outcome, open_outcomes, result_reference
 from mpcnode.config.consortium import ListedModel
 from mpcnode.config.models import load_model
 from mpcnode.config.profile import Profile, load_profile
-from mpcnode.errors import CallerError, ErrorCode, KeyFileError, RequestError, UnavailableError
+from mpcnode.errors import CallerError, ErrorCode, KeyFileError, RequestError, ResultError, UnavailableError
 from mpcnode.query.request import SealedRequest, read_request
 from mpcnode.query.view import QueryView
 from mpcnode.rpc.blobs import BlobLink
@@ -184,7 +187,7 @@ class Inquirer:
         listed = self._model(model)
         chosen = self._purpose(listed, purpose)
         check_output(out, subjects)
-        identifiers = await asyncio.to_thread(read_subjects, subjects)
+        identifiers = await asyncio.get_running_loop().run_in_executor(OwnThreads(), read_subjects, subjects)
         on_step("sealing", 0, 1)
         files = self._batch_files(QueryId(random_bytes(QUERY_ID_BYTES)))
         many = await asyncio.to_thread(files.seal, identifiers, self._subject_key, random_bytes)
@@ -300,13 +303,19 @@ class Inquirer:
             return kept.answer
         key = OpeningKey(kept.result_secret)
         supervisor = self._consortium.with_role(Role.SUPERVISOR)[0].identity
-        references = result_references(view, key, supervisor)
-        await fetch_batch(link, files, state.many.query, references, on_step)
         model = load_model(self._consortium, self._consortium.model(kept.answer.model))
-        bodies = partial(body_of, files)
-        found, places = await asyncio.to_thread(open_outcomes, view, model, key, supervisor, bodies)
+        with self._told_what_to_do(kept.answer):
+            references = result_references(view, key, supervisor)
+            await fetch_batch(link, files, state.many.query, references, on_step)
+            bodies = partial(body_of, files)
+            found, places = await asyncio.to_thread(open_outcomes, view, model, key, supervisor, bodies)
         await asyncio.to_thread(write_answers, out, files.identifiers(state.many), found, places)
-        answer = updated(kept.answer, state=AnswerState.ANSWERED, answered_ms=self._clock.now_ms())
+        answer = updated(
+            kept.answer,
+            state=AnswerState.ANSWERED,
+            answered_ms=self._clock.now_ms(),
+            undecodable=int(np.array([outcome is None for outcome in found])[places].sum()),
+        )
         self._files.keep(Kept(answer=answer, result_secret=None, consent_salt=kept.consent_salt))
         return answer
 
@@ -401,7 +410,8 @@ class Inquirer:
         elif view.is_released and secret is not None and view.terms.subjects == 1:
             model = load_model(self._consortium, self._consortium.model(answer.model))
             supervisor = self._consortium.with_role(Role.SUPERVISOR)[0].identity
-            outcome = open_outcome(view, model, OpeningKey(secret), supervisor)
+            with self._told_what_to_do(answer):
+                outcome = open_outcome(view, model, OpeningKey(secret), supervisor)
             answer, secret = (
                 updated(
                     answer,
@@ -414,6 +424,17 @@ class Inquirer:
             )
         self._files.keep(Kept(answer=answer, result_secret=secret, consent_salt=kept.consent_salt))
         return answer
+
+    @contextmanager
+    def _told_what_to_do(self, answer: Answer) -> Iterator[None]:
+        """Say with a result that does not open what its inquirer can do: the key and the receipt are still here."""
+        try:
+            yield
+        except ResultError as error:
+            audited = f"the audit says {answer.verdict}" if answer.verdict else "no verdict of an audit yet"
+            receipt = self._files.receipt_path(answer.query)
+            why = f"{error}; {audited}. Do not use it: ask anew, and show the supervisor the receipt, {receipt}"
+            raise ResultError(why, error.code) from error
 
     def _described(self, answer: Answer, view: QueryView) -> Answer:
         """Fill in what a verified view says in public."""

@@ -106,7 +106,8 @@ def open_outcome(view: QueryView, model: Model, key: OpeningKey, supervisor: Pub
     try:
         return decode_output(model, output)
     except MalformedMessageError as error:
-        raise ResultError(f"query {view.query.hex()}: {error}") from error
+        why = f"the answer does not decode, a participant or a node broke the rules: {error}"
+        raise ResultError(f"query {view.query.hex()}: {why}") from error
 
 
 def result_references(view: QueryView, key: OpeningKey, supervisor: PublicKey) -> list[BlobReference]:
@@ -123,7 +124,7 @@ def result_references(view: QueryView, key: OpeningKey, supervisor: PublicKey) -
 
 def open_outcomes(
     view: QueryView, model: Model, key: OpeningKey, supervisor: PublicKey, bodies: Bodies
-) -> tuple[tuple[Outcome, ...], NDArray[np.intp]]:
+) -> tuple[tuple[Outcome | None, ...], NDArray[np.intp]]:
     """Open a posted result about many subjects.
 
     Args:
@@ -134,16 +135,12 @@ def open_outcomes(
         bodies: what `result_references` lead to.
 
     Returns:
-        The outcomes that occur, and for each subject which one it is.
+        The outcomes that occur, and for each subject which one it is; None is of those whose bits are no outcome.
 
     Raises:
-        RequestError, ResultError: as `open_outcome`.
+        RequestError, ResultError: as `open_outcome`, but for bits that are no outcome.
     """
-    output = _open_output(view, output_size(model) * view.terms.subjects, key, supervisor, bodies)
-    try:
-        return decode_outputs(model, output)
-    except MalformedMessageError as error:
-        raise ResultError(f"query {view.query.hex()}: {error}") from error
+    return decode_outputs(model, _open_output(view, output_size(model) * view.terms.subjects, key, supervisor, bodies))
 
 
 def _open_output(view: QueryView, size: int, key: OpeningKey, supervisor: PublicKey, bodies: Bodies | None) -> bytes:

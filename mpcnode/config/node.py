@@ -55,9 +55,11 @@ class Limits:
     computation_ms: Millis
     """Longest wait for all rounds of a session, and for everybody's end, each."""
     blobs_bytes: int
+    """What the bodies of queries about many subjects may take on this daemon's disk."""
+    offers_bytes: int
+    """What of that an operator keeps for one inquirer that has not asked about it yet."""
     stock_items: int
     """Sessions that an MPC node makes correlations for in advance, for each committee and program, without a dealer."""
-    """What the bodies of queries about many subjects may take on this daemon's disk."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,6 +154,7 @@ class LimitsTable(Shape):
     preparation_ms: Annotated[int, Field(ge=100, le=600_000)] = 5_000
     computation_ms: Annotated[int, Field(ge=100, le=600_000)] = 5_000
     blobs_mib: Annotated[int, Field(ge=0, le=1 << 20)] = 8_192
+    offers_mib: Annotated[int, Field(ge=0, le=1 << 20)] = 256
     stock_items: Annotated[int, Field(ge=0, le=500)] = 16
 
 
@@ -197,6 +200,7 @@ def load_node(path: Path) -> NodeConfig:
             preparation_ms=Millis(limits.preparation_ms),
             computation_ms=Millis(limits.computation_ms),
             blobs_bytes=limits.blobs_mib << 20,
+            offers_bytes=limits.offers_mib << 20,
             stock_items=limits.stock_items,
         ),
     )

@@ -161,7 +161,7 @@ class _Daemon:
             journal=journal,
             blobs=self._blobs,
         )
-        self._keeper_of_blobs = QueryBlobs(self._context)
+        self._keeper_of_blobs = QueryBlobs(self._context, offers_bytes=config.limits.offers_bytes)
         self._role = build_role(config, keys, self._context)
         self._listeners = make_listeners(config, keys)
         self._inquiry: InquiryServicer | None = None

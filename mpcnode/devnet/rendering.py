@@ -123,6 +123,10 @@ calls_max = 1024
 preparation_ms = 5000
 # Longest wait of an MPC node for all rounds of a session, and for everybody's end, each.
 computation_ms = 5000
+# Bodies of queries about many subjects on this daemon's disk, in MiB; of those, at an operator, what it keeps of one
+# inquirer that has not asked about it yet (a query about 1,000,000 subjects is 92).
+blobs_mib = 8192
+offers_mib = 256
 # Sessions that an MPC node makes correlations for in advance, for each committee and program, where nobody deals.
 stock_items = 16
 """

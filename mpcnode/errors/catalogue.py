@@ -74,6 +74,13 @@ CATALOGUE: Mapping[ErrorCode, Entry] = MappingProxyType(
         ErrorCode.QUOTA_EXCEEDED: Entry(
             "RESOURCE_EXHAUSTED", 429, Exit.QUERY_QUOTA, "The inquirer's quota for today is used up."
         ),
+        ErrorCode.OFFERS_FULL: Entry(
+            "RESOURCE_EXHAUSTED",
+            429,
+            Exit.BUSY,
+            "What this inquirer has offered and not asked about is 16 blobs, or as much as the operator's [limits] "
+            "offers_mib allows; ask about it, wait an hour until it is gone, or ask about fewer subjects.",
+        ),
         ErrorCode.COMMITTEE_TOO_SMALL: Entry(
             "FAILED_PRECONDITION", 503, Exit.QUERY_ABORTED, "Too few independent companies can compute at the moment."
         ),

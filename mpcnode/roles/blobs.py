@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 
 import structlog
@@ -30,7 +31,7 @@ ASKING_MS = QUERY_WINDOW_MS_MAX
 """For an inquirer to ask after it has offered a blob; one that it does not ask about is kept no longer."""
 
 INQUIRER_BLOBS_MAX = 16
-"""Blobs of one inquirer that nothing was asked about yet."""
+"""Blobs of one inquirer that nothing was asked about yet; `[limits] offers_mib` says how large all of them may be."""
 
 _WIDTHS = MappingProxyType({BlobKind.PSEUDONYMS: PSEUDONYM_BYTES, BlobKind.IDENTIFIERS: IDENTIFIER_BYTES_MAX})
 
@@ -64,14 +65,31 @@ async def create_when_room(
         await asyncio.sleep(context.timing.room / 1000)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asking:
+    """A blob that will be asked about."""
+
+    query: QueryId
+    size: int
+    """Bytes that it takes when it is here."""
+    until: Millis
+    """When it is forgotten and swept."""
+
+
 class QueryBlobs:
     """The rules for one daemon's role, as `roles.ports.BlobKeeper` wants them."""
 
-    def __init__(self, context: Context) -> None:
-        """Take the role's context."""
+    def __init__(self, context: Context, *, offers_bytes: int) -> None:
+        """Take the role's context.
+
+        Args:
+            context: it.
+            offers_bytes: what may be announced of one inquirer's blobs, sealed, that nothing was asked about yet.
+        """
         self._context = context
-        self._asking: dict[PublicKey, dict[BlobId, tuple[QueryId, Millis]]] = {}
-        """Blobs of inquirers that nothing on the ledger is about yet, and when they are forgotten and swept."""
+        self._offers_bytes = offers_bytes
+        self._asking: dict[PublicKey, dict[BlobId, _Asking]] = {}
+        """Blobs of inquirers that nothing on the ledger is about yet."""
         self._rules: Mapping[BlobKind, Callable[[QueryView, MemberIndex, BlobOffer], bool]] = {
             BlobKind.PSEUDONYMS: self._is_for_panel,
             BlobKind.IDENTIFIERS: self._is_for_supervisor,
@@ -125,13 +143,24 @@ class QueryBlobs:
                 raise NotAllowedError(f"blob: query {view.query.hex()} was asked, and about something else")
             return kept_until(kind, view.deadline)
         known = self._asking.setdefault(inquirer, {})
-        for other in [other for other, (query, until) in known.items() if until < now or self._is_asked(query, other)]:
+        for other in [other for other, it in known.items() if it.until < now or self._is_asked(it.query, other)]:
             del known[other]
-        if blob not in known and len(known) >= INQUIRER_BLOBS_MAX:
-            raise UnavailableError(f"blob: expected at most {INQUIRER_BLOBS_MAX} of an inquirer", ErrorCode.BUSY)
+        size = offer.manifest.sealed_bytes
+        if blob not in known:
+            self._check_offers(known, size)
         until = Millis(now + ASKING_MS)
-        known[blob] = (offer.label.query, until)
+        known[blob] = _Asking(query=offer.label.query, size=size, until=until)
         return until
+
+    def _check_offers(self, known: Mapping[BlobId, _Asking], size: int) -> None:
+        """What is announced counts, not what has come: there must be room for all of it."""
+        if len(known) >= INQUIRER_BLOBS_MAX:
+            why = f"blob: expected at most {INQUIRER_BLOBS_MAX} of an inquirer"
+            raise UnavailableError(why, ErrorCode.OFFERS_FULL)
+        offered = size + sum(it.size for it in known.values())
+        if offered > self._offers_bytes:
+            why = f"blob: expected at most {self._offers_bytes} bytes of an inquirer, got {offered}"
+            raise UnavailableError(why, ErrorCode.OFFERS_FULL)
 
     def _is_asked(self, query: QueryId, blob: BlobId) -> bool:
         view = self._context.ledger.view.get(query)

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import grpc
-from tenacity import AsyncRetrying, retry_if_exception, wait_exponential, wait_random
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_exponential, wait_random
 
 from ledger.types import ChainId, Millis, PublicKey, Signature
-from mpcnode.errors import ErrorCode, MalformedMessageError, PeerRefusedError, UnavailableError
+from mpcnode.errors import ErrorCode, MalformedMessageError, NodeError, PeerRefusedError, UnavailableError
 from mpcnode.query.blobs import BlobOffer, HeldStatement, decode_offer, encode_held_statement, encode_offer
 from mpcnode.roles.ports import BlobKeeper, BlobSender, BlobsPort
 from mpcnode.rpc.calls import CallGate, sent_call
-from mpcnode.rpc.statuses import error_of, is_passing, translated
+from mpcnode.rpc.statuses import error_of, is_answer, is_passing, translated
 from mpcnode.rpc.tls import PeerDirectory
 from mpcnode.sealing.blobs import Manifest
 from mpcnode.sealing.keys import check_signature
@@ -205,6 +205,8 @@ class BlobLink:
         self._chain = chain
         self._holder = holder
         self._sign_call = sign_call
+        self.refused: NodeError | None = None
+        """What the other side said last of why it does not go on yet; None if it did not say, or went on."""
 
     async def send(
         self, offer: BlobOffer, get: Callable[[int], Awaitable[bytes]], progress: Callable[[int], None] | None = None
@@ -220,7 +222,7 @@ class BlobLink:
             PeerRefusedError: the other side will never take it.
             WrongSignatureError: its word that it holds the blob is not signed by it.
         """
-        tries = AsyncRetrying(retry=retry_if_exception(_may_pass), wait=_PATIENCE, reraise=True)
+        tries = self._tries()
         try:
             held: Held = await tries(self._send, offer, get, progress or _nothing)
         except grpc.aio.AioRpcError as failure:
@@ -243,7 +245,7 @@ class BlobLink:
             MalformedMessageError: it gives something else.
         """
         state = _Fetched(blob, first)
-        tries = AsyncRetrying(retry=retry_if_exception(_may_pass), wait=_PATIENCE, reraise=True)
+        tries = self._tries()
         try:
             manifest: Manifest = await tries(self._fetch, state, put)
         except grpc.aio.AioRpcError as failure:
@@ -257,6 +259,7 @@ class BlobLink:
         encoded, blob = encode_offer(offer), offer.manifest.blob
         request = blob_pb2.OfferRequest(offer=encoded, call=self._signed(OFFER_BLOB, hashlib.sha256(encoded).digest()))
         held = _read_held((await self._stub.Offer(request, timeout=CALL_S, wait_for_ready=True)).held)
+        self.refused = None
         while held.chunks < len(offer.manifest.chunks):
             progress(held.chunks)
             requests = self._put_requests(blob, held.chunks, len(offer.manifest.chunks), get)
@@ -281,6 +284,7 @@ class BlobLink:
         waiting = bytearray()
         try:
             async for response in stream:
+                self.refused = None
                 if response.offer:
                     state.begin(decode_offer(response.offer).manifest)
                 waiting += response.piece
@@ -290,6 +294,15 @@ class BlobLink:
         finally:
             stream.cancel()
         return state.end()
+
+    def _tries(self) -> AsyncRetrying:
+        self.refused = None
+        retry = retry_if_exception(_may_pass)
+        return AsyncRetrying(retry=retry, wait=_PATIENCE, before_sleep=self._remember, reraise=True)
+
+    def _remember(self, state: RetryCallState) -> None:
+        error = None if state.outcome is None else state.outcome.exception()
+        self.refused = error_of(error) if isinstance(error, grpc.aio.AioRpcError) and is_answer(error) else None
 
     def _signed(self, method: str, payload: bytes) -> inquiry_pb2.SignedCall | None:
         return None if self._sign_call is None else sent_call(self._sign_call(method, payload))

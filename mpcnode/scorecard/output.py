@@ -1,6 +1,7 @@
 """The bytes of an answer (docs/protocol.md 3.1), and what they say."""
 
 import itertools
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,25 +53,24 @@ def decode_output(model: Model, data: bytes) -> Outcome:
 
 def encode_outcomes(model: Model, outcomes: Outcomes) -> bytes:
     """Encode the outcomes of many subjects: what all nodes' output shares must make, of all subjects in turn."""
+    said = [encode_output(model, outcome) for outcome in _every_outcome(model)]
+    table = np.frombuffer(b"".join(said), np.uint8).reshape(len(said), -1)
     bands = len(model.coverage_bands) + 1
-    said = [
-        encode_output(model, Outcome(sufficient=True, grade_index=grade, coverage_band=band))
-        for grade in range(len(model.grades))
-        for band in range(bands)
-    ]
-    table = np.frombuffer(b"".join((*said, encode_output(model, INSUFFICIENT))), np.uint8).reshape(len(said) + 1, -1)
-    places = np.where(outcomes.sufficient, outcomes.grade_index * bands + outcomes.coverage_band, len(said))
+    places = np.where(outcomes.sufficient, outcomes.grade_index * bands + outcomes.coverage_band, len(said) - 1)
     return table[places].tobytes()
 
 
-def decode_outputs(model: Model, data: bytes) -> tuple[tuple[Outcome, ...], NDArray[np.intp]]:
+def decode_outputs(model: Model, data: bytes) -> tuple[tuple[Outcome | None, ...], NDArray[np.intp]]:
     """Decode the XOR of all nodes' output shares of many subjects.
 
+    Whoever broke the rules about one subject spoils that one's answer, and not the others'.
+
     Returns:
-        The outcomes that occur, and for each subject which one it is.
+        The outcomes that occur, and for each subject which one it is; None is of those whose bytes `decode_output`
+        refuses.
 
     Raises:
-        MalformedMessageError: as `decode_output`.
+        MalformedMessageError: these are not whole subjects' bytes.
     """
     size = output_size(model)
     if not data or len(data) % size:
@@ -83,4 +83,14 @@ def decode_outputs(model: Model, data: bytes) -> tuple[tuple[Outcome, ...], NDAr
         wide[:, :size] = rows
         numbers, places = np.unique(wide.view("<u8")[:, 0], return_inverse=True)
         found = numbers.astype("<u8").view(np.uint8).reshape(-1, 8)[:, :size]
-    return tuple(decode_output(model, row.tobytes()) for row in found), places.reshape(-1)
+    known = {encode_output(model, outcome): outcome for outcome in _every_outcome(model)}
+    return tuple(known.get(row.tobytes()) for row in found), places.reshape(-1)
+
+
+def _every_outcome(model: Model) -> Sequence[Outcome]:
+    """All that may be said: by grade, then by band, and `INSUFFICIENT` last."""
+    pairs = itertools.product(enumerate(model.grades), range(len(model.coverage_bands) + 1))
+    return (
+        *(Outcome(sufficient=True, grade=grade.name, grade_index=i, coverage_band=band) for (i, grade), band in pairs),
+        INSUFFICIENT,
+    )

@@ -415,9 +415,9 @@ def test_a_sender_waits_until_the_receiver_knows_the_query(tmp_path):
             holder.keeper.known = False
             sending = asyncio.get_running_loop().create_task(link.send(OFFER, chunk))
             await asyncio.sleep(0.3)
-            assert not sending.done()
+            assert (sending.done(), link.refused.code) == (False, ErrorCode.UNAVAILABLE)
             holder.keeper.known = True
-            assert (await sending).chunks == 4
+            assert ((await sending).chunks, link.refused) == (4, None)
 
     asyncio.run(work())
 

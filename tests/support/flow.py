@@ -52,6 +52,9 @@ from tests.support.fake_blobs import MemoryBlobs
 from tests.support.fake_ledger import FakeChain, FakeReplica, LoopClock
 from tests.support.fake_peers import BLOB, PULLS, ROUNDS, Fault, MemoryJournal, Network, Sent
 
+OFFERS_BYTES = 1 << 20
+"""What an inquirer may offer before it asks."""
+
 __all__ = ["BLOB", "PULLS", "ROUNDS", "Daemon", "Fault", "Flow", "MemoryJournal", "Network", "Sent"]
 
 
@@ -96,7 +99,7 @@ class Daemon:
         )
         if index in flow.outfits:
             self.context = flow.outfits[index].context(self.context)
-        self.keeper = QueryBlobs(self.context)
+        self.keeper = QueryBlobs(self.context, offers_bytes=OFFERS_BYTES)
         self.role: AnyRole = build_role(self.context, flow.records.get(MemberIndex(index)))
         self.task = asyncio.get_running_loop().create_task(self._run(flow), name=f"daemon {index}")
 

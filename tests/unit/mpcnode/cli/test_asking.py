@@ -1,11 +1,16 @@
 """`mpcnode query` without an operator: what is refused before anything is sent, its code and its exit code."""
 
+import json
 import sys
+from contextlib import nullcontext
+from dataclasses import replace
 
 import pytest
 
 from mpcnode.cli.main import main
+from mpcnode.client.answers import AnswerState, pending
 from mpcnode.errors import Exit
+from mpcnode.types import QueryId
 
 SUBJECT = "DE-PLANTED-4711"
 
@@ -59,6 +64,47 @@ def test_what_is_resumed_is_what_was_asked(mpcnode, other, tmp_path):
     assert "--resume goes on with what was asked" in err
     code, err = mpcnode("query", "batch", "--resume", "ab" * 32, *out)
     assert (code, err.split(": ")[1]) == (Exit.QUERY_UNKNOWN, "UNKNOWN_QUERY")
+
+
+class Answering:
+    """An inquirer to whom nothing is left but to show what it found."""
+
+    def __init__(self, answer):
+        self.answer = answer
+
+    def open(self, _profile):
+        return nullcontext(self)
+
+    async def resume_many(self, _query, _out, on_step):
+        on_step("fetching answers", 1, 1)
+        return self.answer
+
+
+ANSWERED = replace(
+    pending(QueryId(b"q" * 32), model="m", subject="9 subjects", purpose="p", asked_ms=1, audit="after release"),
+    state=AnswerState.ANSWERED,
+    verdict="MATCH",
+)
+
+
+@pytest.mark.parametrize(("undecodable", "code"), [(0, Exit.OK), (2, Exit.QUERY_MISMATCH)])
+def test_some_answers_that_do_not_decode_are_counted_and_an_exit_code(own_network, run, monkeypatch, undecodable, code):
+    monkeypatch.setenv("MPCNODE_PROFILE", str(own_network.profile))
+    monkeypatch.setattr("mpcnode.client.Inquirer", Answering(replace(ANSWERED, undecodable=undecodable)))
+    resumed = ("query", "batch", "--resume", "71", "--out", "answers.csv")
+    ended, out, _ = run(*resumed)
+    assert ended == code
+    assert ["written", "to", "answers.csv"] in [line.split() for line in out.splitlines()]
+    assert ("undecodable  2 of them: no answer" in out) is bool(undecodable)
+    ended, out, _ = run(*resumed, "--json")
+    assert (ended, json.loads(out)["undecodable"]) == (code, undecodable)
+
+
+def test_a_query_that_has_no_answer_yet_has_written_none(own_network, run, monkeypatch):
+    monkeypatch.setenv("MPCNODE_PROFILE", str(own_network.profile))
+    monkeypatch.setattr("mpcnode.client.Inquirer", Answering(replace(ANSWERED, state=AnswerState.PENDING)))
+    ended, out, _ = run("query", "batch", "--resume", "71", "--out", "answers.csv")
+    assert (ended, "written" in out) == (Exit.QUERY_NOT_READY, False)
 
 
 def test_a_key_that_the_consortium_does_not_list_is_refused(mpcnode, own_network):

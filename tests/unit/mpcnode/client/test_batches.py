@@ -3,7 +3,11 @@
 import asyncio
 import os
 import shutil
+import signal
 import stat
+import subprocess
+import sys
+import tracemalloc
 from collections import namedtuple
 from dataclasses import replace
 from functools import partial
@@ -16,8 +20,10 @@ from ledger.types import Millis
 from mpcnode.adapters.clock import SystemClock
 from mpcnode.client import batches
 from mpcnode.client.batches import (
+    LINE_CHARACTERS_MAX,
     BatchFiles,
     BatchState,
+    OwnThreads,
     check_output,
     fetch_batch,
     load_batch,
@@ -34,6 +40,7 @@ from mpcnode.sealing.pseudonyms import make_pseudonyms, pseudonyms_key, pseudony
 from mpcnode.types import QueryId
 from tests.support.consortium import SUBJECT_KEY, stream
 from tests.support.queries import SEALED
+from tests.support.tools import ROOT
 from tests.support.virtual_time import run
 
 NOW = Millis(1_800_000_000_000)
@@ -68,8 +75,8 @@ def test_identifiers_are_read_line_by_line(tmp_path):
     [
         (b"", "expected 2 to 1000000 subjects, got 0"),
         (b"one\n", "expected 2 to 1000000 subjects, got 1"),
-        (b"\xff\n", "expected identifiers in UTF-8"),
-        (b"a\n" * 1_000_001, "got 1000001"),
+        (b"\n \n\t\r\n" * 20, "expected 2 to 1000000 subjects, got 0"),
+        (b"a\n" * 1_000_000 + b"\nb\n" * 2, r"ids:1000002: expected 2 to 1000000 subjects, got one more here"),
     ],
 )
 def test_files_that_nobody_can_be_asked_about(tmp_path, content, message):
@@ -79,7 +86,89 @@ def test_files_that_nobody_can_be_asked_about(tmp_path, content, message):
         read_subjects(path)
 
 
-@pytest.mark.parametrize("line", [b"secret\0name", b"secret" * 11, b"sec\tret"])
+def test_files_that_cannot_be_read_say_why(tmp_path):
+    for path, why in ((tmp_path, "Is a directory"), (tmp_path / "nowhere", "No such file or directory")):
+        with pytest.raises(RequestError, match=why):
+            read_subjects(path)
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r", b""])
+def test_a_line_may_be_longer_than_an_identifier_and_not_endless(tmp_path, end):
+    path = tmp_path / "ids"
+    spread = "\u1e69".encode()  # 3 bytes here, 5 where its marks stand apart
+    marks = "s\u0323\u0307".encode()
+    blanks = b" " * (LINE_CHARACTERS_MAX - 3 * 21)
+    path.write_bytes(b"DE-1\n" + blanks + marks * 21 + end)
+    assert read_subjects(path) == [b"DE-1", spread.decode().upper().encode() * 21]
+    path.write_bytes(b"DE-1\n" + blanks + b" " + marks * 21 + end)
+    with pytest.raises(MalformedIdError, match=f"ids:2: expected at most {LINE_CHARACTERS_MAX} characters in a line"):
+        read_subjects(path)
+
+
+@pytest.mark.parametrize("filler", [b"a", b" ", b"\0", b"\xff"])
+def test_a_file_that_is_one_long_line_takes_no_memory(tmp_path, filler):
+    path = tmp_path / "ids"
+    path.write_bytes(b"DE-1\n" + filler * 32_000_000)
+    tracemalloc.start()
+    try:
+        with pytest.raises(MalformedIdError, match=r"ids:2: "):
+            read_subjects(path)
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("line", [b"M\xfcller", b"\xed\xb0\x80", b"\xff\xfe1\0", b"\xc3"])
+def test_a_line_in_another_encoding_is_named(tmp_path, line):
+    path = tmp_path / "ids"
+    path.write_bytes(b"DE-1\n" * 9_000 + line + b"\n")
+    with pytest.raises(MalformedIdError, match=r"ids:9001: expected an identifier in UTF-8, got other bytes"):
+        read_subjects(path)
+
+
+def test_a_pipe_is_read_as_a_file_is(tmp_path):
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    found = OwnThreads().submit(read_subjects, path)
+    path.write_bytes(b"DE-1\nDE-2\n")
+    assert found.result() == [b"DE-1", b"DE-2"]
+
+
+def test_what_goes_wrong_in_a_thread_is_raised_where_it_is_awaited(tmp_path):
+    with pytest.raises(RequestError, match="Is a directory"):
+        OwnThreads().submit(read_subjects, tmp_path).result()
+
+
+WAITING = """
+import asyncio, pathlib, sys
+from mpcnode.client.batches import OwnThreads, read_subjects
+
+async def work():
+    print("waits", flush=True)
+    await asyncio.get_running_loop().run_in_executor(OwnThreads(), read_subjects, pathlib.Path(sys.argv[1]))
+
+try:
+    asyncio.run(work())
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+"""
+
+
+def test_a_pipe_that_nobody_writes_to_can_be_interrupted(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    command = [sys.executable, "-c", WAITING, str(tmp_path / "pipe")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "waits\n"
+        child.send_signal(signal.SIGINT)
+        try:
+            said, _ = child.communicate(timeout=30)
+        finally:
+            child.kill()
+    assert (said, child.returncode) == ("interrupted\n", 0)
+
+
+@pytest.mark.parametrize("line", [b"secret\0name", b"secret" * 11, b"sec\tret", b"secret" * 200, b"sec\xffret"])
 def test_a_wrong_line_is_named_and_not_quoted(tmp_path, line):
     path = tmp_path / "ids"
     path.write_bytes(b"DE-1\nDE-2\n" + line + b"\n")
@@ -179,6 +268,7 @@ class Link:
     def __init__(self, *, moves=True):
         self.manifest, self.chunks, self.reference = sealed_answer()
         self.moves = moves
+        self.refused: UnavailableError | None = None
         self.begun: list[int] = []
 
     async def send(self, offer, get, progress):
@@ -239,6 +329,25 @@ def test_a_transfer_that_stands_still_is_given_up(answers, sends):
     run(scenario())
 
 
+@pytest.mark.parametrize(
+    ("said", "code"),
+    [
+        (ErrorCode.OFFERS_FULL, ErrorCode.OFFERS_FULL),
+        (ErrorCode.BUSY, ErrorCode.BUSY),
+        (ErrorCode.INTERNAL, ErrorCode.UNAVAILABLE),
+    ],
+)
+def test_who_gives_up_says_what_the_operator_said(answers, said, code):
+    async def scenario():
+        files, link = files_in(answers), Link(moves=False)
+        link.refused = UnavailableError("wait an hour.", said)
+        with pytest.raises(UnavailableError, match=f"120 s; the operator says {said}: wait an hour$") as raised:
+            await send_batch(cast("Any", link), files, state_of(files).many, lambda *_: None)
+        assert raised.value.code is code
+
+    run(scenario())
+
+
 # ------------------------------------------------------------------- answers
 
 
@@ -257,9 +366,10 @@ def test_answers_are_whole_and_for_their_owner_alone(tmp_path):
     path = tmp_path / "answers.csv"
     path.write_text("of an earlier query")
     path.chmod(0o644)
-    grades = (INSUFFICIENT, Outcome(sufficient=True, grade="A", grade_index=0, coverage_band=2))
-    write_answers(path, iter(["DE-1", 'X,"Y"', "DE-3"]), grades, np.array([1, 0, 1]))
-    assert path.read_bytes() == b'subject,answer,coverage_band\r\nDE-1,A,2\r\n"X,""Y""",insufficient,\r\nDE-3,A,2\r\n'
+    grades = (INSUFFICIENT, None, Outcome(sufficient=True, grade="A", grade_index=0, coverage_band=2))
+    write_answers(path, iter(["DE-1", 'X,"Y"', "DE-3", "DE-4"]), grades, np.array([2, 0, 1, 2]))
+    lines = ["subject,answer,coverage_band", "DE-1,A,2", '"X,""Y""",insufficient,', "DE-3,undecodable,", "DE-4,A,2"]
+    assert path.read_bytes() == "".join(f"{line}\r\n" for line in lines).encode()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 

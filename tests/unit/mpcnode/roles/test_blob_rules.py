@@ -9,14 +9,15 @@ from typing import Any
 import pytest
 
 from ledger.types import Digest, Millis
-from mpcnode.errors import NotAllowedError, UnavailableError
+from mpcnode.config.node import LimitsTable
+from mpcnode.errors import ErrorCode, NotAllowedError, UnavailableError
 from mpcnode.query.blobs import EVERY_ATTEMPT, INQUIRER, BlobKind, BlobLabel, BlobOffer
 from mpcnode.roles.blobs import ASKING_MS, INPUT_RETENTION_MS, INQUIRER_BLOBS_MAX, RESULT_RETENTION_MS, QueryBlobs
-from mpcnode.sealing.blobs import Manifest
+from mpcnode.sealing.blobs import CHUNK_OVERHEAD, Manifest, chunk_count
 from mpcnode.types import Attempt, AuditMode, MemberIndex, QueryId, QueryState
 from tests.support.batches import ask_many
 from tests.support.consortium import ALICE, BANK, BOB, INSURER, LENDER, NODES, OPERATOR, REGULATOR, SAVINGS, STRANGER
-from tests.support.flow import Flow
+from tests.support.flow import OFFERS_BYTES, Flow
 from tests.support.lenders import Lenders
 from tests.support.virtual_time import run
 
@@ -92,7 +93,7 @@ def test_a_query_that_has_ended_without_an_answer_takes_no_more_blobs():
                     for receiver in EVERYBODY:
                         context = dataclasses.replace(flow.daemons[receiver].keeper._context, ledger=ledger)
                         with suppress(NotAllowedError):
-                            QueryBlobs(context).admit(sender, offer)
+                            QueryBlobs(context, offers_bytes=OFFERS_BYTES).admit(sender, offer)
                             taken += 1
                     assert (taken == 0) == is_over
 
@@ -128,7 +129,10 @@ def test_blobs_of_an_attempt_that_is_over_are_refused():
             view = dataclasses.replace(await flow.settled(asked), attempt=Attempt(2))
             ledger: Any = SimpleNamespace(view=SimpleNamespace(get=lambda _query: view))
             rules = [
-                QueryBlobs(dataclasses.replace(flow.daemons[of].keeper._context, ledger=ledger)) for of in EVERYBODY
+                QueryBlobs(
+                    dataclasses.replace(flow.daemons[of].keeper._context, ledger=ledger), offers_bytes=OFFERS_BYTES
+                )
+                for of in EVERYBODY
             ]
             for (_, author), offer in offers(flow, asked.request.query).items():
                 if author == INQUIRER:
@@ -190,6 +194,54 @@ def test_an_inquirer_sends_what_it_will_ask_about_and_not_without_end():
                 desk.admit(LENDER.public, offered(BlobKind.PSEUDONYMS, 64, 99))
             desk.admit(LENDER.public, offered(BlobKind.PSEUDONYMS, 64, 5))
             desk.admit(STRANGER.public, offered(BlobKind.PSEUDONYMS, 64, 99))
+
+    run(scenario())
+
+
+SUBJECT_BYTES = {BlobKind.PSEUDONYMS: 32, BlobKind.IDENTIFIERS: 64}
+
+
+def announced(kind: BlobKind, subjects: int, number: int) -> BlobOffer:
+    """An offer of as many chunks as it needs, none of them sent."""
+    length = SUBJECT_BYTES[kind] * subjects
+    offer = offered(kind, length, number)
+    chunks = (Digest(bytes([number]) * 32),) * chunk_count(length)
+    return dataclasses.replace(offer, manifest=Manifest(length=length, chunks=chunks))
+
+
+def test_what_an_inquirer_announces_counts_in_bytes_before_any_is_sent():
+    async def scenario():
+        async with Flow() as flow:
+            desk = flow.daemons[OPERATOR].keeper
+            fits = (OFFERS_BYTES - 64 - 2 * CHUNK_OVERHEAD) // 32
+            desk.admit(LENDER.public, announced(BlobKind.PSEUDONYMS, fits, 0))
+            with pytest.raises(UnavailableError, match=f"at most {OFFERS_BYTES} bytes of an inquirer, got ") as raised:
+                desk.admit(LENDER.public, announced(BlobKind.PSEUDONYMS, 3, 1))
+            assert raised.value.code is ErrorCode.OFFERS_FULL
+            desk.admit(LENDER.public, announced(BlobKind.PSEUDONYMS, 2, 2))
+            # whoever goes on with an offer finds it again, and others have room of their own
+            desk.admit(LENDER.public, announced(BlobKind.PSEUDONYMS, fits, 0))
+            desk.admit(STRANGER.public, announced(BlobKind.PSEUDONYMS, fits, 3))
+            # what is gone makes room again
+            await asyncio.sleep(ASKING_MS / 1000 + 1)
+            desk.admit(LENDER.public, announced(BlobKind.PSEUDONYMS, fits, 4))
+
+    run(scenario())
+
+
+def test_by_default_a_desk_takes_two_queries_about_a_million_and_not_a_third():
+    """One that was lost before it was asked, and the one that is asked in its place."""
+
+    async def scenario():
+        async with Flow() as flow:
+            context, offers = flow.daemons[OPERATOR].keeper._context, LimitsTable().offers_mib << 20
+            desk = QueryBlobs(context, offers_bytes=offers)
+            for number in range(2):
+                for kind in SUBJECT_BYTES:
+                    desk.admit(LENDER.public, announced(kind, 1_000_000, 10 * number + kind))
+            desk.admit(LENDER.public, announced(BlobKind.PSEUDONYMS, 1_000_000, 31))
+            with pytest.raises(UnavailableError, match="of an inquirer, got 288"):
+                desk.admit(LENDER.public, announced(BlobKind.IDENTIFIERS, 1_000_000, 32))
 
     run(scenario())
 

@@ -134,6 +134,7 @@ def test_a_daemon_that_does_not_compute_has_no_rounds():
 PASSING = {
     ErrorCode.UNAVAILABLE,
     ErrorCode.BUSY,
+    ErrorCode.OFFERS_FULL,
     ErrorCode.TIMED_OUT,
     ErrorCode.TRANSACTION_EXPIRED,
     *(code for code, entry in CATALOGUE.items() if entry.grpc == "INTERNAL"),

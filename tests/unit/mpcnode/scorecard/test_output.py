@@ -1,4 +1,5 @@
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -85,12 +86,26 @@ def test_many_are_encoded_as_one_by_one_and_come_back() -> None:
 
 
 @pytest.mark.parametrize("wrong", [b"\xfe", b"\x09", b"\x40"])
-def test_one_impossible_output_among_many_is_found(wrong: bytes) -> None:
+def test_one_impossible_output_among_many_spoils_no_other(wrong: bytes) -> None:
     data = encode_outcomes(credit(), many_outcomes(credit()))
-    with pytest.raises(MalformedMessageError):
-        decode_outputs(credit(), data[:17] + wrong + data[18:])
+    found, places = decode_outputs(credit(), data[:17] + wrong + data[18:])
+    one_by_one: list[Outcome | None] = [many_outcomes(credit()).at(credit(), place) for place in range(300)]
+    one_by_one[17] = None
+    assert [found[place] for place in places] == one_by_one
 
 
-def test_no_output_at_all_is_none() -> None:
+def test_of_many_exactly_those_bytes_decode_that_do_of_one() -> None:
+    found, places = decode_outputs(credit(), bytes(range(256)))
+    for byte, place in enumerate(places):
+        try:
+            assert found[place] == decode_output(credit(), bytes([byte]))
+        except MalformedMessageError:
+            assert found[place] is None
+
+
+@pytest.mark.parametrize("data", [b"", bytes(3)])
+def test_a_part_of_a_subjects_output_is_none(data: bytes) -> None:
+    model = replace(credit(), coverage_bands=tuple(range(2, 9)))
+    assert output_size(model) == 2
     with pytest.raises(MalformedMessageError):
-        decode_outputs(credit(), b"")
+        decode_outputs(model, data)
