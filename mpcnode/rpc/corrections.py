@@ -16,6 +16,7 @@ import structlog
 from ledger.types import Signature
 from mpcnode.errors import DealError, MalformedMessageError, NodeError
 from mpcnode.roles.ports import CorrectionsDealer, DealtCorrections
+from mpcnode.rpc.wire import corrections_bytes
 from mpcnode.tasks import AbandonedError, first_of
 from mpcnode.types import MemberIndex, SessionId
 from mpcnode.v1 import peer_pb2
@@ -40,7 +41,7 @@ _SESSION_BYTES = 32
 
 _Key = tuple[SessionId, int]
 
-_Serving: TypeAlias = "grpc.aio.ServicerContext[peer_pb2.CorrectionsRequest, peer_pb2.CorrectionsResponse]"
+_Serving: TypeAlias = "grpc.aio.ServicerContext[peer_pb2.CorrectionsRequest, bytes]"
 
 _Call: TypeAlias = "grpc.aio.StreamStreamCall[peer_pb2.CorrectionsRequest, peer_pb2.CorrectionsResponse]"
 
@@ -207,17 +208,12 @@ def _first(group: BaseExceptionGroup[NodeError]) -> NodeError:
     return _first(first) if isinstance(first, BaseExceptionGroup) else first
 
 
-def _pieces(key: _Key, dealt: DealtCorrections) -> Iterator[peer_pb2.CorrectionsResponse]:
+def _pieces(key: _Key, dealt: DealtCorrections) -> Iterator[bytes]:
     """Cut a chunk's corrections into messages, the last one signed."""
-    session, chunk = key
-    starts = range(0, max(1, len(dealt.data)), PIECE_BYTES)
+    data, starts = memoryview(dealt.data), range(0, max(1, len(dealt.data)), PIECE_BYTES)
     for start in starts:
-        yield peer_pb2.CorrectionsResponse(
-            session=session,
-            chunk=chunk,
-            data=dealt.data[start : start + PIECE_BYTES],
-            signature=dealt.signature if start == starts[-1] else b"",
-        )
+        signature = dealt.signature if start == starts[-1] else b""
+        yield corrections_bytes(*key, data[start : start + PIECE_BYTES], signature)
 
 
 Pullers = Mapping[MemberIndex, CorrectionsPuller]

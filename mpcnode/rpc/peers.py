@@ -19,6 +19,7 @@ from mpcnode.rpc.permissions import CORRECTIONS, PERMISSIONS, ROUNDS, check_perm
 from mpcnode.rpc.rounds import Rounds, SessionRounds
 from mpcnode.rpc.statuses import error_of, is_passing, translated
 from mpcnode.rpc.tls import PeerDirectory
+from mpcnode.rpc.wire import serialized
 from mpcnode.sealing.keys import SigningKey
 from mpcnode.sealing.messages import SignedMessage, check_message, sign_message
 from mpcnode.types import BlobId, Member, MemberIndex, SessionId
@@ -31,6 +32,9 @@ DELIVERY_S = 10.0
 
 _PATIENCE = wait_exponential(multiplier=0.2, max=3.0) + wait_random(0.0, 0.1)
 """Between tries, s: twice as long each time."""
+
+
+_SERVICE = peer_pb2.DESCRIPTOR.services_by_name["PeerService"].full_name
 
 
 class PeerServicer(peer_pb2_grpc.PeerServiceServicer):
@@ -111,13 +115,34 @@ Stub: TypeAlias = "peer_pb2_grpc.PeerServiceAsyncStub"
 
 
 def make_stubs(channels: Mapping[MemberIndex, grpc.aio.Channel]) -> Mapping[MemberIndex, Stub]:
-    """Return a stub for every channel."""
-    return {member: peer_pb2_grpc.PeerServiceStub(channel) for member, channel in channels.items()}
+    """Return a stub for every channel; it takes flushes of rounds as messages or encoded."""
+    return {member: _stub(channel) for member, channel in channels.items()}
+
+
+def _stub(channel: grpc.aio.Channel) -> Stub:
+    stub = peer_pb2_grpc.PeerServiceStub(channel)
+    stub.Rounds = channel.stream_stream(
+        f"/{_SERVICE}/Rounds",
+        request_serializer=serialized,
+        response_deserializer=peer_pb2.RoundsResponse.FromString,
+    )
+    return stub
 
 
 def add_peer_service(server: grpc.aio.Server, servicer: PeerServicer) -> None:
-    """Let a listener answer peers."""
+    """Let a listener answer peers; flushes of rounds, and corrections, may be encoded already."""
+    encoded = {
+        "Rounds": grpc.stream_stream_rpc_method_handler(
+            servicer.Rounds, request_deserializer=peer_pb2.RoundsRequest.FromString, response_serializer=serialized
+        ),
+        "Corrections": grpc.stream_stream_rpc_method_handler(
+            servicer.Corrections,
+            request_deserializer=peer_pb2.CorrectionsRequest.FromString,
+            response_serializer=serialized,
+        ),
+    }
     peer_pb2_grpc.add_PeerServiceServicer_to_server(servicer, server)
+    server.add_registered_method_handlers(_SERVICE, encoded)  # type: ignore[attr-defined]  # in place of the generated
 
 
 class Peers:

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import cast
 
 import grpc
 import structlog
@@ -20,6 +21,7 @@ from mpcnode.errors import MalformedMessageError, PeerLostError, SessionError
 from mpcnode.mpc.batch import PAYLOAD_BYTES_MAX
 from mpcnode.query.frames import ArrivedFrame, Flush
 from mpcnode.query.statements import FlushStatement, data_hash, encode_flush_statement, frame_digest
+from mpcnode.rpc.wire import flush_bytes, frame_parts
 from mpcnode.tasks import AbandonedError, first_of
 from mpcnode.types import MemberIndex, SessionId
 from mpcnode.v1 import peer_pb2, peer_pb2_grpc
@@ -46,7 +48,8 @@ _REDIAL_S = 0.2
 
 Sign = Callable[[bytes], Signature]
 Verify = Callable[[PublicKey, bytes, Signature], bool]
-_Write = Callable[[int, Sequence[peer_pb2.Frame], Signature], Awaitable[None]]
+_Write = Callable[[bytes], Awaitable[None]]
+"""Sends an encoded flush; the stub and the listener that `rpc.peers` makes take it so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +64,13 @@ class _Arrival:
 class _Departure:
     """A frame that waits to leave."""
 
-    frame: peer_pb2.Frame
-    size: int
-    """Bytes of its data."""
+    encoded: tuple[bytes, bytes]
     leaf: Digest
+
+    @property
+    def size(self) -> int:
+        """Bytes of its data."""
+        return len(self.encoded[1])
 
 
 @dataclass(slots=True)
@@ -141,11 +147,8 @@ class Rounds:
     async def _dial_once(self, peer: MemberIndex, stub: "peer_pb2_grpc.PeerServiceAsyncStub") -> None:
         call = stub.Rounds(wait_for_ready=True)  # type: ignore[call-arg]  # stubs: no read/write
 
-        async def write(number: int, frames: Sequence[peer_pb2.Frame], signature: Signature) -> None:
-            await call.write(peer_pb2.RoundsRequest(number=number, frames=frames, signature=signature))
-
         try:
-            await self._pump(peer, call.read, write)
+            await self._pump(peer, call.read, cast("_Write", call.write))
         except _LOST as lost:
             _log.info("rounds.lost", peer=peer, reason=str(lost))
         finally:
@@ -158,11 +161,8 @@ class Rounds:
         if peer not in self._links or peer > self._me:
             raise MalformedMessageError(f"rounds: expected a dialling MPC member below {self._me}, got member {peer}")
 
-        async def write(number: int, frames: Sequence[peer_pb2.Frame], signature: Signature) -> None:
-            await context.write(peer_pb2.RoundsResponse(number=number, frames=frames, signature=signature))
-
         try:
-            await self._pump(peer, context.read, write)
+            await self._pump(peer, context.read, cast("_Write", context.write))
         except _LOST as lost:
             _log.info("rounds.lost", peer=peer, reason=str(lost))
 
@@ -198,7 +198,7 @@ class Rounds:
             number += 1
             leaves = [one.leaf for one in leaving]
             signature = self._sign(self._flush_statement(self._me, peer, number, leaves))
-            await write(number, [one.frame for one in leaving], signature)
+            await write(flush_bytes(number, [one.encoded for one in leaving], signature))
 
     async def _receive(self, peer: MemberIndex, read: Callable[[], Awaitable[object]]) -> None:
         expected = 0
@@ -215,7 +215,10 @@ class Rounds:
                 )
             data = [frame.data for frame in flush.frames]  # each access copies
             hashes = [data_hash(one) for one in data]
-            leaves = tuple(_leaf(frame, hashed) for frame, hashed in zip(flush.frames, hashes, strict=True))
+            leaves = tuple(
+                frame_digest(SessionId(frame.session), frame.chunk, frame.round, hashed)
+                for frame, hashed in zip(flush.frames, hashes, strict=True)
+            )
             signature = Signature(flush.signature)
             if not self._verify(
                 self._identities[peer], self._flush_statement(peer, self._me, flush.number, leaves), signature
@@ -274,11 +277,6 @@ class Rounds:
                 state.arrived.get_nowait()
 
 
-def _leaf(frame: peer_pb2.Frame, hashed: Digest) -> Digest:
-    """What a flush is signed over, for one of its frames."""
-    return frame_digest(SessionId(frame.session), frame.chunk, frame.round, hashed)
-
-
 async def _superseded(link: _Link) -> None:
     await link.lost.wait()
     raise _LinkLostError("another stream of this peer took its place")
@@ -312,8 +310,8 @@ class SessionRounds:
         self._put(to, self._departure(chunk, number, data))
 
     def _departure(self, chunk: int, number: int, data: bytes) -> _Departure:
-        frame = peer_pb2.Frame(session=self._session, chunk=chunk, round=number, data=data)
-        return _Departure(frame, len(data), _leaf(frame, data_hash(data)))
+        leaf = frame_digest(self._session, chunk, number, data_hash(data))
+        return _Departure(frame_parts(self._session, chunk, number, data), leaf)
 
     def _put(self, peer: MemberIndex, departure: _Departure) -> None:
         try:

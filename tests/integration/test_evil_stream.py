@@ -12,6 +12,7 @@ import structlog
 from ledger.types import ChainId
 from mpcnode.errors import SessionError
 from mpcnode.query.statements import FlushStatement, encode_flush_statement, frames_root
+from mpcnode.rpc.peers import make_stubs
 from mpcnode.rpc.rounds import FLUSH_BYTES_MAX, FLUSH_FRAMES_MAX, FRAMES_WAITING_MAX, Rounds
 from mpcnode.sealing.keys import verify
 from mpcnode.types import MemberIndex, Role, SessionId
@@ -206,7 +207,7 @@ def test_no_listener_can_end_who_dials_it(serve):
         listener.port = server.add_secure_port("127.0.0.1:0", credentials)
         await server.start()
         async with listener.channel(tls(BANK_MPC)) as channel:
-            dialling = asyncio.ensure_future(me.dial({INSURER_MPC: peer_pb2_grpc.PeerServiceStub(channel)}))
+            dialling = asyncio.ensure_future(me.dial(make_stubs({INSURER_MPC: channel})))
             try:
                 for number in range(2):
                     session = SessionId(bytes([number]) * 32)
@@ -285,7 +286,7 @@ def test_what_many_sessions_send_at_once_fits_into_messages():
             for number in range(40):
                 frames.broadcast(0, number, data)
             assert 40 * len(data) > 4 * FLUSH_BYTES_MAX
-            dialling = asyncio.ensure_future(me.dial({ME: peer_pb2_grpc.PeerServiceStub(channel)}))
+            dialling = asyncio.ensure_future(me.dial(make_stubs({ME: channel})))
             async with asyncio.timeout(20):
                 for number in range(40):
                     assert await heard.receive() == (MemberIndex(BANK_MPC), 0, number, data)

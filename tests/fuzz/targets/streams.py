@@ -54,7 +54,7 @@ def pulls() -> Target:
         except Exception as refused:
             if code_of(refused) is ErrorCode.INTERNAL:
                 raise
-        for piece in stream.written:
+        for piece in map(peer_pb2.CorrectionsResponse.FromString, stream.written):
             wanted = any((piece.session, piece.chunk) == (one.session, one.chunk) for one in asked)
             expect(wanted and piece.data == DEALT[piece.chunk :], f"expected what was asked for, got {piece}")
             expect(piece.signature == NO_SIGNATURE, "expected the last piece to be signed")

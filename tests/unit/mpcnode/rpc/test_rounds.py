@@ -37,8 +37,8 @@ class Wire:
     def __init__(self) -> None:
         self.there: asyncio.Queue[Any] = asyncio.Queue()
         self.back: asyncio.Queue[Any] = asyncio.Queue()
-        self.call = _End(self.there, self.back, self)
-        self.context = _End(self.back, self.there, self)
+        self.call = _End(self.there, self.back, self, peer_pb2.RoundsRequest)
+        self.context = _End(self.back, self.there, self, peer_pb2.RoundsResponse)
         self.flushes: list[Any] = []
 
     def cut(self) -> None:
@@ -47,13 +47,14 @@ class Wire:
 
 
 class _End:
-    def __init__(self, out: asyncio.Queue[Any], back: asyncio.Queue[Any], wire: Wire) -> None:
-        self.out, self.back, self.wire = out, back, wire
+    def __init__(self, out: asyncio.Queue[Any], back: asyncio.Queue[Any], wire: Wire, kind: Any) -> None:
+        self.out, self.back, self.wire, self.kind = out, back, wire, kind
 
     async def read(self) -> object:
         return await self.back.get()
 
-    async def write(self, flush: object) -> None:
+    async def write(self, encoded: bytes) -> None:
+        flush = self.kind.FromString(encoded)
         self.wire.flushes.append(flush)
         await asyncio.sleep(0.001)
         self.out.put_nowait(flush)
