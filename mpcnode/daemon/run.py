@@ -23,6 +23,7 @@ from ledger.replica import Replica, registered_key
 from ledger.rpc import Backoff, PeerNetwork
 from ledger.store import SqliteStore
 from ledger.types import ReplicaId
+from mpcnode.adapters.allocator import keep_freed_memory
 from mpcnode.adapters.blob_files import BlobFiles
 from mpcnode.adapters.blob_store import BlobStore
 from mpcnode.adapters.clock import SystemClock
@@ -90,6 +91,7 @@ def run(config: NodeConfig, keys: Keystore, kernels: Choice = Choice.AUTO) -> in
     Raises:
         NodeError, LedgerError: what ended it; the caller turns it into a line and an exit code.
     """
+    keep_freed_memory()
     if config.member.roles & (Role.MPC | Role.SUPERVISOR):
         _load_kernels(kernels, config)  # before the loop runs: compiling takes seconds
     uvloop.run(_run(config, keys))
