@@ -10,6 +10,7 @@ import click
 
 from mpcnode.cli.output import Table, json_option, show_json, show_table
 from mpcnode.errors import Exit
+from mpcnode.types import Verdict
 
 PROFILE_VARIABLE = "MPCNODE_PROFILE"
 
@@ -132,9 +133,8 @@ def _show(work: Coroutine[Any, Any, Any], *, as_json: bool, out: Path | None = N
     else:
         rows = [(label, value) for label, value in _rows(answer, out) if value]
         show_table(Table(columns=("query", answer.query), rows=rows))
-    if answer.undecodable:
-        return int(Exit.QUERY_MISMATCH)
-    return int(EXITS.get(answer.state, Exit.OK))
+    is_bad = answer.undecodable or answer.verdict == Verdict.MISMATCH.name
+    return int(EXITS.get(answer.state, Exit.QUERY_MISMATCH if is_bad else Exit.OK))
 
 
 def _scope(answer: Any) -> str:  # noqa: ANN401 - an Answer
@@ -153,6 +153,8 @@ def _undecodable(answer: Any) -> str:  # noqa: ANN401 - an Answer
 def _rows(answer: Any, out: Path | None) -> list[tuple[str, str]]:  # noqa: ANN401 - an Answer
     is_written = out is not None and answer.state == "answered"
     verdict = answer.verdict or ("not yet audited" if answer.audit != "off" else "not audited")
+    if verdict == Verdict.MISMATCH.name and answer.state == "answered":
+        verdict += ": do not use this answer"
     return [
         ("subject", answer.subject),
         ("model", f"{answer.model} ({answer.purpose})"),

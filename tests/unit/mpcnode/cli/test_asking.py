@@ -112,3 +112,15 @@ def test_a_key_that_the_consortium_does_not_list_is_refused(mpcnode, own_network
     other = own_network.node("operator").keys / "identity.key"
     (own_network.inquirer / "inquirer.key").write_bytes(other.read_bytes())
     assert mpcnode(*ask())[0] == Exit.KEYS
+
+
+@pytest.mark.parametrize(("verdict", "code"), [("MATCH", Exit.OK), (None, Exit.OK), ("MISMATCH", Exit.QUERY_MISMATCH)])
+def test_an_answer_that_failed_its_audit_is_not_to_be_used(own_network, run, monkeypatch, verdict, code):
+    """Under audit after release it was there before its verdict."""
+    monkeypatch.setenv("MPCNODE_PROFILE", str(own_network.profile))
+    monkeypatch.setattr("mpcnode.client.Inquirer", Answering(replace(ANSWERED, verdict=verdict)))
+    resumed = ("query", "batch", "--resume", "71", "--out", "answers.csv")
+    ended, out, _ = run(*resumed)
+    assert (ended, "do not use this answer" in out) == (code, verdict == "MISMATCH")
+    ended, out, _ = run(*resumed, "--json")
+    assert (ended, json.loads(out)["verdict"]) == (code, verdict)
