@@ -4,16 +4,18 @@ When the last is final most of the work is done: what is left before a session i
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 
+from mpcnode.errors import InputError
 from mpcnode.query.audit import AuditedInput
 from mpcnode.query.blobs import BlobKind, BlobLabel
 from mpcnode.query.view import QueryView
 from mpcnode.roles.auditing import AuditKeys, InputsRejectedError, check_chunks, open_input
 from mpcnode.roles.context import Context
 from mpcnode.roles.programs import batch_of, layout_of
-from mpcnode.types import MemberIndex
+from mpcnode.sealing.blobs import decode_reference
+from mpcnode.types import AuditStage, BlobId, MemberIndex
 
 
 class AttemptInputs:
@@ -27,6 +29,7 @@ class AttemptInputs:
         self._tasks = tasks
         self._layout = layout_of(context, view)
         self._batch = batch_of(context, view)
+        self._run = context.worker.run
         self._working: dict[MemberIndex, asyncio.Task[None]] = {}
         self._held: set[MemberIndex] = set()
         """Whose blob of rows is here; of one subject there is none."""
@@ -88,29 +91,34 @@ class AttemptInputs:
         return min((self._passed.get(member, 0) for member in self._working), default=self._batch.chunks)
 
     async def _open(self, view: QueryView, member: MemberIndex) -> None:
-        context, worker = self._context, self._context.worker
-        if view.terms.subjects > 1:
+        try:
+            if view.terms.subjects == 1:
+                await self._envelope(view, member)
+                self._pass(member, 1)  # the row was checked with it
+                return
             label = BlobLabel(query=view.query, attempt=view.attempt, kind=BlobKind.ROWS, author=member)
-            await context.blobs.whole(label)  # for ever; who deals gives up in time
+            held = await self._context.blobs.whole(label)  # for ever; who deals gives up in time
             self._held.add(member)
             self._tell()
-        try:
-            given = await worker.run(partial(open_input, self._keys, view, self._layout, member))
-            self._opened[member] = given
-            self._tell()
-            checks = self._checks(view, given)
-            while (passed := await worker.run(partial(next, checks, None))) is not None:
-                self._passed[member] = passed
-                self._tell()
+            given = await self._envelope(view, member)
+            _check_blob(given, held.blob)
+            checks = check_chunks(view, self._layout, given, batch=self._batch, blobs=self._context.blobs)
+            # after one rejection the attempt is lost, and the thread is for others
+            while self._rejected is None and (passed := await self._run(partial(next, checks, None))) is not None:
+                self._pass(member, passed)
         except InputsRejectedError as error:
             self._rejected = self._rejected or error
             self._tell()
 
-    def _checks(self, view: QueryView, given: AuditedInput) -> Iterator[int]:
-        """Check rows; yields how many chunks have passed. The row of one subject was checked where it was opened."""
-        if view.terms.subjects == 1:
-            return iter((1,))
-        return check_chunks(view, self._layout, given, batch=self._batch, blobs=self._context.blobs)
+    async def _envelope(self, view: QueryView, member: MemberIndex) -> AuditedInput:
+        given = await self._run(partial(open_input, self._keys, view, self._layout, member))
+        self._opened[member] = given
+        self._tell()
+        return given
+
+    def _pass(self, member: MemberIndex, chunks: int) -> None:
+        self._passed[member] = chunks
+        self._tell()
 
     def _tell(self) -> None:
         for waiter in self._waiting:
@@ -129,3 +137,15 @@ class AttemptInputs:
                 await moved.wait()
         finally:
             self._waiting.discard(moved)
+
+
+def _check_blob(given: AuditedInput, held: BlobId) -> None:
+    """Check that rows are read from the blob that is kept for them until the audit, not from one kept for less long.
+
+    Raises:
+        InputsRejectedError: they are in another.
+    """
+    named = decode_reference(given.record.row).blob
+    if named != held:
+        why = f"rows: expected blob {held.hex()}, which was sent for them, got {named.hex()}"
+        raise InputsRejectedError(given.record.participant, InputError(why, AuditStage.ENVELOPE))
