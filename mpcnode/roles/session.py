@@ -247,12 +247,10 @@ class SessionRunner:
             await self._await_corrections(corrections, by)
         watch.lap("deal_s")
         starting = sends.create_task(self._context.journal.put_once(_STARTED, plan.session, b""), name="started")
-        try:
-            await self._accept(plan, deal_hash, joint, sends, by + notice)
-            watch.lap("accepts_s")
-        finally:
-            is_first = await starting  # nobody is left waiting for the disk
-        if not is_first:
+        # however slow the disk is: who does not accept is named in time, and who ends the session is heeded
+        await self._accept(plan, deal_hash, joint, sends, by + notice)
+        watch.lap("accepts_s")
+        if not await starting:
             raise SessionError(f"session {plan.session.hex()}: was started before this daemon restarted")
         watch.lap("journal_s")
         part = Part(

@@ -16,7 +16,7 @@ from mpcnode.types import NOBODY, AuditStage, CorrelationSource, FailReason, Que
 from tests.support.batches import ask_many, opened_many
 from tests.support.consortium import ALICE, BANK, BOB, INSURER, NODES, REGULATOR, SAVINGS, Setting
 from tests.support.fake_blobs import MemoryBlobs
-from tests.support.flow import Flow
+from tests.support.flow import Fault, Flow
 from tests.support.lenders import Lenders
 from tests.support.virtual_time import run
 
@@ -209,6 +209,24 @@ def test_after_a_rejection_nothing_more_of_the_attempt_is_checked(watch):
     run(scenario())
 
 
+def test_what_an_attempt_that_failed_would_have_led_to_is_worked_out_no_more():
+    async def scenario():
+        async with Flow(Setting(spares=1)) as flow:
+            asked = await flow.ask(ALICE)
+            await flow.until(asked, lambda view: view.state is QueryState.COMPUTING)
+            flow.network.faults.append(Fault(kind="end", drop=True))
+            await asyncio.sleep(0.2)
+            assert [task for task in asyncio.all_tasks() if task.get_name() == "recomputing"]
+            flow.network.faults.clear()
+            await flow.fail_by_hand(flow.view(asked))
+            view = await flow.settled(asked)
+            assert (view.attempt, view.verdict) == (2, Verdict.MATCH)
+            await asyncio.sleep(0.1)
+            assert not [task for task in asyncio.all_tasks() if task.get_name() == "recomputing"]
+
+    run(scenario())
+
+
 def test_what_goes_wrong_with_one_querys_inputs_ends_no_other_query_and_is_said(watch, monkeypatch):
     async def scenario():
         async with Flow() as flow:
@@ -348,6 +366,26 @@ def test_no_outcome_is_attested_before_all_rows_are_checked(several):
             assert (view.attempt, view.verdict) == (1, Verdict.MISMATCH)
             assert view.attestation is not None
             assert (view.attestation.member, view.attestation.stage) == (BANK, AuditStage.INPUT)
+
+    run(scenario())
+
+
+def test_no_outcome_is_attested_before_the_subjects_are_checked(several, monkeypatch):
+    check = Supervisor._wrong_subjects
+
+    async def late(self, view):
+        wrong = await check(self, view)
+        await asyncio.sleep(3)
+        return wrong
+
+    monkeypatch.setattr(Supervisor, "_wrong_subjects", late)
+
+    async def scenario():
+        async with Flow(Lenders(quota=1_000_000, correlations=CorrelationSource.OT)) as flow:
+            view = await flow.settled(await ask_many(flow, [ALICE, BOB], told=[BOB, BOB]))
+            assert (view.attempt, view.verdict) == (1, Verdict.MISMATCH)
+            assert view.attestation is not None
+            assert (view.attestation.member, view.attestation.stage) == (NOBODY, AuditStage.SUBJECT)
 
     run(scenario())
 

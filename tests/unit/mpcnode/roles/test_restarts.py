@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from mpcnode.types import FailReason, MemberIndex, QueryState, Verdict
-from tests.support.consortium import ALICE, NODES, OPERATOR, PANEL, REGULATOR
+from tests.support.consortium import ALICE, NODES, OPERATOR, PANEL, REGULATOR, Setting
 from tests.support.flow import ROUNDS, Fault, Flow
 from tests.support.virtual_time import run
 
@@ -207,5 +207,92 @@ def test_a_session_in_the_journal_is_not_run_whatever_else_a_node_believes():
             assert [event.reason for event in view.failures] == [FailReason.ABORT]
             assert (view.attempt, view.verdict) == (2, Verdict.MATCH)
             assert set(frames) == {2}
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("node", NODES)
+def test_no_frame_leaves_before_the_journal_holds_the_session(node):
+    """However long the disk takes; the node's accept has left by then."""
+
+    async def scenario():
+        async with Flow() as flow:
+            journal, frames, loop = flow.journals[node], list[bool](), asyncio.get_running_loop()
+            put_once, is_durable = journal.put_once, False
+
+            async def put_late(kind: str, key: bytes, value: bytes) -> bool:
+                nonlocal is_durable
+                if kind != "started":
+                    return await put_once(kind, key, value)
+                await asyncio.sleep(1)
+                assert flow.network.of("accept", node)
+                is_durable = await put_once(kind, key, value)
+                return is_durable
+
+            def note(data: bytes) -> bytes:
+                frames.append(is_durable)
+                return data
+
+            journal.put_once = put_late  # type: ignore[method-assign]
+            flow.network.faults.append(Fault(kind=ROUNDS, sender=node, tamper=note))
+            view = await flow.settled(await flow.ask(ALICE))
+            assert (view.attempt, view.verdict) == (1, Verdict.MATCH)
+            assert frames
+            assert all(frames)
+            assert loop.time() > 1
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("node", NODES)
+def test_an_attempt_that_ends_while_the_disk_is_slow_leaves_nothing_behind(node):
+    async def scenario():
+        async with Flow() as flow:
+            journal, waiting = flow.journals[node], set[bytes]()
+            put_once = journal.put_once
+
+            async def put_late(kind: str, key: bytes, value: bytes) -> bool:
+                if kind == "started" and not journal.count(kind):
+                    waiting.add(key)
+                    try:
+                        await asyncio.sleep(1)
+                    finally:
+                        waiting.discard(key)
+                return await put_once(kind, key, value)
+
+            journal.put_once = put_late  # type: ignore[method-assign]
+            asked = await flow.ask(ALICE)
+            view = await flow.until(asked, lambda view: view.state is QueryState.COMPUTING)
+            await asyncio.sleep(0.2)
+            assert waiting == {view.session}
+            await flow.fail_by_hand(view)
+            view = await flow.settled(asked)
+            assert (view.attempt, view.verdict) == (2, Verdict.MATCH)
+            assert not waiting
+            assert not [task for task in asyncio.all_tasks() if task.get_name() == "started"]
+
+    run(scenario())
+
+
+def test_a_slow_disk_keeps_nobody_from_saying_who_did_not_accept():
+    async def scenario():
+        async with Flow(Setting(spares=1)) as flow:
+            asked = await flow.ask(ALICE)
+            view = await flow.until(asked, lambda view: bool(view.commitments))
+            first, silent, _ = view.committee
+            journal = flow.journals[first]
+            put_once = journal.put_once
+
+            async def put_late(kind: str, key: bytes, value: bytes) -> bool:
+                if kind == "started" and flow.view(asked).attempt == 1:
+                    await asyncio.sleep(20)
+                return await put_once(kind, key, value)
+
+            journal.put_once = put_late  # type: ignore[method-assign]
+            flow.network.faults.append(Fault(kind="accept", sender=silent, receiver=first, drop=True))
+            view = await flow.until(asked, lambda view: view.attempt == 2)
+            assert [(event.by, event.waited) for event in view.failures] == [(first, 1 << silent)]
+            flow.network.faults.clear()
+            assert (await flow.settled(asked)).verdict is Verdict.MATCH
 
     run(scenario())

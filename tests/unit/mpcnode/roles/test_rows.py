@@ -17,7 +17,7 @@ def test_pieces_are_cut_anew(piece, sizes):
     assert b"".join(found) == BODY
 
 
-@pytest.mark.parametrize("piece", [7, 100])
+@pytest.mark.parametrize("piece", [7, 50, 100])
 @pytest.mark.parametrize(
     ("sizes", "message"),
     [((50, 51), "expected 51 bytes for a chunk, got 50"), ((50, 49), "expected the end"), ((50,), "expected the end")],

@@ -10,7 +10,7 @@ from ledger.types import ChainId, Signature
 from mpcnode.errors import MalformedMessageError, PeerLostError, SessionError, WrongSignatureError
 from mpcnode.query.frames import ArrivedFrame, Flush, check_frame
 from mpcnode.query.statements import data_hash
-from mpcnode.rpc.rounds import FRAMES_WAITING_MAX, Rounds, _Arrival
+from mpcnode.rpc.rounds import FLUSH_BYTES_MAX, FRAMES_WAITING_MAX, Rounds, _Arrival
 from mpcnode.sealing.keys import verify
 from mpcnode.types import MemberIndex, SessionId
 from mpcnode.v1 import peer_pb2
@@ -136,6 +136,20 @@ def test_what_is_ready_together_travels_under_one_signature():
             assert await second.receive() == (LOW, 0, 1, b"b")
             (flush,) = pair.wires[0].flushes
             assert (flush.number, len(flush.frames)) == (1, 2)
+
+    scenario(body)
+
+
+def test_a_flush_takes_no_further_frame_beyond_its_bytes():
+    """So that with its largest frame it still fits one gRPC message."""
+
+    async def body(pair):
+        async with pair.low.open(ONE, [HIGH]) as low, pair.high.open(ONE, [LOW]) as high:
+            half = bytes(FLUSH_BYTES_MAX // 2)
+            for number in range(5):
+                low.broadcast(0, number, half)
+            assert [(await high.receive())[2] for _ in range(5)] == [0, 1, 2, 3, 4]
+        assert [len(flush.frames) for flush in pair.wires[0].flushes] == [2, 2, 1]
 
     scenario(body)
 
