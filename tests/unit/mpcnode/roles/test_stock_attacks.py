@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from unittest.mock import Mock
 
 import pytest
 
@@ -127,7 +128,7 @@ def test_full_runs_that_nobody_needs_are_joined_ever_more_seldom():
         async with Flow(STOCKED) as flow:
             await restock(flow)
             keeper = stocking(flow, KEEPER).stock
-            keeper.is_low = bool  # type: ignore[method-assign]
+            keeper.is_low = Mock(return_value=True)  # type: ignore[method-assign]
             keeper.oldest = lambda pool: keeper._batches[pool].begun  # type: ignore[method-assign]
             keeper.offer = lambda pool, *_: Offer(  # type: ignore[method-assign]
                 batch=keeper._batches[pool].number, index=keeper._batches[pool].begun, room=GOAL
@@ -233,7 +234,7 @@ def test_a_pool_that_gives_way_while_its_batch_is_claimed_leaves_nothing():
 
             def give_way(kind: str) -> None:
                 if kind.startswith("reserved"):
-                    at._see = [].append  # type: ignore[method-assign]
+                    at._see = Mock()  # type: ignore[method-assign]
                     at._pools.clear()
 
             flow.journals[KEEPER].after_put = give_way
