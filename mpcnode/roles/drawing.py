@@ -111,6 +111,9 @@ class JointMaterial:
         """
         for member, theirs in accepted.items():
             if theirs not in {self.made_now, self._named}:
+                if self._pool is None:
+                    why = f"member {member}: accepted other correlations than all make"
+                    raise AttemptFailedError(FailReason.ABORT, why, (member,))
                 # one of the two lies: who named two items, or who accepts one that was not named
                 why = f"member {member}: accepted other correlations than member {self._keeper} named here"
                 raise AttemptFailedError(FailReason.ABORT, why, {member, self._keeper} - {self._context.me.index})

@@ -11,6 +11,7 @@ import asyncio
 import hashlib
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import structlog
 
@@ -45,7 +46,7 @@ POOLS_MAX = 16
 """Pools that a node stocks: those that were asked last."""
 
 REST_MS = 5_000
-"""From a run that failed to the next one of its pool; twice as long after each that fails again."""
+"""From a run that failed or gained nothing to the next one of its pool; twice as long after each that does so again."""
 
 REST_MS_MAX = 600_000
 
@@ -71,6 +72,17 @@ def run_name(pool: PoolId, run: bytes) -> SessionId:
     return SessionId(hashlib.blake2b(pool + run, digest_size=32, person=b"mpcnode-stock").digest())
 
 
+@dataclass(frozen=True, slots=True)
+class _Joined:
+    """A run that another node began."""
+
+    name: SessionId
+    pool: PoolId
+    began: float
+    """In the loop's time."""
+    task: asyncio.Task[None]
+
+
 class Stocking:
     """One node's part in making correlations in advance."""
 
@@ -82,13 +94,13 @@ class Stocking:
         self._pools: OrderedDict[PoolId, Pool] = OrderedDict()
         """Those to stock, the one asked last at the end."""
         self._offers: Inbox[StockOffer] = Inbox()
-        """By member and run."""
+        """By member and name of the run's frames."""
         self._group: asyncio.TaskGroup | None = None
         """Owns runs that other nodes began."""
-        self._joined: dict[PoolId, tuple[bytes, asyncio.Task[None]]] = {}
-        """The latest of them, by pool."""
+        self._joined: dict[MemberIndex, _Joined] = {}
+        """The latest of them, by keeper, which begins one run at a time."""
         self._rests: dict[PoolId, tuple[float, int]] = {}
-        """Until when pools rest after a run that failed, and how long that was, ms."""
+        """Until when pools rest after a run that failed or gained nothing, and how long that was, ms."""
         self._moved = asyncio.Event()
 
     async def on_offer(self, sender: MemberIndex, payload: bytes) -> None:
@@ -96,7 +108,7 @@ class Stocking:
 
         Raises:
             NotAllowedError: the sender has no part in this pool, or nothing is stocked here.
-            UnavailableError: this node does not stock that pool, or does not see yet that it should.
+            UnavailableError: this node does not stock that pool, does not see yet that it should, or rests from a run.
         """
         offer = decode_stock_offer(payload)
         if not self.stock.goal:
@@ -106,9 +118,10 @@ class Stocking:
             raise UnavailableError(f"stock offer: expected one of the pools asked last, got {offer.pool.hex()[:8]}")
         if sender not in pool.committee or offer.batch >= BATCHES_MAX or offer.index >= BATCH_ITEMS:
             raise NotAllowedError(f"stock offer: expected one that a node of {pool.committee} can make, got another")
-        self._offers.put(sender, offer.run, offer)
         if sender == keeper_of(pool.committee):
-            self._join(pool, offer.run)
+            self._join(sender, pool, offer)
+        else:
+            self._offers.put(sender, run_name(pool.name, offer.run), offer)
 
     async def run(self) -> None:
         """Keep the stock up; runs until cancelled."""
@@ -142,50 +155,65 @@ class Stocking:
             gone, _ = self._pools.popitem(last=False)
             self.stock.forget(gone)
             self._rests.pop(gone, None)
-            if gone in self._joined:
-                self._joined.pop(gone)[1].cancel()
+            for joined in self._joined.values():
+                if joined.pool == gone:
+                    joined.task.cancel()
 
-    def _join(self, pool: Pool, run: bytes) -> None:
-        """Take part in a run that a keeper begins, in place of an earlier one of its pool."""
-        latest = self._joined.get(pool.name)
-        if self._group is None or (latest is not None and latest[0] == run):
+    def _join(self, keeper: MemberIndex, pool: Pool, offer: StockOffer) -> None:
+        """Take part in a run that a keeper begins, in place of an earlier one of its own.
+
+        Raises:
+            UnavailableError: an honest keeper would not begin one so soon.
+        """
+        name, latest, at = run_name(pool.name, offer.run), self._joined.get(keeper), now()
+        if self._group is None:
+            raise UnavailableError("stock offer: expected a node that has begun to stock, got another")
+        if latest is not None and latest.name == name:
             return
-        if latest is not None:
-            latest[1].cancel()
-        self._joined[pool.name] = run, self._group.create_task(self._take_part(pool, run), name="run")
+        too_soon = self._rests_until(pool.name) > at
+        if latest is not None and not latest.task.done():
+            too_soon = too_soon or at < latest.began + REST_MS / 1000
+            if not too_soon:
+                latest.task.cancel()
+                self._rest(latest.pool)
+        if too_soon:
+            raise UnavailableError(f"stock offer: expected a rest before another run of pool {pool.name.hex()[:8]}")
+        self._offers.put(keeper, name, offer)
+        task = self._group.create_task(self._take_part(pool, offer.run), name="run")
+        self._joined[keeper] = _Joined(name, pool.name, at, task)
 
     async def _keep(self) -> None:
         """Begin a run whenever one of the pools that this node keeps is low."""
         while True:
             self._moved.clear()
-            pool = self._lowest()
+            at = now()
+            pool = self._lowest(at)
             if pool is not None:
                 await self._take_part(pool, self._context.random(_RUN_BYTES))
                 continue
-            until = min((until for until, _ in self._rests.values() if until > now()), default=None)
+            until = min((until for until, _ in self._rests.values() if until > at), default=None)
             try:
                 async with asyncio.timeout_at(until):
                     await self._moved.wait()
             except TimeoutError:
                 continue
 
-    def _lowest(self) -> Pool | None:
-        """The pool with the least in stock of those that this node should begin a run of."""
+    def _lowest(self, at: float) -> Pool | None:
+        """The pool with the least in stock of those that this node should begin a run of at the loop's time `at`."""
         mine = [
             pool
             for pool in self._pools.values()
             if keeper_of(pool.committee) == self._context.me.index
             and self.stock.is_low(pool.name)
-            and self._rests.get(pool.name, (0.0, 0))[0] <= now()
+            and self._rests_until(pool.name) <= at
         ]
         return min(mine, key=lambda pool: self.stock.count(pool.name), default=None)
 
     async def _take_part(self, pool: Pool, run: bytes) -> None:
-        """Take part in a run, whatever comes of it; after one that failed its keeper rests."""
+        """Take part in a run, whatever comes of it; after one that failed or gained nothing its pool rests."""
         began = now()
         try:
-            made = await self._run(pool, run)
-            self._rests.pop(pool.name, None)
+            made, gained = await self._run(pool, run)
         except _FAILURES as error:
             self._rest(pool.name)
             in_stock = self.stock.count(pool.name)
@@ -194,41 +222,58 @@ class Stocking:
             self._rest(pool.name)
             _log.exception("stock.run_failed", pool=pool.name.hex()[:8])
         else:
+            if gained > 0:
+                self._rests.pop(pool.name, None)
+            else:
+                self._rest(pool.name)
             took_ms = round((now() - began) * 1000)
             stock = self.stock.count(pool.name)
             _log.info("stock.made", pool=pool.name.hex()[:8], items=made.count, stock=stock, took_ms=took_ms)
         finally:
-            self._offers.forget(run)
+            self._offers.forget(run_name(pool.name, run))
+
+    def _rests_until(self, pool: PoolId) -> float:
+        return self._rests.get(pool, (0.0, 0))[0]
 
     def _rest(self, pool: PoolId) -> None:
+        if pool not in self._pools:
+            return
         _, before_ms = self._rests.get(pool, (0.0, 0))
         rest_ms = min(REST_MS_MAX, 2 * before_ms or REST_MS)
         self._rests[pool] = (now() + rest_ms / 1000, rest_ms)
 
-    async def _run(self, pool: Pool, run: bytes) -> Slice:
+    async def _run(self, pool: Pool, run: bytes) -> tuple[Slice, int]:
+        """Return what was made, and how many items more there are for it: less what this node burned to make it."""
         context, me = self._context, self._context.me.index
+        before = self.stock.count(pool.name)
         peers = [member for member in pool.committee if member != me]
         async with context.peers.rounds(run_name(pool.name, run), peers) as channel:
             agreed = await self._agree(pool, run, peers)
             if not agreed.count:
                 raise UnavailableError("stock: expected room for an item at every node of the committee, got none")
             batch = await self._claimed(pool, agreed)
+            burned = before - self.stock.count(pool.name)
             preparation = Preparation(channel, pool.committee, Rank(pool.committee.index(me)))
             try:
                 await self._make(pool, batch, agreed, preparation)
             except PeerDeviatedError as error:
                 raise SessionError(f"member {pool.committee[error.rank]}: {error}") from error
-        return agreed
+        return agreed, agreed.count - burned
 
     async def _agree(self, pool: Pool, run: bytes, peers: Sequence[MemberIndex]) -> Slice:
         """Tell the others what this node can make, and hear what they can."""
         context = self._context
         by = now() + context.timing.preparation / 1000
-        keeper = keeper_of(pool.committee)
+        keeper, name = keeper_of(pool.committee), run_name(pool.name, run)
         standing = await self._reservations.standing(pool.name, pool.committee)
+        if standing.floor >= BATCHES_MAX:
+            raise CorrelationReuseError(
+                f"pool {pool.name.hex()[:8]}: expected a batch below {BATCHES_MAX} that nobody used up, got none: "
+                f"{standing.reserved} reserved here, marks {standing.marks} of members {pool.committee}"
+            )
         oldest = self.stock.oldest(pool.name)
         if keeper != context.me.index:
-            (said,) = (await collect("stock", {keeper: self._offers.take(keeper, run)}, by)).values()
+            (said,) = (await collect("stock", {keeper: self._offers.take(keeper, name)}, by)).values()
             oldest = said.oldest
             self.stock.burn(pool.name, said.batch, oldest)
         mine = self.stock.offer(pool.name, standing, oldest)
@@ -241,7 +286,7 @@ class Stocking:
                 await context.peers.deliver(member, Kind.STOCK, payload)
             except PeerRefusedError as refused:
                 _log.info("stock.refused_by_peer", member=member, reason=str(refused))
-            return await self._offers.take(member, run)
+            return await self._offers.take(member, name)
 
         theirs = await collect("stock", {member: exchange(member) for member in peers}, by)
         return agree([mine, *(Offer(batch=one.batch, index=one.index, room=one.room) for one in theirs.values())])
@@ -250,6 +295,8 @@ class Stocking:
         batch = self.stock.batch(pool.name, agreed.batch)
         if batch is None:
             batch = await self._reservations.claim(pool.name, agreed.batch, pool.committee)
+            if pool.name not in self._pools:
+                raise UnavailableError("stock: expected a pool that is asked, got one that gave way meanwhile")
             self.stock.keep(batch)
         return batch
 

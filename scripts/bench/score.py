@@ -23,10 +23,12 @@ from mpcnode.client import AnswerState, Inquirer
 from mpcnode.devnet.control import report
 from mpcnode.devnet.plan import Layout
 from mpcnode.mpc import Batch, corrections_size
+from scripts.bench import batch, paillier, score_core
 from scripts.bench.companies import AUDITS, PURPOSE, Companies
 from scripts.bench.network import network
 from scripts.bench.registry import OUT, Measurement, Parameter, benchmark
 from scripts.bench.timeline import Timeline, timeline
+from scripts.bench.transfers import transfers
 from scripts.bench.works import ModelWork
 
 ROOT = Path("build/bench/score")
@@ -34,6 +36,9 @@ NODES = 3
 WORKS = ("score", "max", "scorecard")
 DEFAULT = "before release"
 """The audit mode of the figures that name none; it is in their parameters."""
+
+MILLION = 1_000_000
+ENCRYPTION_RATIO = "paillier_encrypt_3072_phe_ratio"
 
 RATIOS = (
     ("score_100000_mpyc_ratio", "score_100000_subjects_per_s", "score_10000_mpyc_subjects_per_s"),
@@ -79,9 +84,16 @@ class Asked:
 
 @benchmark("score")
 def score() -> list[Measurement]:
-    """Measure everything, and compare with peers."""
+    """Measure everything, compare with peers, and add what other benchmarks say of the joint computation."""
     figures = measure(Extent(), ROOT)
-    return [*figures, *ratios(figures, _peers())]
+    return [*figures, *ratios(figures, _peers()), *_of_others()]
+
+
+def _of_others() -> Iterator[Measurement]:
+    """The command about a million subjects, correlations by `ot`, encryption for those by `paillier`."""
+    yield from batch.measure((MILLION,), batch.ROOT)
+    yield transfers(score_core.Extent().transfer_subjects)
+    yield from (one for one in paillier.measure(paillier.Extent()) if one.name == ENCRYPTION_RATIO)
 
 
 def measure(extent: Extent, root: Path) -> list[Measurement]:
