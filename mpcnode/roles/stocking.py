@@ -243,7 +243,7 @@ class Stocking:
         self._rests[pool] = (now() + rest_ms / 1000, rest_ms)
 
     async def _run(self, pool: Pool, run: bytes) -> tuple[Slice, int]:
-        """Return what was made, and how many items more there are for it: less what this node burned to make it."""
+        """Return what was made, and how many items more that is than a batch had here in whose place another came."""
         context, me = self._context, self._context.me.index
         before = self.stock.count(pool.name)
         peers = [member for member in pool.committee if member != me]
@@ -251,8 +251,8 @@ class Stocking:
             agreed = await self._agree(pool, run, peers)
             if not agreed.count:
                 raise UnavailableError("stock: expected room for an item at every node of the committee, got none")
+            burned = before if self.stock.batch(pool.name, agreed.batch) is None else 0
             batch = await self._claimed(pool, agreed)
-            burned = before - self.stock.count(pool.name)
             preparation = Preparation(channel, pool.committee, Rank(pool.committee.index(me)))
             try:
                 await self._make(pool, batch, agreed, preparation)

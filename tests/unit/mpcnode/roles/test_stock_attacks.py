@@ -1,6 +1,7 @@
 """Pools of committees with a member that lies about them: it costs the others little, and they are not named for it."""
 
 import asyncio
+import itertools
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -8,28 +9,19 @@ from unittest.mock import Mock
 
 import pytest
 
-from ledger.types import Digest
 from mpcnode.errors import UnavailableError
-from mpcnode.mpc.pools import BATCH_ITEMS, BATCHES_MAX, ItemName, PoolId
+from mpcnode.mpc.pools import BATCH_ITEMS, BATCHES_MAX, PoolId
+from mpcnode.mpc.providers import joint_provider
 from mpcnode.mpc.stock import Offer
 from mpcnode.query.messages import (
-    Accept,
     Kind,
     StockOffer,
-    decode_accept,
-    decode_draw,
     decode_stock_offer,
-    encode_accept,
     encode_stock_offer,
 )
-from mpcnode.query.statements import decode_accept_statement, encode_accept_statement
-from mpcnode.roles.programs import pool_of
 from mpcnode.roles.stocking import REST_MS, run_name
-from mpcnode.sealing.commitments import drawn_hash, joint_hash
-from mpcnode.types import CorrelationSource, FailReason, MemberIndex, QueryState, SessionId
-from tests.support.batches import ask_many
+from mpcnode.types import Role, SessionId
 from tests.support.consortium import ALICE, BOB, NODES
-from tests.support.deviation import Deviation, Node
 from tests.support.flow import Fault, Flow
 from tests.support.stocked import (
     GOAL,
@@ -37,7 +29,6 @@ from tests.support.stocked import (
     STOCKED,
     ask,
     each_item_once,
-    failures,
     restock,
     said,
     stock,
@@ -48,7 +39,6 @@ from tests.support.stocked import (
 from tests.support.virtual_time import run
 
 OTHER = NODES[1]
-OT = CorrelationSource.OT
 
 
 @pytest.fixture(autouse=True)
@@ -89,11 +79,11 @@ def test_batches_that_a_member_wants_burned_one_after_the_other_are_burned_ever_
         async with Flow(STOCKED) as flow:
             end = offering(flow, liar, lie)
             await ask(flow)
-            for _ in range(600):
+            for _ in range(100):
                 await asyncio.sleep(1)
-                assert max(reserved(flow, node) for node in NODES) <= 10
+                assert max(reserved(flow, node) for node in NODES) <= 6
             end()
-            await asyncio.sleep(600)
+            await asyncio.sleep(200)
             assert not was_made_then(flow, await ask(flow, BOB))
 
     run(scenario())
@@ -106,40 +96,17 @@ def test_runs_that_a_keeper_begins_one_after_the_other_are_joined_ever_more_seld
             at = stocking(flow, OTHER)
             offer = decode_stock_offer(flow.network.of(Kind.STOCK, KEEPER)[0].payload)
             joined = 0
-            for number in range(6_000):
+            for number in range(1_000):
                 with suppress(UnavailableError):
                     await at.on_offer(KEEPER, encode_stock_offer(replace(offer, run=number.to_bytes(32, "big"))))
                     joined += 1
                 await asyncio.sleep(0.1)
-                assert joined <= 10
+                assert joined <= 6
             assert joined >= 2
-            await asyncio.sleep(600)
+            await asyncio.sleep(200)
             await ask(flow)
             await stocked(flow)
             assert not was_made_then(flow, await ask(flow, BOB))
-
-    run(scenario())
-
-
-def test_full_runs_that_nobody_needs_are_joined_ever_more_seldom():
-    """A keeper that says that all it had is used, and makes as much again, at everybody's cost."""
-
-    async def scenario():
-        async with Flow(STOCKED) as flow:
-            await restock(flow)
-            keeper = stocking(flow, KEEPER).stock
-            keeper.is_low = Mock(return_value=True)  # type: ignore[method-assign]
-            keeper.oldest = lambda pool: keeper._batches[pool].begun  # type: ignore[method-assign]
-            keeper.offer = lambda pool, *_: Offer(  # type: ignore[method-assign]
-                batch=keeper._batches[pool].number, index=keeper._batches[pool].begun, room=GOAL
-            )
-            before = stocking(flow, OTHER).stock._batches.copy()
-            stocking(flow, KEEPER)._moved.set()
-            await asyncio.sleep(600)
-            ((pool, batch),) = stocking(flow, OTHER).stock._batches.items()
-            assert batch is before[pool]
-            assert batch.begun <= 10 * GOAL
-            assert len(batch) <= 2 * GOAL
 
     run(scenario())
 
@@ -167,6 +134,28 @@ def test_a_keeper_has_one_run_at_a_time_whichever_pool_it_is_of():
             second = at._joined[KEEPER].task
             await asyncio.sleep(0.001)
             assert (first.done(), second.done()) == (True, False)
+
+    run(scenario())
+
+
+def test_a_keeper_that_falls_silent_in_run_after_run_has_each_one_replaced_and_the_pool_rest():
+    async def scenario():
+        async with Flow(STOCKED) as flow:
+            await restock(flow)
+            await asyncio.sleep(REST_MS / 1000)
+            offer = decode_stock_offer(flow.network.of(Kind.STOCK, KEEPER)[0].payload)
+            at, runs = stocking(flow, OTHER), []
+            for number in range(1_000):
+                payload = encode_stock_offer(replace(offer, batch=1, run=number.to_bytes(32, "big")))
+                for node in NODES[1:]:
+                    with suppress(UnavailableError):
+                        await stocking(flow, node).on_offer(KEEPER, payload)
+                if at._joined[KEEPER].task not in runs:
+                    runs.append(at._joined[KEEPER].task)
+                    assert len(runs) <= 6
+                await asyncio.sleep(0.1)
+            assert len(runs) >= 3
+            assert {task.cancelled() for task in runs[1:3]} == {True}
 
     run(scenario())
 
@@ -247,6 +236,128 @@ def test_a_pool_that_gives_way_while_its_batch_is_claimed_leaves_nothing():
     run(scenario())
 
 
+def test_a_run_ends_with_its_pool(monkeypatch):
+    monkeypatch.setattr("mpcnode.roles.stocking.POOLS_MAX", 1)
+
+    async def scenario():
+        async with Flow(replace(STOCKED, spares=1)) as flow:
+            view = await ask(flow)
+            node = next(node for node in view.committee if node != min(view.committee))
+            at = stocking(flow, node)
+            while len(at.stock) != 1:  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
+            (joined,) = at._joined.values()
+            spare = next(
+                member.index
+                for member in flow.consortium.members
+                if Role.MPC in member.roles and member.index not in view.committee
+            )
+            others = tuple(spare if member not in {node, min(view.committee)} else member for member in view.committee)
+            at._see(replace(view, committee=others, result=None))
+            assert list(at._pools) == [joined.pool]
+            at._see(replace(view, committee=others))
+            assert (joined.pool in at._pools, len(at._pools), len(at.stock)) == (False, 1, 0)
+            await asyncio.sleep(0.001)
+            assert joined.task.cancelled()
+
+    run(scenario())
+
+
+def test_a_batch_that_is_burned_while_its_items_are_made_ends_the_run():
+    async def scenario():
+        async with Flow(STOCKED) as flow:
+            await ask(flow)
+            at = stocking(flow, OTHER)
+            while len(at.stock) != 1:  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
+            (pool,) = at._pools
+            at.stock.forget(pool)
+            await asyncio.sleep(1)
+            assert "batch 0: burned while items of it were made" in said(flow, "stock.run_failed")
+            await stocked(flow)
+            assert not was_made_then(flow, await ask(flow, BOB))
+
+    run(scenario())
+
+
+def test_what_the_keeper_lost_is_burned_by_all():
+    """Items that went to sessions nobody else heard of."""
+
+    async def scenario():
+        async with Flow(STOCKED) as flow:
+            await restock(flow)
+            keeper = stocking(flow, KEEPER)
+            (pool,) = keeper._pools
+            for number in range(12):
+                await asyncio.sleep(REST_MS / 1000)
+                for index in range(GOAL // 2):
+                    keeper.stock.draw(pool, SessionId(bytes([number, index]) * 16))
+                keeper._moved.set()
+                assert max(stock(flow, node) for node in NODES) <= 2 * GOAL
+            assert not was_made_then(flow, await ask(flow, BOB))
+
+    run(scenario())
+
+
+def test_a_committee_with_a_member_that_has_no_room_makes_nothing():
+    async def scenario():
+        async with Flow(STOCKED) as flow:
+            end = offering(flow, max(NODES), lambda offer: replace(offer, room=0))
+            await ask(flow)
+            await asyncio.sleep(10)
+            assert {reserved(flow, node) for node in NODES} == {0}
+            assert any("expected room for an item at every node" in why for why in said(flow, "stock.run_failed"))
+            end()
+            await stocked(flow)
+
+    run(scenario())
+
+
+def test_set_ups_have_names_of_their_own_and_offers_are_forgotten(monkeypatch):
+    named: dict[int, list[bytes]] = {rank: [] for rank in range(len(NODES))}
+
+    def recorded(source, rank, parties, context, random):
+        named[rank].append(context)
+        return joint_provider(source, rank, parties, context, random)
+
+    monkeypatch.setattr("mpcnode.roles.stocking.joint_provider", recorded)
+
+    async def scenario():
+        async with Flow(STOCKED) as flow:
+            await restock(flow)
+            for subject in (BOB, ALICE, BOB, ALICE):
+                await ask(flow, subject)
+                await asyncio.sleep(10)
+            for node in NODES:
+                assert not any(place.kept for place in stocking(flow, node)._offers._senders.values())
+
+    run(scenario())
+    assert named[0] == named[1] == named[2]
+    assert len(set(named[0])) == len(named[0]) > 2
+
+
+def test_a_rest_that_ends_while_the_keeper_looks_is_not_slept_over(monkeypatch):
+    async def scenario():
+        async with Flow(STOCKED) as flow:
+            flow.network.faults.append(Fault(kind=Kind.STOCK, sender=max(NODES), drop=True))
+            await ask(flow)
+            while not said(flow, "stock.run_failed"):  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
+            flow.network.faults.clear()
+            keeper = stocking(flow, KEEPER)
+            ((until, _),) = keeper._rests.values()
+            await asyncio.sleep(until - asyncio.get_running_loop().time() - 0.001)
+            times = itertools.chain([until - 1e-6], itertools.repeat(until + 1e-6))
+            with monkeypatch.context() as patched:
+                patched.setattr("mpcnode.roles.stocking.now", lambda: next(times))
+                keeper._moved.set()
+                await asyncio.sleep(0.0005)
+            await stocked(flow)
+            assert asyncio.get_running_loop().time() < until + REST_MS / 1000
+
+    run(scenario())
+
+
 @pytest.mark.parametrize("steps", [0, 1, 2, 3, 8, 21, 55, 89])
 @pytest.mark.parametrize("node", [KEEPER, OTHER])
 def test_a_run_that_is_cancelled_anywhere_costs_itself_only(node, steps):
@@ -275,132 +386,5 @@ def test_a_run_that_is_cancelled_anywhere_costs_itself_only(node, steps):
             batches = {reserved(flow, other) for other in NODES}
             assert max(batches) <= 2
             assert not was_made_then(flow, await ask(flow, BOB))
-
-    run(scenario())
-
-
-def test_words_of_a_keeper_that_come_twice_or_late_are_heard_once(handed):
-    async def scenario():
-        async with Flow(STOCKED) as flow:
-            await restock(flow)
-            flow.network.faults.append(Fault(kind=Kind.DRAW, copies=3, delay_ms=2_000))
-            for subject in (BOB, ALICE):
-                view = await ask(flow, subject)
-                assert (view.attempt, was_made_then(flow, view)) == (1, False)
-            first = flow.network.of(Kind.DRAW)[0]
-            await flow.daemons[first.receiver].role.handlers[Kind.DRAW](MemberIndex(first.sender), first.payload)
-            await asyncio.sleep(60)
-            assert not was_made_then(flow, await ask(flow, BOB))
-
-    run(scenario())
-    assert len(handed) == 3
-
-
-class OtherAccepts(Deviation):
-    """Tells one node that it accepts something else than it does."""
-
-    def __init__(self, told: MemberIndex, other: Callable[[Node, SessionId, ItemName], bytes]) -> None:
-        super().__init__()
-        self._told, self._other = told, other
-        self._item = ItemName(pool=PoolId(bytes(32)), batch=0, index=0)
-        self.active = False
-
-    def heard(self, node: Node, sender: MemberIndex, kind: Kind, payload: bytes) -> None:
-        if kind == Kind.DRAW and (item := decode_draw(payload).item) is not None:
-            view = node.view_of(decode_draw(payload).session)
-            pool = pool_of(node.context, view)
-            assert pool is not None
-            self._item = ItemName(pool=pool.name, batch=item[0], index=item[1])
-
-    async def deliver(self, node: Node, to: MemberIndex, kind: str, payload: bytes) -> None:
-        if kind == Kind.ACCEPT and to == self._told:
-            stated = decode_accept_statement(decode_accept(payload).statement)
-            other = self._other(node, SessionId(stated.session), self._item)
-            statement = encode_accept_statement(replace(stated, deal_hash=Digest(other)))
-            payload = encode_accept(Accept(statement=statement, signature=node.context.sign(statement)))
-        await node.deliver(to, kind, payload)
-
-
-def of_another_item(node: Node, session: SessionId, item: ItemName) -> bytes:
-    return drawn_hash(node.context.chain, session, OT, replace(item, index=item.index + 1).encode())
-
-
-def of_another_batch(node: Node, session: SessionId, item: ItemName) -> bytes:
-    return drawn_hash(node.context.chain, session, OT, replace(item, batch=item.batch + 1).encode())
-
-
-def of_another_pool(node: Node, session: SessionId, item: ItemName) -> bytes:
-    return drawn_hash(node.context.chain, session, OT, replace(item, pool=PoolId(bytes(32))).encode())
-
-
-def of_another_session(node: Node, session: SessionId, item: ItemName) -> bytes:
-    return drawn_hash(node.context.chain, SessionId(session[::-1]), OT, item.encode())
-
-
-def of_another_source(node: Node, session: SessionId, item: ItemName) -> bytes:
-    return drawn_hash(node.context.chain, session, CorrelationSource.PAILLIER, item.encode())
-
-
-def made_by_another_source(node: Node, session: SessionId, _item: ItemName) -> bytes:
-    return joint_hash(node.context.chain, session, CorrelationSource.PAILLIER)
-
-
-@pytest.mark.parametrize(
-    "other",
-    [
-        of_another_item,
-        of_another_batch,
-        of_another_pool,
-        of_another_session,
-        of_another_source,
-        made_by_another_source,
-    ],
-    ids=lambda other: other.__name__,
-)
-def test_no_frame_leaves_a_node_that_heard_another_accept(other):
-    liar = max(NODES)
-    deviation = OtherAccepts(OTHER, other)
-
-    async def scenario():
-        flow = Flow(STOCKED)
-        flow.outfit(liar, deviation)
-        async with flow:
-            await restock(flow)
-            deviation.active = True
-            prepared = await flow.ask(BOB, life_ms=600_000)
-            view = await flow.until(prepared, lambda now: now.state is QueryState.COMPUTING, at=OTHER)
-            session = view.session
-            view = await flow.until(prepared, lambda now: bool(now.failures), at=OTHER)
-            deviation.active = False
-            ((reason, waited),) = failures(view)
-            assert reason is FailReason.ABORT
-            assert waited in ({KEEPER, liar}, {OTHER}, set())  # or who was told, by who waited for it
-            assert any("accepted other correlations than" in why for why in said(flow, "attempt.failed"))
-            assert not any(
-                arrived.sender == OTHER
-                for (name, _), frames in flow.network.taken.items()
-                if name == session
-                for arrived in frames
-            )
-            assert (await flow.settled(prepared, within_s=1_000)).state is QueryState.ANSWERED
-
-    run(scenario())
-
-
-def test_a_keeper_that_names_nothing_for_many_subjects_is_not_named_for_who_accepts_another_source():
-    liar = max(NODES)
-    deviation = OtherAccepts(OTHER, made_by_another_source)
-    deviation.active = True
-
-    async def scenario():
-        flow = Flow(STOCKED)
-        flow.outfit(liar, deviation)
-        async with flow:
-            asked = await ask_many(flow, [ALICE, BOB], life_ms=600_000)
-            view = await flow.until(asked, lambda now: bool(now.failures), at=OTHER)
-            deviation.active = False
-            assert f"member {liar}: accepted other correlations than all make" in said(flow, "attempt.failed")
-            assert KEEPER not in set().union(*(waited for _, waited in failures(view)))
-            assert (await flow.settled(asked, within_s=1_000)).state is QueryState.ANSWERED
 
     run(scenario())

@@ -351,6 +351,8 @@ def test_offers_of_strangers_and_of_pools_that_nobody_asked_are_refused():
             await restock(flow)
             at = stocking(flow, NODES[1])
             offer = decode_stock_offer(flow.network.of(Kind.STOCK, KEEPER)[0].payload)
+            await at.on_offer(NODES[2], encode_stock_offer(replace(offer, run=bytes(32))))
+            assert set(at._joined) == {KEEPER}  # who alone begins runs
             with pytest.raises(UnavailableError, match="expected one of the pools asked last"):
                 await at.on_offer(KEEPER, encode_stock_offer(replace(offer, pool=bytes(32))))
             for sender, wrong in (
