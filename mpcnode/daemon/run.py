@@ -60,6 +60,7 @@ from mpcnode.rpc.blobs import (
 from mpcnode.rpc.calls import CallGate
 from mpcnode.rpc.control import NodeState, serve_control
 from mpcnode.rpc.corrections import CorrectionsPuller, Pullers
+from mpcnode.rpc.deliveries import Deliveries
 from mpcnode.rpc.governance import GovernanceServicer, add_governance_service
 from mpcnode.rpc.inquiry import InquiryServicer, add_inquiry_service
 from mpcnode.rpc.peers import Peers, PeerServicer, add_peer_service, make_stubs
@@ -151,6 +152,7 @@ class _Daemon:
         )
         self.channels = open_channels(config, keys)
         self._stubs = make_stubs(self.channels)
+        self._outboxes = {member: Deliveries(stub) for member, stub in self._stubs.items()}
         self._rounds = self._make_rounds(keys) if self._me.roles & Role.MPC else None
         self._pullers = self._make_pullers() if self._me.roles & Role.MPC else {}
         self._blobs = BlobStore(BlobFiles(config.blobs_dir, config.limits.blobs_bytes))
@@ -185,7 +187,7 @@ class _Daemon:
             chain=consortium.chain,
             me=self._me.index,
             key=keys.identity,
-            stubs=self._stubs,
+            outboxes=self._outboxes,
             rounds=self._rounds,
             pullers=self._pullers,
             blobs=self._blobs,
@@ -245,6 +247,8 @@ class _Daemon:
                 tasks.create_task(_beside_replica(self._watch()), name="watch")
                 await self._listeners.peers.start()
                 tasks.create_task(self._network.run(self._replica), name="ledger network")
+                for member, outbox in self._outboxes.items():
+                    tasks.create_task(outbox.run(), name=f"messages to {member}")
                 if self._rounds is not None:
                     tasks.create_task(self._rounds.dial(self._stubs), name="rounds")
                 for dealer, puller in self._pullers.items():

@@ -162,7 +162,11 @@ class Participant:
         await settle(self._context, call, view.query, _MOVED_ON)
 
     async def _contribute(self, view: QueryView, token: SubjectToken, sends: asyncio.TaskGroup) -> None:
-        """Contribute to one attempt: journal, commit at the fixed offset, and push the shares once that is final."""
+        """Contribute to one attempt: journal, then commit and push the shares at the fixed offset.
+
+        A node keeps its share until the ledger shows the commitment; of a contribution that never gets there it has
+        what it would have had of one that did, a uniform share.
+        """
         context, me = self._context, self._context.me.index
         if view.state is not QueryState.REGISTERED and me not in view.commitments:
             return
@@ -173,19 +177,17 @@ class Participant:
             if not await send_blob(context, view.query, context.dealer, prepared.rows):
                 return
         await asyncio.sleep(max(0.0, commit_at - asyncio.get_running_loop().time()))
+        for rank, node in enumerate(view.committee):
+            payload = self._share_payload(view, prepared, rank, node)
+            sends.create_task(deliver(context, view.query, node, Kind.SHARES, payload))
+        if me in view.commitments:
+            return
         call = Call(
             method="queries.commit_input",
             values=(view.query, view.attempt, prepared.commitments, prepared.envelope),
             expiry_ms=view.contribute_by,
         )
-        if me not in view.commitments:
-            await settle(context, call, view.query, _MOVED_ON)
-        current = context.ledger.view.get(view.query)
-        if current is None or current.attempt != view.attempt or me not in current.commitments:
-            return
-        for rank, node in enumerate(view.committee):
-            payload = self._share_payload(view, prepared, rank, node)
-            sends.create_task(deliver(context, view.query, node, Kind.SHARES, payload))
+        await settle(context, call, view.query, _MOVED_ON)
 
     def _share_payload(self, view: QueryView, prepared: Prepared, rank: int, node: MemberIndex) -> bytes:
         context = self._context

@@ -7,17 +7,18 @@ from functools import partial
 from typing import Any, TypeAlias
 
 import grpc
-from tenacity import AsyncRetrying, retry_if_exception, wait_exponential, wait_random
+from tenacity import AsyncRetrying, retry_if_exception_type, wait_exponential, wait_random
 
 from ledger.types import ChainId, Signature
-from mpcnode.errors import NotAllowedError, PeerRefusedError
+from mpcnode.errors import CallerError, NotAllowedError, PeerRefusedError, UnavailableError
 from mpcnode.query.messages import Kind
 from mpcnode.roles.ports import BlobsPort, CorrectionsDealer, DealtCorrections, Handler
 from mpcnode.rpc.blobs import BlobLink
 from mpcnode.rpc.corrections import CorrectionsServer, Pullers
+from mpcnode.rpc.deliveries import Outboxes, serve_deliveries
 from mpcnode.rpc.permissions import CORRECTIONS, PERMISSIONS, ROUNDS, check_permission
 from mpcnode.rpc.rounds import Rounds, SessionRounds
-from mpcnode.rpc.statuses import error_of, is_passing, translated
+from mpcnode.rpc.statuses import translated
 from mpcnode.rpc.tls import PeerDirectory
 from mpcnode.rpc.wire import serialized
 from mpcnode.sealing.keys import SigningKey
@@ -26,9 +27,6 @@ from mpcnode.types import BlobId, Member, MemberIndex, SessionId
 from mpcnode.v1 import peer_pb2, peer_pb2_grpc
 
 KINDS: Mapping[str, Kind] = {str(kind): kind for kind in Kind}
-
-DELIVERY_S = 10.0
-"""One try of a delivery; tries go on until the caller gives up."""
 
 _PATIENCE = wait_exponential(multiplier=0.2, max=3.0) + wait_random(0.0, 0.1)
 """Between tries, s: twice as long each time."""
@@ -60,32 +58,34 @@ class PeerServicer(peer_pb2_grpc.PeerServiceServicer):
         self._rounds = rounds
         self._corrections = None if dealer is None else CorrectionsServer(dealer)
 
-    async def Deliver(  # noqa: N802 - gRPC's name
-        self, request: peer_pb2.DeliverRequest, context: grpc.aio.ServicerContext[Any, Any]
-    ) -> peer_pb2.DeliverResponse:
-        """Take one message; answers when the role has kept it."""
+    async def Deliver(  # type: ignore[override]  # noqa: N802 - the generated type knows no read/write handlers
+        self, _requests: object, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> None:
+        """Run the stream of messages that a peer opened; each is answered when the role has kept it."""
         async with translated(context):
-            peer = self._members[self._directory.peer_of(context)]
-            kind = KINDS.get(request.kind)
-            check_permission(PERMISSIONS.get(kind) if kind else None, peer, self._me, request.kind)
-            payload = check_message(
-                SignedMessage(
-                    kind=request.kind,
-                    sender=MemberIndex(request.sender),
-                    receiver=MemberIndex(request.receiver),
-                    payload=request.payload,
-                    signature=Signature(request.signature),
-                ),
-                self._chain,
-                peer=peer.index,
-                peer_key=peer.identity,
-                me=self._me.index,
-            )
-            handler = self._handlers.get(kind) if kind else None
-            if handler is None:
-                raise NotAllowedError(f"{request.kind}: this role takes no such message")
-            await handler(peer.index, payload)
-        return peer_pb2.DeliverResponse()
+            peer = self._directory.peer_of(context)
+            await serve_deliveries(context, partial(self._take, peer))
+
+    async def _take(self, sender: MemberIndex, message: peer_pb2.DeliverRequest) -> None:
+        peer, kind = self._members[sender], KINDS.get(message.kind)
+        check_permission(PERMISSIONS.get(kind) if kind else None, peer, self._me, message.kind)
+        payload = check_message(
+            SignedMessage(
+                kind=message.kind,
+                sender=MemberIndex(message.sender),
+                receiver=MemberIndex(message.receiver),
+                payload=message.payload,
+                signature=Signature(message.signature),
+            ),
+            self._chain,
+            peer=peer.index,
+            peer_key=peer.identity,
+            me=self._me.index,
+        )
+        handler = self._handlers.get(kind) if kind else None
+        if handler is None:
+            raise NotAllowedError(f"{message.kind}: this role takes no such message")
+        await handler(peer.index, payload)
 
     async def Rounds(  # type: ignore[override]  # noqa: N802 - the generated type knows no read/write handlers
         self, _requests: object, context: grpc.aio.ServicerContext[Any, Any]
@@ -154,19 +154,19 @@ class Peers:
         chain: ChainId,
         me: MemberIndex,
         key: SigningKey,
-        stubs: Mapping[MemberIndex, Stub],
+        outboxes: Outboxes,
         rounds: Rounds | None,
         pullers: Pullers,
         blobs: BlobsPort,
         links: Mapping[MemberIndex, BlobLink],
     ) -> None:
-        """Take the own identity and blobs, a stub for every other member, and what sends it blobs; a node's streams."""
+        """Take the own identity and blobs, what sends every other member messages and blobs; a node's streams."""
         self._blobs = blobs
         self._links = links
         self._chain = chain
         self._me = me
         self._key = key
-        self._stubs = stubs
+        self._outboxes = outboxes
         self._rounds = rounds
         self._pullers = pullers
 
@@ -181,15 +181,11 @@ class Peers:
             kind=kind, sender=self._me, receiver=to, payload=payload, signature=signed.signature
         )
 
-        async def once() -> None:
-            # a stub's method returns a call to be awaited and is no coroutine function: tenacity would not await it
-            await self._stubs[to].Deliver(request, wait_for_ready=True, timeout=DELIVERY_S)
-
-        tries = AsyncRetrying(retry=retry_if_exception(_may_pass), wait=_PATIENCE, reraise=True)
+        tries = AsyncRetrying(retry=retry_if_exception_type(UnavailableError), wait=_PATIENCE, reraise=True)
         try:
-            await tries(once)
-        except grpc.aio.AioRpcError as failure:
-            raise PeerRefusedError(f"{kind} to member {to}: {error_of(failure)}", error_of(failure).code) from failure
+            await tries(self._outboxes[to].send, request)
+        except CallerError as refused:
+            raise PeerRefusedError(f"{kind} to member {to}: {refused}", refused.code) from refused
 
     async def send_blob(self, to: MemberIndex, blob: BlobId) -> None:
         """Send a blob that is held here until its receiver has signed that it holds it whole; cancel to give up.
@@ -212,7 +208,3 @@ class Peers:
         if dealer not in self._pullers:
             raise NotAllowedError(f"corrections: this daemon has no stream to member {dealer}")
         return self._pullers[dealer].pull(session, chunk, size)
-
-
-def _may_pass(error: BaseException) -> bool:
-    return isinstance(error, grpc.aio.AioRpcError) and is_passing(error)

@@ -38,14 +38,20 @@ async def translated(context: grpc.aio.ServicerContext[Any, Any], *, in_full: bo
     except grpc.aio.AbortError:
         raise
     except Exception as error:  # noqa: BLE001 - the edge: nothing but a status may leave it
-        code = code_of(error)
+        code = report(error)
         entry = CATALOGUE[code]
-        if code is ErrorCode.INTERNAL:
-            _log.exception("call.failed", code=code)
-        else:
-            _log.info("call.refused", code=code, reason=str(error))
         status = grpc.StatusCode[entry.grpc]
         await context.abort(status, str(error) if in_full else f"{code}: {entry.public}", ((CODE_KEY, str(code)),))
+
+
+def report(error: Exception) -> ErrorCode:
+    """Log what a handler raised; return the code that goes out for it."""
+    code = code_of(error)
+    if code is ErrorCode.INTERNAL:
+        _log.error("call.failed", code=code, exc_info=error)
+    else:
+        _log.info("call.refused", code=code, reason=str(error))
+    return code
 
 
 _CODES = {str(code): code for code in ErrorCode}
@@ -61,6 +67,14 @@ def error_of(failure: grpc.aio.AioRpcError, *, in_full: bool = False) -> NodeErr
         return UnavailableError(f"no answer from the other side ({failure.code().name.lower()}: {failure.details()})")
     kind = UnavailableError if is_passing(failure) else CallerError
     return kind(failure.details() or "" if in_full else CATALOGUE[code].public, code)
+
+
+def refusal(said: str) -> NodeError:
+    """Return the error for a code by which the other side refused something; `INTERNAL` if the code is unknown."""
+    code = _CODES.get(said, ErrorCode.INTERNAL)
+    entry = CATALOGUE[code]
+    passes = grpc.StatusCode[entry.grpc] in _PASSING and code not in _FINAL
+    return (UnavailableError if passes else CallerError)(entry.public, code)
 
 
 def is_answer(failure: grpc.aio.AioRpcError) -> bool:

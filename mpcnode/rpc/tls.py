@@ -24,7 +24,7 @@ PING_INTERVAL_MS = 10_000
 """A listener bears a ping this often, though no call is under way: half of what any honest side sends."""
 
 STREAMS_MAX = 64
-"""Calls of one connection at a time. Rounds, corrections and blobs take one each for as long as they last."""
+"""Calls of one connection at a time. Messages, rounds, corrections and blobs take one each for as long as they last."""
 
 METADATA_BYTES_MAX = 8 * 1024
 

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15mpcnode/v1/peer.proto\x12\nmpcnode.v1\"d\n\x0e\x44\x65liverRequest\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0e\n\x06sender\x18\x02 \x01(\r\x12\x10\n\x08receiver\x18\x03 \x01(\r\x12\x0f\n\x07payload\x18\x04 \x01(\x0c\x12\x11\n\tsignature\x18\x05 \x01(\x0c\"\x11\n\x0f\x44\x65liverResponse\"D\n\x05\x46rame\x12\x0f\n\x07session\x18\x01 \x01(\x0c\x12\r\n\x05\x63hunk\x18\x02 \x01(\r\x12\r\n\x05round\x18\x03 \x01(\r\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c\"U\n\rRoundsRequest\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12!\n\x06\x66rames\x18\x02 \x03(\x0b\x32\x11.mpcnode.v1.Frame\x12\x11\n\tsignature\x18\x03 \x01(\x0c\"V\n\x0eRoundsResponse\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12!\n\x06\x66rames\x18\x02 \x03(\x0b\x32\x11.mpcnode.v1.Frame\x12\x11\n\tsignature\x18\x03 \x01(\x0c\"4\n\x12\x43orrectionsRequest\x12\x0f\n\x07session\x18\x01 \x01(\x0c\x12\r\n\x05\x63hunk\x18\x02 \x01(\r\"V\n\x13\x43orrectionsResponse\x12\x0f\n\x07session\x18\x01 \x01(\x0c\x12\r\n\x05\x63hunk\x18\x02 \x01(\r\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\x12\x11\n\tsignature\x18\x04 \x01(\x0c\x32\xea\x01\n\x0bPeerService\x12\x42\n\x07\x44\x65liver\x12\x1a.mpcnode.v1.DeliverRequest\x1a\x1b.mpcnode.v1.DeliverResponse\x12\x43\n\x06Rounds\x12\x19.mpcnode.v1.RoundsRequest\x1a\x1a.mpcnode.v1.RoundsResponse(\x01\x30\x01\x12R\n\x0b\x43orrections\x12\x1e.mpcnode.v1.CorrectionsRequest\x1a\x1f.mpcnode.v1.CorrectionsResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15mpcnode/v1/peer.proto\x12\nmpcnode.v1\"t\n\x0e\x44\x65liverRequest\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0e\n\x06sender\x18\x02 \x01(\r\x12\x10\n\x08receiver\x18\x03 \x01(\r\x12\x0f\n\x07payload\x18\x04 \x01(\x0c\x12\x11\n\tsignature\x18\x05 \x01(\x0c\x12\x0e\n\x06number\x18\x06 \x01(\x04\"/\n\x0f\x44\x65liverResponse\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\"D\n\x05\x46rame\x12\x0f\n\x07session\x18\x01 \x01(\x0c\x12\r\n\x05\x63hunk\x18\x02 \x01(\r\x12\r\n\x05round\x18\x03 \x01(\r\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c\"U\n\rRoundsRequest\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12!\n\x06\x66rames\x18\x02 \x03(\x0b\x32\x11.mpcnode.v1.Frame\x12\x11\n\tsignature\x18\x03 \x01(\x0c\"V\n\x0eRoundsResponse\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12!\n\x06\x66rames\x18\x02 \x03(\x0b\x32\x11.mpcnode.v1.Frame\x12\x11\n\tsignature\x18\x03 \x01(\x0c\"4\n\x12\x43orrectionsRequest\x12\x0f\n\x07session\x18\x01 \x01(\x0c\x12\r\n\x05\x63hunk\x18\x02 \x01(\r\"V\n\x13\x43orrectionsResponse\x12\x0f\n\x07session\x18\x01 \x01(\x0c\x12\r\n\x05\x63hunk\x18\x02 \x01(\r\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\x12\x11\n\tsignature\x18\x04 \x01(\x0c\x32\xee\x01\n\x0bPeerService\x12\x46\n\x07\x44\x65liver\x12\x1a.mpcnode.v1.DeliverRequest\x1a\x1b.mpcnode.v1.DeliverResponse(\x01\x30\x01\x12\x43\n\x06Rounds\x12\x19.mpcnode.v1.RoundsRequest\x1a\x1a.mpcnode.v1.RoundsResponse(\x01\x30\x01\x12R\n\x0b\x43orrections\x12\x1e.mpcnode.v1.CorrectionsRequest\x1a\x1f.mpcnode.v1.CorrectionsResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,19 +32,19 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'mpcnode.v1.peer_pb2', _glob
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_DELIVERREQUEST']._serialized_start=37
-  _globals['_DELIVERREQUEST']._serialized_end=137
-  _globals['_DELIVERRESPONSE']._serialized_start=139
-  _globals['_DELIVERRESPONSE']._serialized_end=156
-  _globals['_FRAME']._serialized_start=158
-  _globals['_FRAME']._serialized_end=226
-  _globals['_ROUNDSREQUEST']._serialized_start=228
-  _globals['_ROUNDSREQUEST']._serialized_end=313
-  _globals['_ROUNDSRESPONSE']._serialized_start=315
-  _globals['_ROUNDSRESPONSE']._serialized_end=401
-  _globals['_CORRECTIONSREQUEST']._serialized_start=403
-  _globals['_CORRECTIONSREQUEST']._serialized_end=455
-  _globals['_CORRECTIONSRESPONSE']._serialized_start=457
-  _globals['_CORRECTIONSRESPONSE']._serialized_end=543
-  _globals['_PEERSERVICE']._serialized_start=546
-  _globals['_PEERSERVICE']._serialized_end=780
+  _globals['_DELIVERREQUEST']._serialized_end=153
+  _globals['_DELIVERRESPONSE']._serialized_start=155
+  _globals['_DELIVERRESPONSE']._serialized_end=202
+  _globals['_FRAME']._serialized_start=204
+  _globals['_FRAME']._serialized_end=272
+  _globals['_ROUNDSREQUEST']._serialized_start=274
+  _globals['_ROUNDSREQUEST']._serialized_end=359
+  _globals['_ROUNDSRESPONSE']._serialized_start=361
+  _globals['_ROUNDSRESPONSE']._serialized_end=447
+  _globals['_CORRECTIONSREQUEST']._serialized_start=449
+  _globals['_CORRECTIONSREQUEST']._serialized_end=501
+  _globals['_CORRECTIONSRESPONSE']._serialized_start=503
+  _globals['_CORRECTIONSRESPONSE']._serialized_end=589
+  _globals['_PEERSERVICE']._serialized_start=592
+  _globals['_PEERSERVICE']._serialized_end=830
 # @@protoc_insertion_point(module_scope)

@@ -29,6 +29,7 @@ class DeliverRequest(_message.Message):
     RECEIVER_FIELD_NUMBER: _builtins.int
     PAYLOAD_FIELD_NUMBER: _builtins.int
     SIGNATURE_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
     kind: _builtins.str
     """What the payload is: order, shares, deal, accept, end, abort, recall, frames."""
     sender: _builtins.int
@@ -37,6 +38,8 @@ class DeliverRequest(_message.Message):
     payload: _builtins.bytes
     """Encoded as docs/protocol.md section 7 says."""
     signature: _builtins.bytes
+    number: _builtins.int
+    """Of the message on this stream, from 1; it is not signed."""
     def __init__(
         self,
         *,
@@ -45,10 +48,11 @@ class DeliverRequest(_message.Message):
         receiver: _builtins.int = ...,
         payload: _builtins.bytes = ...,
         signature: _builtins.bytes = ...,
+        number: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "payload", b"payload", "receiver", b"receiver", "sender", b"sender", "signature", b"signature"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "number", b"number", "payload", b"payload", "receiver", b"receiver", "sender", b"sender", "signature", b"signature"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -58,12 +62,21 @@ Global___DeliverRequest: _TypeAlias = DeliverRequest  # noqa: Y015
 class DeliverResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
+    NUMBER_FIELD_NUMBER: _builtins.int
+    CODE_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    """Of the message that this answers."""
+    code: _builtins.str
+    """Empty if the receiver has kept it; else why not, a code of docs/errors.md."""
     def __init__(
         self,
+        *,
+        number: _builtins.int = ...,
+        code: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "number", b"number"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class PeerServiceStub:
-    """Orders, shares, deals, accepts and ends: one signed message at a time, acknowledged when its receiver has it.
+    """Orders, shares, deals, accepts and ends: signed messages, each answered when its receiver has it.
     """
 
     def __init__(self, channel):
@@ -35,7 +35,7 @@ class PeerServiceStub:
         Args:
             channel: A grpc.Channel.
         """
-        self.Deliver = channel.unary_unary(
+        self.Deliver = channel.stream_stream(
                 '/mpcnode.v1.PeerService/Deliver',
                 request_serializer=mpcnode_dot_v1_dot_peer__pb2.DeliverRequest.SerializeToString,
                 response_deserializer=mpcnode_dot_v1_dot_peer__pb2.DeliverResponse.FromString,
@@ -53,11 +53,12 @@ class PeerServiceStub:
 
 
 class PeerServiceServicer:
-    """Orders, shares, deals, accepts and ends: one signed message at a time, acknowledged when its receiver has it.
+    """Orders, shares, deals, accepts and ends: signed messages, each answered when its receiver has it.
     """
 
-    def Deliver(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+    def Deliver(self, request_iterator, context):
+        """What one member tells another, on one stream for as long as it lasts; answers come in any order.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -80,7 +81,7 @@ class PeerServiceServicer:
 
 def add_PeerServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
-            'Deliver': grpc.unary_unary_rpc_method_handler(
+            'Deliver': grpc.stream_stream_rpc_method_handler(
                     servicer.Deliver,
                     request_deserializer=mpcnode_dot_v1_dot_peer__pb2.DeliverRequest.FromString,
                     response_serializer=mpcnode_dot_v1_dot_peer__pb2.DeliverResponse.SerializeToString,
@@ -104,11 +105,11 @@ def add_PeerServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class PeerService:
-    """Orders, shares, deals, accepts and ends: one signed message at a time, acknowledged when its receiver has it.
+    """Orders, shares, deals, accepts and ends: signed messages, each answered when its receiver has it.
     """
 
     @staticmethod
-    def Deliver(request,
+    def Deliver(request_iterator,
             target,
             options=(),
             channel_credentials=None,
@@ -118,8 +119,8 @@ class PeerService:
             wait_for_ready=None,
             timeout=None,
             metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
+        return grpc.experimental.stream_stream(
+            request_iterator,
             target,
             '/mpcnode.v1.PeerService/Deliver',
             mpcnode_dot_v1_dot_peer__pb2.DeliverRequest.SerializeToString,

@@ -27,13 +27,14 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class PeerServiceStub:
-    """Orders, shares, deals, accepts and ends: one signed message at a time, acknowledged when its receiver has it."""
+    """Orders, shares, deals, accepts and ends: signed messages, each answered when its receiver has it."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> PeerServiceAsyncStub: ...
-    Deliver: _grpc.UnaryUnaryMultiCallable[_peer_pb2.DeliverRequest, _peer_pb2.DeliverResponse]
+    Deliver: _grpc.StreamStreamMultiCallable[_peer_pb2.DeliverRequest, _peer_pb2.DeliverResponse]
+    """What one member tells another, on one stream for as long as it lasts; answers come in any order."""
     Rounds: _grpc.StreamStreamMultiCallable[_peer_pb2.RoundsRequest, _peer_pb2.RoundsResponse]
     """Rounds of joint computation between two committee members; frames of many sessions share the stream."""
     Corrections: _grpc.StreamStreamMultiCallable[_peer_pb2.CorrectionsRequest, _peer_pb2.CorrectionsResponse]
@@ -43,10 +44,11 @@ class PeerServiceStub:
 
 @_typing.type_check_only
 class PeerServiceAsyncStub(PeerServiceStub):
-    """Orders, shares, deals, accepts and ends: one signed message at a time, acknowledged when its receiver has it."""
+    """Orders, shares, deals, accepts and ends: signed messages, each answered when its receiver has it."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
-    Deliver: _aio.UnaryUnaryMultiCallable[_peer_pb2.DeliverRequest, _peer_pb2.DeliverResponse]  # type: ignore[assignment]
+    Deliver: _aio.StreamStreamMultiCallable[_peer_pb2.DeliverRequest, _peer_pb2.DeliverResponse]  # type: ignore[assignment]
+    """What one member tells another, on one stream for as long as it lasts; answers come in any order."""
     Rounds: _aio.StreamStreamMultiCallable[_peer_pb2.RoundsRequest, _peer_pb2.RoundsResponse]  # type: ignore[assignment]
     """Rounds of joint computation between two committee members; frames of many sessions share the stream."""
     Corrections: _aio.StreamStreamMultiCallable[_peer_pb2.CorrectionsRequest, _peer_pb2.CorrectionsResponse]  # type: ignore[assignment]
@@ -55,14 +57,15 @@ class PeerServiceAsyncStub(PeerServiceStub):
     """
 
 class PeerServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Orders, shares, deals, accepts and ends: one signed message at a time, acknowledged when its receiver has it."""
+    """Orders, shares, deals, accepts and ends: signed messages, each answered when its receiver has it."""
 
     @_abc_1.abstractmethod
     def Deliver(
         self,
-        request: _peer_pb2.DeliverRequest,
+        request_iterator: _MaybeAsyncIterator[_peer_pb2.DeliverRequest],
         context: _ServicerContext,
-    ) -> _typing.Union[_peer_pb2.DeliverResponse, _abc.Awaitable[_peer_pb2.DeliverResponse]]: ...
+    ) -> _typing.Union[_abc.Iterator[_peer_pb2.DeliverResponse], _abc.AsyncIterator[_peer_pb2.DeliverResponse]]:
+        """What one member tells another, on one stream for as long as it lasts; answers come in any order."""
 
     @_abc_1.abstractmethod
     def Rounds(

@@ -68,13 +68,21 @@ def request(signer, to, said="accept", body=b"payload", *, chain=CHAIN, key=None
     return peer_pb2.DeliverRequest(**(fields | changes))
 
 
-async def answer(channel, message):
-    """The code of the refusal, `ok`, or the bare status of a call that reached no handler."""
+async def answer(channel, message, metadata=None):
+    """The code of the refusal, `ok`, or the bare status of a stream that reached no handler."""
+    call = peer_pb2_grpc.PeerServiceStub(channel).Deliver(timeout=20, metadata=metadata)
     try:
-        await peer_pb2_grpc.PeerServiceStub(channel).Deliver(message, timeout=20)
+        with suppress(asyncio.InvalidStateError):  # the refusal may come before everything is written
+            await call.write(message)
+        answered = await call.read()
+        if isinstance(answered, peer_pb2.DeliverResponse):
+            assert answered.number == message.number
+            return answered.code or "ok"
+        return (await call.code()).name
     except grpc.aio.AioRpcError as failure:
         return code_of(failure)
-    return "ok"
+    finally:
+        call.cancel()
 
 
 async def rounds_answer(channel):
@@ -260,31 +268,43 @@ GARBAGE = (
 )
 
 
+async def refusal_of(call):
+    """Some of it is a message, of no kind, which is answered; the rest ends the stream."""
+    with suppress(grpc.aio.AioRpcError):
+        answered = await call.read()
+        if isinstance(answered, bytes):
+            return peer_pb2.DeliverResponse.FromString(answered).code
+    return await call.code()
+
+
 def test_malformed_bytes_get_a_status_and_the_next_message_an_answer():
     async def work():
         listener = Listener(BANK_MPC)
         async with listener.running(), listener.channel(tls(INSURER_MPC)) as channel:
             raw: Any = channel  # no serialisers: bytes as they are
-            deliver = raw.unary_unary("/mpcnode.v1.PeerService/Deliver")
+            deliver = raw.stream_stream("/mpcnode.v1.PeerService/Deliver")
             unknown = raw.unary_unary("/mpcnode.v1.PeerService/Nothing")
             rounds = raw.stream_stream("/mpcnode.v1.PeerService/Rounds")
             said = []
             for data in GARBAGE:
-                for method in (deliver, unknown):
-                    with pytest.raises(grpc.aio.AioRpcError) as caught:
-                        await method(data, timeout=20)
-                    said.append(caught.value.code())
-                call = rounds(timeout=20)
-                # the refusal may come before everything is written; its status is what counts
-                with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
-                    await call.write(data)
-                    await call.done_writing()
-                async with asyncio.timeout(20):
-                    said.append(await call.code())
+                with pytest.raises(grpc.aio.AioRpcError) as caught:
+                    await unknown(data, timeout=20)
+                said.append(caught.value.code())
+                for method in (deliver, rounds):
+                    call = method(timeout=20)
+                    # the refusal may come before everything is written; its status is what counts
+                    with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
+                        await call.write(data)
+                        await call.done_writing()
+                    async with asyncio.timeout(20):
+                        said.append(await refusal_of(call) if method is deliver else await call.code())
             assert await answer(channel, request(INSURER_MPC, BANK_MPC)) == "ok"
             return said, listener.taken
 
     said, taken = asyncio.run(work())
+    assert said.count("NOT_ALLOWED") == 2
+    # of messages the others, and all rounds: who dials is wrong
+    assert said.count(grpc.StatusCode.INVALID_ARGUMENT) == len(GARBAGE) - 2 + len(GARBAGE)
     assert grpc.StatusCode.OK not in said
     assert grpc.StatusCode.DEADLINE_EXCEEDED not in said
     assert len(taken) == 1
@@ -304,25 +324,26 @@ def test_oversize_messages_and_metadata_are_refused():
             async with channel:
                 large = request(INSURER_MPC, BANK_MPC, body=bytes(CONTROL_BYTES_MAX))
                 refused = await answer(channel, large)
-                stub, metadata = peer_pb2_grpc.PeerServiceStub(channel), (("padding", "x" * 64 * 1024),)
-                with pytest.raises(grpc.aio.AioRpcError) as caught:
-                    await stub.Deliver(request(INSURER_MPC, BANK_MPC), metadata=metadata, timeout=20)
+                padded = await answer(channel, request(INSURER_MPC, BANK_MPC), (("padding", "x" * 64 * 1024),))
                 assert await answer(channel, request(INSURER_MPC, BANK_MPC)) == "ok"
-                return refused, caught.value.code(), len(listener.taken)
+                return refused, padded, len(listener.taken)
 
-    assert asyncio.run(work()) == ("RESOURCE_EXHAUSTED", grpc.StatusCode.RESOURCE_EXHAUSTED, 1)
+    assert asyncio.run(work()) == ("RESOURCE_EXHAUSTED", "RESOURCE_EXHAUSTED", 1)
 
 
-def test_whatever_a_handler_raises_is_a_status_without_its_message():
+def test_whatever_a_handler_raises_is_a_code_without_its_message():
     async def work():
         listener = Listener(BANK_MPC)
         listener.fails_with = KeyError("4711-planted-in-an-exception")
         async with listener.running(), listener.channel(tls(INSURER_MPC)) as channel:
-            with pytest.raises(grpc.aio.AioRpcError) as caught:
-                await peer_pb2_grpc.PeerServiceStub(channel).Deliver(request(INSURER_MPC, BANK_MPC), timeout=20)
-            return caught.value
+            stub: Any = peer_pb2_grpc.PeerServiceStub(channel)
+            call = stub.Deliver(timeout=20)
+            await call.write(request(INSURER_MPC, BANK_MPC, number=7))
+            answered = await call.read()
+            call.cancel()
+            return answered
 
-    failure = asyncio.run(work())
-    assert failure.code() is grpc.StatusCode.INTERNAL
-    assert code_of(failure) == ErrorCode.INTERNAL
-    assert "4711" not in str(failure)
+    with structlog.testing.capture_logs() as logs:
+        answered = asyncio.run(work())
+    assert answered == peer_pb2.DeliverResponse(number=7, code=ErrorCode.INTERNAL)
+    assert [entry["event"] for entry in logs if entry["log_level"] == "error"] == ["call.failed"]

@@ -15,14 +15,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import grpc
-
 from ledger.types import Height
 from mpcnode.adapters.keystore import Keystore
 from mpcnode.cli.main import main
 from mpcnode.config.node import NodeConfig
 from mpcnode.daemon.roles import RunningRole
-from mpcnode.errors import PeerRefusedError
+from mpcnode.errors import NodeError, PeerRefusedError
 from mpcnode.query.committee import choose_committee
 from mpcnode.query.messages import Kind
 from mpcnode.roles.context import Context
@@ -51,9 +49,9 @@ class RealWire:
     async def post(self, to: MemberIndex, message: SignedMessage) -> None:
         fields = {name: getattr(message, name) for name in ("kind", "sender", "receiver", "payload", "signature")}
         try:
-            await self.peers._stubs[to].Deliver(peer_pb2.DeliverRequest(**fields), timeout=10)
-        except grpc.aio.AioRpcError as failure:
-            raise PeerRefusedError(f"{message.kind} to member {to}: {failure.details()}") from failure
+            await self.peers._outboxes[to].send(peer_pb2.DeliverRequest(**fields))
+        except NodeError as failure:
+            raise PeerRefusedError(f"{message.kind} to member {to}: {failure}") from failure
 
 
 class Redials(Deviation):
@@ -67,7 +65,7 @@ class Redials(Deviation):
         assert isinstance(wire, RealWire)
         for _ in range(500 // len(others)):
             for to in others:
-                call = wire.peers._stubs[to].Rounds(timeout=5)  # type: ignore[call-arg]  # stubs: no read/write
+                call = wire.peers._outboxes[to]._stub.Rounds(timeout=5)  # type: ignore[call-arg]  # stubs: no read/write
                 await asyncio.sleep(0.002)
                 call.cancel()
 

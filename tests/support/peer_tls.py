@@ -97,7 +97,7 @@ class Listener:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["Listener"]:
-        """Every kind has a handler at every role: what is refused is refused before."""
+        """Every kind has a handler at every role: what is refused is refused before. Again later on the same port."""
         own = tls(self.me)
         servicer = PeerServicer(
             chain=CHAIN,
@@ -111,7 +111,9 @@ class Listener:
         server = grpc.aio.server(options=server_options(CONTROL_BYTES_MAX))
         add_peer_service(server, servicer)
         roots = [tls(index).certificate for index in self.members]
-        self.port = server.add_secure_port("127.0.0.1:0", peer_server_credentials(own.key, own.certificate, roots))
+        self.port = server.add_secure_port(
+            f"127.0.0.1:{self.port}", peer_server_credentials(own.key, own.certificate, roots)
+        )
         await server.start()
         try:
             yield self

@@ -227,6 +227,39 @@ def test_inputs_are_committed_a_fixed_time_after_the_attempt_was_seen():
     run(scenario())
 
 
+def test_shares_leave_with_the_commitment_and_not_before():
+    """Whatever the look-up took, and however long the ledger takes: shares are there when it shows the commitment."""
+
+    async def scenario():
+        async with Flow() as flow:
+            asked = await flow.ask(ALICE)
+            flow.chain.block_ms = 400
+            seen = (flow.view(asked).registered_at - START) / 1000
+            await asyncio.sleep(seen + 0.095 - asyncio.get_running_loop().time())
+            assert flow.network.of("shares") == []
+            await asyncio.sleep(0.015)
+            ways = {(sent.sender, sent.receiver) for sent in flow.network.of("shares")}
+            assert ways == {(member, node) for member in PANEL for node in NODES}
+            assert flow.view(asked).commitments == {}
+            view = await flow.settled(asked)
+            assert (view.committed, view.verdict, view.attempt) == (bitmap(PANEL), Verdict.MATCH, 1)
+
+    run(scenario())
+
+
+def test_shares_of_a_contribution_that_never_reaches_the_ledger_are_not_computed_on():
+    async def scenario():
+        async with Flow() as flow:
+            flow.chain.drop = lambda sender, method: method == "commit_input" and sender == SAVINGS
+            asked = await flow.ask(ALICE, window_ms=2_000)
+            view = await flow.settled(asked)
+            assert {sent.receiver for sent in flow.network.of("shares", SAVINGS)} == set(NODES)
+            assert (view.committed, view.verdict) == (bitmap((BANK, INSURER)), Verdict.MATCH)
+            assert await flow.opened(asked) == flow.clear(ALICE, (BANK, INSURER))
+
+    run(scenario())
+
+
 @pytest.mark.parametrize("when", ["order", "contribution"])
 def test_a_participant_that_dies_on_the_way_contributes_after_its_restart(when):
     async def scenario():

@@ -1,7 +1,6 @@
 """Delivering until a peer has kept it, has refused it for good, or the caller gives up."""
 
 import asyncio
-from collections.abc import Awaitable
 from itertools import pairwise
 from typing import Any, cast
 
@@ -9,9 +8,17 @@ import grpc
 import pytest
 
 from ledger.types import ChainId
-from mpcnode.errors import CATALOGUE, CallerError, ErrorCode, NotAllowedError, PeerRefusedError, UnavailableError
+from mpcnode.errors import (
+    CATALOGUE,
+    CallerError,
+    ErrorCode,
+    NodeError,
+    NotAllowedError,
+    PeerRefusedError,
+    UnavailableError,
+)
 from mpcnode.rpc.peers import Peers
-from mpcnode.rpc.statuses import CODE_KEY, error_of, is_passing
+from mpcnode.rpc.statuses import CODE_KEY, error_of, is_passing, refusal
 from mpcnode.sealing.messages import SignedMessage, check_message
 from mpcnode.types import MemberIndex, SessionId
 from mpcnode.v1 import peer_pb2
@@ -31,31 +38,27 @@ def failure_of(code: ErrorCode) -> grpc.aio.AioRpcError:
     return failure(grpc.StatusCode[CATALOGUE[code].grpc], code)
 
 
-class Stub:
+class Outbox:
     """A peer that fails, or takes everything at last."""
 
-    def __init__(self, *failures: grpc.aio.AioRpcError, takes_at_last: bool = False) -> None:
+    def __init__(self, *failures: NodeError, takes_at_last: bool = False) -> None:
         self.failures = list(failures)
         self.takes_at_last = takes_at_last
         self.taken: list[tuple[float, peer_pb2.DeliverRequest]] = []
 
-    def Deliver(self, request: peer_pb2.DeliverRequest, **_: object) -> Awaitable[None]:  # noqa: N802 - gRPC's name
-        """Like a real stub's: no coroutine function; what it returns is to be awaited."""
-        return self._deliver(request)
-
-    async def _deliver(self, request: peer_pb2.DeliverRequest) -> None:
+    async def send(self, request: peer_pb2.DeliverRequest) -> None:
         self.taken.append((asyncio.get_running_loop().time(), request))
         await asyncio.sleep(0.001)
         if self.failures:
             raise self.failures.pop(0) if self.takes_at_last else self.failures[0]
 
 
-def peers(stub: Stub) -> Peers:
+def peers(outbox: Outbox) -> Peers:
     return Peers(
         chain=CHAIN,
         me=ME,
         key=identity(ME),
-        stubs={PEER: cast("Any", stub)},
+        outboxes={PEER: cast("Any", outbox)},
         rounds=None,
         pullers={},
         blobs=cast("Any", None),
@@ -65,9 +68,9 @@ def peers(stub: Stub) -> Peers:
 
 def test_a_message_is_signed_for_its_receiver():
     async def scenario():
-        stub = Stub()
-        await peers(stub).deliver(PEER, "order", b"payload")
-        ((_, request),) = stub.taken
+        outbox = Outbox()
+        await peers(outbox).deliver(PEER, "order", b"payload")
+        ((_, request),) = outbox.taken
         signed = SignedMessage(
             kind=request.kind,
             sender=MemberIndex(request.sender),
@@ -83,11 +86,11 @@ def test_a_message_is_signed_for_its_receiver():
 @pytest.mark.parametrize("code", [ErrorCode.UNAVAILABLE, ErrorCode.BUSY, ErrorCode.INTERNAL, ErrorCode.STORAGE])
 def test_what_may_pass_is_tried_again_with_the_same_bytes_and_growing_patience(code):
     async def scenario():
-        stub = Stub(*[failure_of(code)] * 12, takes_at_last=True)
-        await peers(stub).deliver(PEER, "shares", b"payload")
-        assert len(stub.taken) == 13
-        assert len({request.SerializeToString() for _, request in stub.taken}) == 1
-        times = [at for at, _ in stub.taken]
+        outbox = Outbox(*[refusal(code)] * 12, takes_at_last=True)
+        await peers(outbox).deliver(PEER, "shares", b"payload")
+        assert len(outbox.taken) == 13
+        assert len({request.SerializeToString() for _, request in outbox.taken}) == 1
+        times = [at for at, _ in outbox.taken]
         waits = [later - at for at, later in pairwise(times)]
         assert min(waits) >= 0.2
         assert max(waits) <= 3.2
@@ -101,24 +104,24 @@ def test_what_may_pass_is_tried_again_with_the_same_bytes_and_growing_patience(c
 )
 def test_what_is_refused_for_good_is_not_tried_again(code):
     async def scenario():
-        stub = Stub(failure_of(code))
+        outbox = Outbox(refusal(code))
         with pytest.raises(PeerRefusedError) as refused:
-            await peers(stub).deliver(PEER, "order", b"payload")
+            await peers(outbox).deliver(PEER, "order", b"payload")
         assert refused.value.code is code
-        assert len(stub.taken) == 1
+        assert len(outbox.taken) == 1
 
     run(scenario())
 
 
 def test_who_gives_up_leaves_nothing_behind():
     async def scenario():
-        stub = Stub(failure(grpc.StatusCode.UNAVAILABLE))
+        outbox = Outbox(UnavailableError("the stream broke"))
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(30):
-                await peers(stub).deliver(PEER, "order", b"payload")
-        tried = len(stub.taken)
+                await peers(outbox).deliver(PEER, "order", b"payload")
+        tried = len(outbox.taken)
         await asyncio.sleep(30)
-        assert len(stub.taken) == tried
+        assert len(outbox.taken) == tried
         assert len(asyncio.all_tasks()) == 1
 
     run(scenario())
@@ -126,9 +129,9 @@ def test_who_gives_up_leaves_nothing_behind():
 
 def test_a_daemon_that_does_not_compute_has_no_rounds():
     with pytest.raises(NotAllowedError):
-        peers(Stub()).rounds(SessionId(bytes(32)), [PEER])
+        peers(Outbox()).rounds(SessionId(bytes(32)), [PEER])
     with pytest.raises(NotAllowedError):
-        peers(Stub()).pull(PEER, SessionId(bytes(32)), 0, 10)
+        peers(Outbox()).pull(PEER, SessionId(bytes(32)), 0, 10)
 
 
 PASSING = {
@@ -149,6 +152,14 @@ def test_a_code_comes_back_as_what_it_was(code):
     assert isinstance(error, UnavailableError if code in PASSING else CallerError)
     assert is_passing(failure_of(code)) is (code in PASSING)
     assert str(error) == CATALOGUE[code].public
+    refused = refusal(str(code))
+    assert (type(refused), refused.code, str(refused)) == (type(error), code, str(error))
+
+
+def test_a_code_that_is_not_known_here_may_pass():
+    refused = refusal("OF_A_LATER_VERSION")
+    assert isinstance(refused, UnavailableError)
+    assert refused.code is ErrorCode.INTERNAL
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from mpcnode.mpc import WINDOW
-from mpcnode.rpc import corrections, rounds
+from mpcnode.rpc import corrections, deliveries, rounds
 from mpcnode.rpc.tls import CONTROL_BYTES_MAX, channel_options, server_options
 
 PROTOCOL = Path(__file__).resolve().parents[4] / "docs" / "protocol.md"
@@ -37,12 +37,13 @@ def test_both_sides_have_the_limits_that_the_protocol_lists():
         "data of a session that may wait for it, from one peer": "40 MiB, 4,096 frames",
         "pulls of corrections that one node may have open": "1,024",
         "headers": "8 KiB",
+        "messages of a stream that are worked on at a time": "64",
         "streams of a connection": "64",
         "a side pings every": "20 s",
         "a side that does not answer a ping is gone after": "20 s",
         "a listener bears a ping every": "10 s",
     }
-    assert (corrections.PULLS_MAX, rounds.FLUSH_FRAMES_MAX) == (1_024, 256)
+    assert (corrections.PULLS_MAX, rounds.FLUSH_FRAMES_MAX, deliveries.IN_WORK_MAX) == (1_024, 256, 64)
 
 
 def test_flushes_fit_into_messages_and_a_window_of_frames_into_what_may_wait():
