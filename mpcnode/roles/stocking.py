@@ -12,6 +12,7 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NoReturn
 
 import structlog
 
@@ -96,7 +97,7 @@ class Stocking:
         self._offers: Inbox[StockOffer] = Inbox()
         """By member and name of the run's frames."""
         self._group: asyncio.TaskGroup | None = None
-        """Owns runs that other nodes began."""
+        """Owns runs that other nodes began; None but while this node stocks."""
         self._joined: dict[MemberIndex, _Joined] = {}
         """The latest of them, by keeper, which begins one run at a time."""
         self._rests: dict[PoolId, tuple[float, int]] = {}
@@ -132,7 +133,12 @@ class Stocking:
         async with asyncio.TaskGroup() as group:
             self._group = group
             group.create_task(self._watch(), name="pools asked")
-            group.create_task(self._keep(), name="own runs")
+            try:
+                await self._keep()
+            finally:
+                self._group = (
+                    None  # peers are answered until the daemon has closed, and a group that ends takes nothing
+                )
 
     async def _watch(self) -> None:
         async for query in self._context.ledger.changed():
@@ -167,7 +173,7 @@ class Stocking:
         """
         name, latest, at = run_name(pool.name, offer.run), self._joined.get(keeper), now()
         if self._group is None:
-            raise UnavailableError("stock offer: expected a node that has begun to stock, got another")
+            raise UnavailableError("stock offer: expected a node that stocks, got one that has not begun to, or stops")
         if latest is not None and latest.name == name:
             return
         too_soon = self._rests_until(pool.name) > at
@@ -182,7 +188,7 @@ class Stocking:
         task = self._group.create_task(self._take_part(pool, offer.run), name="run")
         self._joined[keeper] = _Joined(name, pool.name, at, task)
 
-    async def _keep(self) -> None:
+    async def _keep(self) -> NoReturn:
         """Begin a run whenever one of the pools that this node keeps is low."""
         while True:
             self._moved.clear()

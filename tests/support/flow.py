@@ -102,6 +102,7 @@ class Daemon:
         self.keeper = QueryBlobs(self.context, offers_bytes=OFFERS_BYTES)
         self.role: AnyRole = build_role(self.context, flow.records.get(MemberIndex(index)))
         self.task = asyncio.get_running_loop().create_task(self._run(flow), name=f"daemon {index}")
+        self.task.add_done_callback(flow.heed)
 
     async def _run(self, flow: "Flow") -> None:
         validators = tuple(m.index for m in flow.consortium.members if m.vote_key is not None)
@@ -110,6 +111,14 @@ class Daemon:
             await self.link.reach((await self.replica.head()).height)
             tasks.create_task(self.role.run())
             tasks.create_task(Timekeeper(self.context, lambda: validators).run())
+
+
+def _of_the_test(error: BaseException | None) -> BaseException | None:
+    """What ends the test itself, which pytest raises in whichever task runs; it says nothing of a daemon."""
+    while isinstance(error, BaseExceptionGroup):
+        _, error = error.split(Exception)
+        error = None if error is None else error.exceptions[0]
+    return None if isinstance(error, Exception) else error
 
 
 class Flow:
@@ -157,6 +166,7 @@ class Flow:
         return None if daemon is None else (self.blobs[index], daemon.keeper)
 
     async def __aenter__(self) -> "Flow":
+        self._test = asyncio.current_task()
         self._capture = structlog.testing.capture_logs()
         self.logs = cast("list[Mapping[str, Any]]", self._capture.__enter__())
         for m in self.consortium.members:
@@ -192,8 +202,16 @@ class Flow:
         """End a daemon and wait until it is gone."""
         daemon = self.kill(index)
         await asyncio.wait([daemon.task])
-        if not daemon.task.cancelled() and daemon.task.exception() is not None:
-            raise AssertionError(f"daemon {index} died") from daemon.task.exception()
+        error = None if daemon.task.cancelled() else daemon.task.exception()
+        if error is not None:
+            raise _of_the_test(error) or AssertionError(f"daemon {index} died") from error
+
+    def heed(self, ended: asyncio.Task[None]) -> None:
+        """End the test at once if what ends it was raised in a daemon that runs; `crash` tells that then."""
+        if self._test is None or ended.cancelled() or ended not in [daemon.task for daemon in self.daemons.values()]:
+            return
+        if _of_the_test(ended.exception()) is not None:
+            self._test.cancel()
 
     async def restart(self, index: int) -> Daemon:
         await self.crash(index)

@@ -10,6 +10,8 @@ from tests.support.consortium import ALICE, BOB, NOBODY_KNOWS, NODES, PANEL, REC
 from tests.support.flow import Flow
 from tests.support.virtual_time import run
 
+TOO_LONG = "as when a test takes too long"
+
 LOGGED = {
     "session.began": 3,
     "session.outputs_formed": 3,
@@ -148,3 +150,19 @@ def test_replicas_may_lag_each_differently(lag_ms):
             assert (view.verdict, view.failures) == (Verdict.MATCH, ())
 
     run(scenario())
+
+
+def test_a_test_that_takes_too_long_ends_at_once_whichever_daemon_was_at_work():
+    """What ends it is raised in any task; no daemon is said to have died of it."""
+
+    def end(_kind: str) -> None:
+        pytest.fail(TOO_LONG)
+
+    async def scenario():
+        async with Flow() as flow:
+            flow.journals[NODES[0]].after_put = end
+            await flow.ask(ALICE)
+            await asyncio.Event().wait()
+
+    with pytest.raises(pytest.fail.Exception, match=TOO_LONG):
+        run(scenario())

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -370,6 +371,30 @@ def test_offers_of_strangers_and_of_pools_that_nobody_asked_are_refused():
             assert not flow.network.of(Kind.STOCK)
             with pytest.raises(NotAllowedError, match="expected a node that makes correlations in advance"):
                 await stocking(flow, NODES[1]).on_offer(KEEPER, encode_stock_offer(offer))
+
+    run(scenario())
+
+
+def test_an_offer_that_comes_while_the_daemon_stops_begins_nothing_and_may_be_sent_again():
+    """A listener answers for longer than its role runs: no fault of this daemon comes of it, wherever it is."""
+
+    async def scenario():
+        async with Flow(STOCKED) as flow:
+            await restock(flow)
+            await asyncio.sleep(REST_MS / 1000)
+            at, begun = stocking(flow, NODES[1]), []
+            offer = decode_stock_offer(flow.network.of(Kind.STOCK, KEEPER)[0].payload)
+            runs = (encode_stock_offer(replace(offer, run=bytes([number]) * 32)) for number in range(256))
+            stopped = flow.kill(NODES[1]).task
+            while not stopped.done():
+                with suppress(UnavailableError):
+                    await at.on_offer(KEEPER, next(runs))
+                    begun.append(at._joined.pop(KEEPER).task)
+                await asyncio.sleep(0)
+            with pytest.raises(UnavailableError, match="expected a node that stocks, got one that"):
+                await at.on_offer(KEEPER, next(runs))
+            assert begun
+            assert all(task.cancelled() for task in begun)
 
     run(scenario())
 
