@@ -4,7 +4,7 @@ The clock runs from when the first node of the committee saw the block that comm
 it had formed its output share, as their logs say: dealing, the signatures of messages and flushes, and whatever else
 the daemons do on the same cores are in it. Beside it: from asking to the opened answer, as the client sees it. Every
 answer is compared with the one in clear. Ratios are to what `make bench-peers` measured here, three bare processes on
-the same cores; they are left out where it has not run.
+the same cores; they are left out where it has not run. One subject has a floor, too (`scripts.bench.floor`).
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from mpcnode.client import AnswerState, Inquirer
 from mpcnode.devnet.control import report
 from mpcnode.devnet.plan import Layout
 from mpcnode.mpc import Batch, corrections_size
-from scripts.bench import batch, paillier, score_core
+from scripts.bench import batch, floor, paillier, score_core
 from scripts.bench.companies import AUDITS, PURPOSE, Companies
 from scripts.bench.network import network
 from scripts.bench.registry import OUT, Measurement, Parameter, benchmark
@@ -86,7 +86,9 @@ class Asked:
 def score() -> list[Measurement]:
     """Measure everything, compare with peers, and add what other benchmarks say of the joint computation."""
     figures = measure(Extent(), ROOT)
-    return [*figures, *ratios(figures, _peers()), *_of_others()]
+    one = next(figure for figure in figures if figure.name == "score_n1_ms")
+    least = floor.measure(floor.Extent(), floor.ROOT, one)
+    return [*figures, *least, *ratios(figures, _peers()), *_of_others()]
 
 
 def _of_others() -> Iterator[Measurement]:

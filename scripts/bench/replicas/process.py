@@ -134,8 +134,8 @@ class _Process:
         """Serve until the input ends."""
         server = grpc.aio.server(options=server_options(CONTROL_BYTES_MAX))
         credentials = peer_server_credentials(self._key, self._certificates[self._me], self._certificates)
-        _say({"port": server.add_secure_port("127.0.0.1:0", credentials)})
-        lines = await _standard_input()
+        say({"port": server.add_secure_port("127.0.0.1:0", credentials)})
+        lines = await standard_input()
         told = json.loads(await lines.readline())
         network = self._network(told["ports"])
         node, inbox = self._node(network, floor=floor)
@@ -147,7 +147,7 @@ class _Process:
                 await asyncio.sleep(_POLL_S)
             gc.collect()
             gc.freeze()  # as a daemon does when it is ready
-            _say({"ready": True})
+            say({"ready": True})
             answering: set[asyncio.Task[None]] = set()
             while line := await lines.readline():
                 answer = tasks.create_task(self._answer(node, json.loads(line)))
@@ -201,15 +201,17 @@ class _Process:
                 "rss_mb": rss_mb(),
                 "height": await node.height(),
             }
-        _say(answer)
+        say(answer)
 
 
-def _say(message: Mapping[str, object]) -> None:
+def say(message: Mapping[str, object]) -> None:
+    """Print a line."""
     sys.stdout.write(json.dumps(message) + "\n")
     sys.stdout.flush()
 
 
-async def _standard_input() -> asyncio.StreamReader:
+async def standard_input() -> asyncio.StreamReader:
+    """Return what reads lines without blocking the loop."""
     reader = asyncio.StreamReader(limit=1 << 20)
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     return reader
