@@ -101,7 +101,10 @@ def encode_columns(columns: Columns, ring: int) -> bytes:
     """
     values, end = columns.values, 1 << ring - 1
     if values.size and 8 * values.itemsize > ring and not -end <= values.min() <= values.max() < end:
-        raise InputError(f"contribution: expected values of {ring} bits, as the model has them, got a larger one")
+        raise InputError(
+            f"contribution: expected values of {ring} bits, as the model's declared ranges have, got a larger one; "
+            "correct the records"
+        )
     bits = np.vstack((columns.known[None], columns.present)).view(np.uint8)
     count, subjects = values.shape
     return RowShape(count, subjects, ring).encode(Row(values.view(f"u{values.itemsize}"), bits))
