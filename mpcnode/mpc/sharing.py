@@ -43,7 +43,8 @@ class RowShape:
     values: int
     subjects: int = 1
     ring: int = 64
-    """Width of a value in bits, 32 or 64: they are shared mod 2^ring."""
+    """Width of a value in bits, 32 or 64: they are shared mod 2^ring. Gadgets but linear forms, `Comparison` and
+    `Equality` take 64."""
 
     @property
     def dtype(self) -> type[np.unsignedinteger[Any]]:
