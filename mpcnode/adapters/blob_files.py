@@ -23,9 +23,16 @@ from mpcnode.adapters.durable import (
     replace_file,
     storage_error,
 )
-from mpcnode.errors import ErrorCode, MalformedMessageError, RequestError, StorageError, UnavailableError
+from mpcnode.errors import (
+    ErrorCode,
+    MalformedMessageError,
+    RequestError,
+    SealedBoxError,
+    StorageError,
+    UnavailableError,
+)
 from mpcnode.query.blobs import OFFER_BYTES_MAX, BlobLabel, BlobOffer, decode_offer, encode_offer
-from mpcnode.sealing.blobs import SEALED_CHUNK_BYTES, BlobSealer, Manifest
+from mpcnode.sealing.blobs import SEALED_CHUNK_BYTES, BlobReference, BlobSealer, Manifest, open_chunk
 from mpcnode.types import BlobId
 
 FREE_BYTES_MIN = 512 * 1024 * 1024
@@ -136,20 +143,27 @@ class BlobFiles:
             RequestError: the blob was not offered, or has no such chunk here.
             StorageError: the disk failed, or gave other bytes than it was given.
         """
-        with self._lock:
-            kept = self._known(blob)
-            if not 0 <= number < self._held(blob, kept):
-                raise RequestError(f"blob {blob.hex()}: chunk {number} is not held", ErrorCode.NOT_READY)
-        size, path = kept.offer.manifest.chunk_bytes(number), self._path(blob, _CHUNKS)
-        try:
-            with path.open("rb") as file:
-                sealed = os.pread(file.fileno(), size, number * SEALED_CHUNK_BYTES)
-            kept.offer.manifest.check_chunk(number, sealed)
-        except OSError as error:
-            raise storage_error(f"{path}: expected chunk {number}", error) from error
-        except MalformedMessageError as error:
-            raise StorageError(f"{path}: the disk does not give back what was written: {error}") from error
+        sealed = self._pread(blob, number)
+        self._check(blob, number, sealed)
         return sealed
+
+    def read(self, reference: BlobReference) -> Iterator[bytes]:
+        """Yield the body of a blob that is held whole, chunk by chunk.
+
+        That a chunk opens shows that the disk gives back what was checked before it was written, for less than a hash.
+
+        Raises:
+            RequestError: it is not held whole.
+            SealedBoxError: it does not open under the key.
+            StorageError: the disk failed, or gave other bytes than it was given.
+        """
+        for number in range(len(self.about(reference.blob).manifest.chunks)):
+            sealed = self._pread(reference.blob, number)
+            try:
+                yield open_chunk(reference.key, number, sealed)
+            except SealedBoxError:
+                self._check(reference.blob, number, sealed)  # its author is to blame, or the disk
+                raise
 
     def create(self, label: BlobLabel, key: bytes, pieces: Iterable[bytes], until: Millis) -> Manifest:
         """Seal a body into a blob of one's own and keep it whole; on disk when this returns.
@@ -198,16 +212,6 @@ class BlobFiles:
                 _write(file.fileno(), last)
             os.fsync(file.fileno())
         return manifest
-
-    def chunks(self, blob: BlobId) -> Iterator[bytes]:
-        """Yield all sealed chunks of a blob that is held whole.
-
-        Raises:
-            RequestError: it is not.
-            StorageError: the disk failed.
-        """
-        for number in range(len(self.about(blob).manifest.chunks)):
-            yield self.get(blob, number)
 
     def find(self, label: BlobLabel) -> BlobId | None:
         """Return the blob that was offered under a label."""
@@ -323,6 +327,26 @@ class BlobFiles:
             )
         if shutil.disk_usage(self._directory).free < size + self._announced() + self._free_min:
             raise UnavailableError(f"blobs: expected {self._free_min} bytes to stay free", ErrorCode.BUSY)
+
+    def _pread(self, blob: BlobId, number: int) -> bytes:
+        """Read a chunk; whether it is what was written, the caller finds out."""
+        with self._lock:
+            kept = self._known(blob)
+            if not 0 <= number < self._held(blob, kept):
+                raise RequestError(f"blob {blob.hex()}: chunk {number} is not held", ErrorCode.NOT_READY)
+        path = self._path(blob, _CHUNKS)
+        try:
+            with path.open("rb") as file:
+                return os.pread(file.fileno(), kept.offer.manifest.chunk_bytes(number), number * SEALED_CHUNK_BYTES)
+        except OSError as error:
+            raise storage_error(f"{path}: expected chunk {number}", error) from error
+
+    def _check(self, blob: BlobId, number: int, sealed: bytes) -> None:
+        try:
+            self._known(blob).offer.manifest.check_chunk(number, sealed)
+        except MalformedMessageError as error:
+            path = self._path(blob, _CHUNKS)
+            raise StorageError(f"{path}: the disk does not give back what was written: {error}") from error
 
     def _announced(self) -> int:
         """Bytes that are on their way here: the disk calls them free."""

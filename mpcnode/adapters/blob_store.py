@@ -10,7 +10,7 @@ from ledger.types import Millis
 from mpcnode.adapters.blob_files import BlobFiles
 from mpcnode.adapters.clock import SystemClock
 from mpcnode.query.blobs import BlobLabel, BlobOffer
-from mpcnode.sealing.blobs import BlobReference, Manifest, open_chunks
+from mpcnode.sealing.blobs import BlobReference, Manifest
 from mpcnode.types import BlobId
 
 SWEEP_S = 600
@@ -87,7 +87,7 @@ class BlobStore:
 
     def read(self, reference: BlobReference) -> Iterator[bytes]:
         """Yield the body of a blob that is held whole, chunk by chunk; for worker threads."""
-        return open_chunks(reference.key, self._files.chunks(reference.blob))
+        return self._files.read(reference)
 
     def _tell(self, label: BlobLabel) -> None:
         for event in self._waiting.get(label, ()):

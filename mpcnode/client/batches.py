@@ -47,7 +47,7 @@ from mpcnode.query.request import SealedRequest, decode_sealed_request, encode_s
 from mpcnode.roles.ports import RandomBytes
 from mpcnode.rpc.blobs import BlobLink
 from mpcnode.scorecard import Outcome
-from mpcnode.sealing.blobs import KEY_BYTES, BlobReference, Manifest, decode_reference, encode_reference, open_chunks
+from mpcnode.sealing.blobs import KEY_BYTES, BlobReference, Manifest, decode_reference, encode_reference
 from mpcnode.sealing.pseudonyms import (
     NONCE_BYTES,
     SUBJECTS_BLOCK,
@@ -211,7 +211,7 @@ class BatchFiles:
 
     def identifiers(self, many: Many) -> Iterator[str]:
         """The subjects that were asked about, in their order, normalised."""
-        for padded in open_chunks(many.identifiers.key, self.blobs.chunks(many.identifiers.blob)):
+        for padded in self.blobs.read(many.identifiers):
             yield from (identifier.decode() for identifier in split_identifiers(padded))
 
 
@@ -408,7 +408,7 @@ def _said(outcome: Outcome | None) -> tuple[str, str]:
 
 def body_of(files: BatchFiles, reference: BlobReference) -> bytes:
     """What a reference leads to, of a blob that was fetched."""
-    return b"".join(open_chunks(reference.key, files.blobs.chunks(reference.blob)))
+    return b"".join(files.blobs.read(reference))
 
 
 def with_request(state: BatchState, sealed: SealedRequest | None) -> BatchState:

@@ -1,9 +1,9 @@
 """One node's session of many chunks: bytes in, bytes out, no socket and no clock.
 
 `next_chunk` says which chunk may begin; the caller gets its rows and material, however long that takes, and `begin`s
-it. `receive` takes the others' payloads of all chunks in any order. Chunks run side by side in a window; outputs come
-in the order of the subjects, and the transcript does not depend on which chunk was faster. One subject is a session of
-one chunk.
+it. `take` keeps the others' payloads of all chunks, in any order; `advance` goes on with a chunk that has all it needs.
+Chunks run side by side in a window; outputs come in the order of the subjects, and the transcript does not depend on
+which chunk was faster. One subject is a session of one chunk.
 
 What a peer may send is bounded. It works on a chunk only if it has finished those before its window, for which it
 needed every payload of this node. So no honest node is more than a window ahead of the chunks that this node has begun,
@@ -114,15 +114,19 @@ class ChunkedSession:
         if chunk != self.next_chunk:
             raise ValueError(f"chunk {chunk}: expected chunk {self.next_chunk} to begin next")
         run = Session(self._batch.program(chunk), self._session, self._rank, rows, material, chunk=chunk)
-        steps: list[Step] = [run.start()]
+        first = run.start()
         self._running[chunk] = run
         self._begun += 1
         for rank, data in self._early.pop(chunk, {}).items():
-            steps += self._advance(chunk, rank, 1, data)
-        return tuple(steps)
+            run.take(rank, 1, data)
+        return (first, *self.advance(chunk))
 
     def receive(self, rank: Rank, chunk: int, round_number: int, data: bytes) -> tuple[Step, ...]:
-        """Take a payload of another node.
+        """Take a payload of another node and go on: `take`, then `advance`."""
+        return self.advance(chunk) if self.take(rank, chunk, round_number, data) else ()
+
+    def take(self, rank: Rank, chunk: int, round_number: int, data: bytes) -> bool:
+        """Keep a payload of another node, which takes no time.
 
         Args:
             rank: whose it is.
@@ -131,17 +135,29 @@ class ChunkedSession:
             data: the payload.
 
         Returns:
-            What follows from it: usually nothing, or the next payload, or ends.
+            Whether its chunk can go on: then `advance` it.
 
         Raises:
             SessionError: a payload that no honest node sends; names node, chunk and round. The caller ends the session.
         """
         self._check(rank, chunk, round_number)
         if chunk in self._running:
-            return tuple(self._advance(chunk, rank, round_number, data))
+            return self._running[chunk].take(rank, round_number, data)
         self._check_early(rank, chunk, round_number, data)
         self._early.setdefault(chunk, {})[rank] = data
-        return ()
+        return False
+
+    def advance(self, chunk: int) -> tuple[Step, ...]:
+        """Run a chunk on; return what follows in it, and in the session if it ends."""
+        steps: list[Step] = []
+        for step in self._running[chunk].advance():
+            if isinstance(step, Finished):
+                del self._running[chunk]
+                self._finished[chunk] = step
+                steps += self._give_outputs()
+            else:
+                steps.append(step)
+        return tuple(steps)
 
     def _check(self, rank: Rank, chunk: int, round_number: int) -> None:
         where = f"node {rank}, chunk {chunk}, round {round_number}"
@@ -164,18 +180,6 @@ class ChunkedSession:
             raise SessionError(f"{where}: expected one payload, got another")
         if len(data) != sizes[0]:
             raise SessionError(f"{where}: expected {sizes[0]} bytes, got {len(data)}")
-
-    def _advance(self, chunk: int, rank: Rank, round_number: int, data: bytes) -> list[Step]:
-        """Give a payload to its chunk; what follows in it, and in the session if it ends."""
-        steps: list[Step] = []
-        for step in self._running[chunk].receive(rank, round_number, data):
-            if isinstance(step, Finished):
-                del self._running[chunk]
-                self._finished[chunk] = step
-                steps += self._give_outputs()
-            else:
-                steps.append(step)
-        return steps
 
     def _give_outputs(self) -> list[Step]:
         """Give what is finished up to the first chunk that is not."""

@@ -97,7 +97,12 @@ class Session:
         return Payload(self._round, encode_openings(self._mine), self._chunk)
 
     def receive(self, rank: Rank, round_number: int, data: bytes) -> tuple[Payload | Finished, ...]:
-        """Take a payload of another node.
+        """Take a payload of another node and go on: `take`, then `advance`."""
+        self.take(rank, round_number, data)
+        return self.advance()
+
+    def take(self, rank: Rank, round_number: int, data: bytes) -> bool:
+        """Keep a payload of another node, which takes no time.
 
         Args:
             rank: whose it is.
@@ -105,13 +110,17 @@ class Session:
             data: the payload.
 
         Returns:
-            What follows from it: usually nothing, or the next payload, or the end.
+            Whether a round is complete: then `advance`.
 
         Raises:
             SessionError: a payload that no honest node sends; names node, chunk and round. The caller ends the session.
         """
         self._check(rank, round_number, data)
         self._received[round_number, rank] = data
+        return self._has_all()
+
+    def advance(self) -> tuple[Payload | Finished, ...]:
+        """Run on from every round that is complete; return what follows: nothing, or next payloads, or the end."""
         steps: list[Payload | Finished] = []
         while self._finished is None and self._has_all():
             steps.append(self._advance())

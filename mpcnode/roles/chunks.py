@@ -232,15 +232,14 @@ class ChunkedRun:
             member, chunk, number, data = await self._channel.receive()
             async with self._turn:
                 try:
-                    steps = await self._do_step(
-                        partial(self._session.receive, self._part.others[member], chunk, number, data)
-                    )
+                    goes_on = self._session.take(self._part.others[member], chunk, number, data)
                 except SessionError as error:
                     raise AttemptFailedError(FailReason.ABORT, f"member {member}: {error}", (member,)) from error
                 if self._keeps_data:
                     self._evidence.data.append(data)
                 self._came[chunk][member].add(number)
-                await self._follow(steps)
+                if goes_on:
+                    await self._follow(await self._do_step(partial(self._session.advance, chunk)))
         return self._ended.result()
 
     async def _follow(self, steps: Sequence[Step]) -> None:

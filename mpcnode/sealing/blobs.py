@@ -7,7 +7,7 @@ holds it checks every chunk by itself, and cannot read any. What a party signs o
 
 import hashlib
 import hmac
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import nacl.bindings
@@ -196,16 +196,6 @@ class BlobSealer:
         del self._rest[:size]
         self._chunks.append(Digest(hashlib.sha256(sealed).digest()))
         return sealed
-
-
-def open_chunks(key: bytes, sealed: Iterable[bytes]) -> Iterator[bytes]:
-    """Open all chunks of a blob, in order.
-
-    Raises:
-        SealedBoxError: one does not open.
-    """
-    for number, chunk in enumerate(sealed):
-        yield open_chunk(key, number, chunk)
 
 
 def _nonce(number: int) -> bytes:

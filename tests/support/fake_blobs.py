@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from ledger.types import Millis
 from mpcnode.errors import ErrorCode, MalformedMessageError, RequestError, UnavailableError
 from mpcnode.query.blobs import BlobLabel, BlobOffer
-from mpcnode.sealing.blobs import BlobReference, BlobSealer, Manifest, open_chunks
+from mpcnode.sealing.blobs import BlobReference, BlobSealer, Manifest, open_chunk
 from mpcnode.types import BlobId
 
 
@@ -71,4 +71,4 @@ class MemoryBlobs:
     def read(self, reference: BlobReference) -> Iterator[bytes]:
         if reference.blob not in self.offers:
             raise RequestError("no such blob", ErrorCode.NOT_READY)
-        return open_chunks(reference.key, self.chunks[reference.blob])
+        return (open_chunk(reference.key, number, sealed) for number, sealed in enumerate(self.chunks[reference.blob]))

@@ -10,10 +10,17 @@ import pytest
 
 from ledger.types import Millis
 from mpcnode.adapters.blob_files import BlobFiles
-from mpcnode.errors import ErrorCode, MalformedMessageError, RequestError, StorageError, UnavailableError
+from mpcnode.errors import (
+    ErrorCode,
+    MalformedMessageError,
+    RequestError,
+    SealedBoxError,
+    StorageError,
+    UnavailableError,
+)
 from mpcnode.mpc import keystream
 from mpcnode.query.blobs import EVERY_ATTEMPT, INQUIRER, BlobKind, BlobLabel, BlobOffer
-from mpcnode.sealing.blobs import CHUNK_BYTES, SEALED_CHUNK_BYTES, BlobSealer, open_chunks
+from mpcnode.sealing.blobs import CHUNK_BYTES, SEALED_CHUNK_BYTES, BlobReference, BlobSealer
 from mpcnode.types import QueryId
 
 KEY = bytes(range(32))
@@ -33,6 +40,7 @@ def sealed(body=BODY, key=KEY, label=LABEL):
 
 CHUNKS, OFFER = sealed()
 BLOB = OFFER.manifest.blob
+REFERENCE = BlobReference(blob=BLOB, key=KEY)
 
 
 @pytest.fixture
@@ -59,7 +67,7 @@ def chunks_path(folder):
 def test_what_was_put_comes_back(folder):
     files = filled(folder, 4)
     assert files.is_whole(BLOB)
-    assert b"".join(open_chunks(KEY, files.chunks(BLOB))) == BODY
+    assert b"".join(files.read(REFERENCE)) == BODY
     assert (files.find(LABEL), files.about(BLOB), files.until(BLOB)) == (BLOB, OFFER, UNTIL)
 
 
@@ -70,7 +78,7 @@ def test_a_transfer_goes_on_after_every_chunk(folder, held):
     assert again.offer(OFFER, Millis(5)) == held
     for number in range(held, 4):
         again.put(BLOB, number, CHUNKS[number])
-    assert b"".join(open_chunks(KEY, again.chunks(BLOB))) == BODY
+    assert b"".join(again.read(REFERENCE)) == BODY
     assert again.until(BLOB) == UNTIL
 
 
@@ -120,6 +128,28 @@ def test_a_disk_that_changes_what_it_has_is_noticed(folder):
         file.write(b"?")
     with pytest.raises(StorageError, match="does not give back"):
         files.get(BLOB, 0)
+    with pytest.raises(StorageError, match="does not give back"):
+        next(files.read(REFERENCE))
+
+
+def test_a_disk_that_lost_the_end_of_a_chunk_is_noticed(folder):
+    files = filled(folder, 4)
+    os.truncate(chunks_path(folder), 3 * SEALED_CHUNK_BYTES + 5)
+    with pytest.raises(StorageError, match="does not give back"):
+        b"".join(files.read(REFERENCE))
+
+
+def test_a_blob_that_its_author_sealed_otherwise_is_not_the_disks_fault(folder):
+    files = filled(folder, 4)
+    with pytest.raises(SealedBoxError, match="chunk 0 to open under its key"):
+        next(files.read(BlobReference(blob=BLOB, key=bytes(32))))
+
+
+def test_a_blob_is_read_when_it_is_whole(folder):
+    files = filled(folder, 2)
+    with pytest.raises(RequestError, match="chunk 2 is not held") as caught:
+        b"".join(files.read(REFERENCE))
+    assert caught.value.code is ErrorCode.NOT_READY
 
 
 def test_what_a_crash_left_beside_is_removed(folder):
@@ -233,11 +263,11 @@ def test_a_body_of_ones_own_is_the_blob_that_others_get(folder):
     files = opened(folder)
     manifest = files.create(LABEL, KEY, (BODY[at : at + 300_000] for at in range(0, len(BODY), 300_000)), UNTIL)
     assert manifest == OFFER.manifest
-    assert list(files.chunks(BLOB)) == CHUNKS
+    assert [files.get(BLOB, number) for number in range(4)] == CHUNKS
     # after a restart in the middle: the same again, from what the journal keeps
     again = opened(folder)
     assert again.create(LABEL, KEY, [BODY], UNTIL) == manifest
-    assert list(again.chunks(BLOB)) == CHUNKS
+    assert [again.get(BLOB, number) for number in range(4)] == CHUNKS
     assert not [path for path in folder.iterdir() if path.suffix == ".new"]
 
 

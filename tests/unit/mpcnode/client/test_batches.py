@@ -35,7 +35,7 @@ from mpcnode.client.batches import (
 from mpcnode.errors import ErrorCode, MalformedIdError, RequestError, StorageError, UnavailableError
 from mpcnode.query.blobs import EVERY_ATTEMPT, INQUIRER, BlobKind, BlobLabel, BlobOffer
 from mpcnode.scorecard import INSUFFICIENT, Outcome
-from mpcnode.sealing.blobs import CHUNK_BYTES, BlobReference, BlobSealer, open_chunks
+from mpcnode.sealing.blobs import CHUNK_BYTES, BlobReference, BlobSealer
 from mpcnode.sealing.pseudonyms import make_pseudonyms, pseudonyms_key, pseudonyms_root
 from mpcnode.types import QueryId
 from tests.support.consortium import SUBJECT_KEY, stream
@@ -182,7 +182,7 @@ def test_what_is_sealed_is_what_was_given(answers):
     many = state_of(files).many
     joined = make_pseudonyms(SUBJECT_KEY, SUBJECTS)
     key = pseudonyms_key(many.nonce, many.query)
-    assert b"".join(open_chunks(key, files.blobs.chunks(many.pseudonyms))) == joined
+    assert b"".join(files.blobs.read(BlobReference(blob=many.pseudonyms, key=key))) == joined
     assert (many.root, many.subjects) == (pseudonyms_root([joined]), len(SUBJECTS))
     assert list(files.identifiers(many)) == [subject.decode() for subject in SUBJECTS]
     assert not any(SUBJECTS[7] in path.read_bytes() for path in answers.rglob("*") if path.is_file())
@@ -218,7 +218,7 @@ def test_commands_at_once_leave_each_others_files_alone(answers):
     label = BlobLabel(query=QUERY, attempt=EVERY_ATTEMPT, kind=BlobKind.IDENTIFIERS, author=INQUIRER)
     manifest = first.blobs.create(label, bytes(32), others(), first.until)
     sweep_batches(answers, SystemClock().now_ms())
-    assert b"".join(open_chunks(bytes(32), first.blobs.chunks(manifest.blob))) == b"begun and ended"
+    assert b"".join(first.blobs.read(BlobReference(blob=manifest.blob, key=bytes(32)))) == b"begun and ended"
 
 
 def test_files_of_two_queries_are_told_apart(answers):

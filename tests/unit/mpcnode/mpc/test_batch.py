@@ -1,15 +1,33 @@
 """How subjects are cut into chunks, and what is dealt to each."""
 
+from types import SimpleNamespace
+from typing import cast
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mpcnode.errors import CorrelationReuseError, DealError
-from mpcnode.mpc import CHUNK_SUBJECTS, WINDOW, Batch, Dealer, Expander, corrections_size, deal, expand, total
+from mpcnode.mpc import (
+    CHUNK_SUBJECTS,
+    WINDOW,
+    Batch,
+    Dealer,
+    Expander,
+    corrections_size,
+    cut_batch,
+    deal,
+    expand,
+    total,
+)
+from mpcnode.mpc.program import Program
 from mpcnode.scorecard import compile_batch, compile_model
 from mpcnode.types import Rank
 from tests.support.joint import seeds_for, session_id
 from tests.support.models import credit_layout
 
 LAYOUT = credit_layout()
+SMALL = compile_model(LAYOUT, 3)
 
 
 def batch_of(subjects: int, chunk_subjects: int = 4) -> Batch:
@@ -40,28 +58,61 @@ def test_one_subject_is_one_chunk() -> None:
     batch = compile_batch(LAYOUT, 3)
     assert (batch.subjects, batch.chunks, batch.parties, batch.output_bytes) == (1, 1, 3, 1)
     assert batch.program(0) == compile_model(LAYOUT, 3)
-    assert (batch.chunk_subjects, batch.window) == (CHUNK_SUBJECTS, WINDOW)
+    assert batch.window == WINDOW
 
 
 @pytest.mark.parametrize(
-    ("most", "chunk_subjects"), [(77_824, 4_096), (77_823, 2_048), (40_000, 2_048), (20_000, 1_024)]
+    ("subjects", "most", "sizes"),
+    [
+        (128, 64, [64, 64]),
+        (129, 64, [64, 64, 1]),
+        (200, 128, [128, 72]),
+        (300, 128, [128, 128, 44]),
+        (1_000, 512, [512, 488]),
+        (1_030, 512, [384, 384, 262]),
+        (6_200, 4_096, [3_136, 3_064]),
+    ],
 )
-def test_chunks_are_halved_until_every_payload_fits_a_message(most: int, chunk_subjects: int, monkeypatch) -> None:
+def test_chunks_are_even_and_no_more_than_need_be(subjects: int, most: int, sizes: list[int]) -> None:
+    batch = batch_of(subjects, most)
+    assert [len(batch.subjects_of(chunk)) for chunk in range(batch.chunks)] == sizes
+    assert batch.program(0) == compile_model(LAYOUT, 3, sizes[0])
+    assert batch.program(batch.chunks - 1) == compile_model(LAYOUT, 3, sizes[-1])
+
+
+@given(st.integers(1, 1_000_000), st.sampled_from([1, 2, 32, 64, 128, 4_096, CHUNK_SUBJECTS]))
+def test_every_cut_is_even(subjects: int, most: int) -> None:
+    def compiled(size: int) -> Program:
+        return cast("Program", SimpleNamespace(round_bytes=(size,), body=SMALL.body))
+
+    batch = cut_batch(compiled, subjects, chunk_subjects=most)
+    assert batch.chunks <= -(-subjects // most)
+    assert batch.chunk_subjects <= most
+    assert batch.chunk_subjects % min(64, most) == 0
+    # no smaller size of whole words makes as few chunks
+    smaller = batch.chunk_subjects - min(64, most)
+    assert not smaller or -(-subjects // smaller) > batch.chunks
+    assert batch.whole.round_bytes == (min(subjects, batch.chunk_subjects),)
+    assert batch.rest.round_bytes == (len(batch.subjects_of(batch.chunks - 1)),)
+
+
+@pytest.mark.parametrize(("most", "limit"), [(77_824, 4_096), (77_823, 2_048), (40_000, 2_048), (20_000, 1_024)])
+def test_chunks_are_halved_until_every_payload_fits_a_message(most: int, limit: int, monkeypatch) -> None:
     monkeypatch.setattr("mpcnode.mpc.batch.PAYLOAD_BYTES_MAX", most)
     batch = compile_batch(LAYOUT, 3, 10_000)
-    assert batch.chunk_subjects == chunk_subjects
+    assert batch.chunks == -(-10_000 // limit)
+    assert batch.chunk_subjects <= limit
     assert max(batch.whole.round_bytes) <= most
     assert sum(len(batch.subjects_of(chunk)) for chunk in range(batch.chunks)) == 10_000
-    if chunk_subjects < CHUNK_SUBJECTS:
-        assert max(compile_model(LAYOUT, 3, 2 * chunk_subjects).round_bytes) > most
+    assert max(compile_model(LAYOUT, 3, 2 * limit).round_bytes) > most
 
 
 def test_chunks_are_halved_until_corrections_are_not_too_large(monkeypatch) -> None:
     most = corrections_size(compile_model(LAYOUT, 3, 2_048))
     monkeypatch.setattr("mpcnode.mpc.batch.CORRECTIONS_BYTES_MAX", most)
-    assert compile_batch(LAYOUT, 3, 10_000).chunk_subjects == 2_048
+    assert compile_batch(LAYOUT, 3, 10_000).chunks == 5
     monkeypatch.setattr("mpcnode.mpc.batch.CORRECTIONS_BYTES_MAX", most - 1)
-    assert compile_batch(LAYOUT, 3, 10_000).chunk_subjects == 1_024
+    assert compile_batch(LAYOUT, 3, 10_000).chunks == 10
 
 
 def test_batches_are_equal_wherever_they_are_cut() -> None:

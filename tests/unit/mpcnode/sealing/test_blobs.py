@@ -21,7 +21,6 @@ from mpcnode.sealing.blobs import (
     encode_manifest,
     encode_reference,
     open_chunk,
-    open_chunks,
     seal_chunk,
     take_manifest,
 )
@@ -51,7 +50,7 @@ def test_pieces_of_any_size_make_the_same_blob(cuts):
 @pytest.mark.parametrize("size", [1, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1, 2 * CHUNK_BYTES])
 def test_a_body_comes_back(size):
     chunks, manifest = sealed(BODY[:size])
-    assert b"".join(open_chunks(KEY, chunks)) == BODY[:size]
+    assert b"".join(open_chunk(KEY, number, chunk) for number, chunk in enumerate(chunks)) == BODY[:size]
     assert [len(chunk) for chunk in chunks] == [manifest.chunk_bytes(number) for number in range(len(chunks))]
     assert sum(map(len, chunks)) == manifest.sealed_bytes
     assert len(manifest.chunks) == chunk_count(size)
