@@ -67,6 +67,7 @@ from scripts.vector_query import (
     compute,
     consortium,
     contribute,
+    narrow_rows,
     release,
     seed,
 )
@@ -192,6 +193,7 @@ def vectors() -> Vectors:
         "consortium": consortium(),
         "request": asked.vectors,
         "contributions": [item.vectors for item in contributions.values()],
+        "rows_of_32_bits": narrow_rows(),
         "session": computed.vectors,
         "transactions": {
             name: {"bytes": data.hex(), "id": transaction_id(decode_transaction(data)).hex()}

@@ -88,6 +88,8 @@ ROLES = (
 """Of members 0 to 6, each of a company of its own; members 0 to 3 are validators."""
 VALUES: Mapping[int, tuple[int | None, ...]] = {4: (-5, None, 2**40), 5: (None,)}
 """Of the two participants; member 5 does not know the subject."""
+NARROW_VALUES: Mapping[int, tuple[int | None, ...]] = {4: (-5, None, 2**31 - 1), 5: (-(2**31),)}
+"""What they would say to a model that asks for 32 bits."""
 CLASSES = 0b11
 SHARE_BYTES = 3
 
@@ -234,10 +236,8 @@ def contribute(participant: MemberIndex, asked: Asked) -> Contributed:
     values = VALUES[participant]
     row = encode_contribution(Contribution(known=any(value is not None for value in values), values=values))
     nodes = COMMITTEE.members
-    seeds = tuple(seed(f"share seed {participant} {node}") for node in nodes[:-1])
     salts = tuple(seed(f"share salt {participant} {node}") for node in nodes)
-    context = RowContext(query=QUERY, attempt=ATTEMPT, participant=participant)
-    sent = split_row(row, RowShape(len(values)), context, nodes, seeds)
+    sent = _split(participant, row, RowShape(len(values)))
     labels = [
         ShareLabel(chain=CHAIN, query=QUERY, attempt=ATTEMPT, participant=participant, node=node) for node in nodes
     ]
@@ -251,7 +251,7 @@ def contribute(participant: MemberIndex, asked: Asked) -> Contributed:
         model=MODEL,
         request_hash=statement_hash(asked.statement),
         row=row,
-        seeds=seeds,
+        seeds=sent[:-1],
         salts=salts,
     )
     envelope = seal_envelope(encode_audit_record(record), KEYS, seed(f"envelope {participant}", 96))
@@ -274,6 +274,22 @@ def contribute(participant: MemberIndex, asked: Asked) -> Contributed:
         "shares_signatures": [IDENTITIES[participant].sign(item).hex() for item in shares],
     }
     return Contributed(commitments=commitments, envelope=envelope, vectors=vectors)
+
+
+def _split(participant: MemberIndex, row: bytes, shape: RowShape) -> tuple[bytes, ...]:
+    nodes = COMMITTEE.members
+    seeds = tuple(seed(f"share seed {participant} {node}") for node in nodes[:-1])
+    return split_row(row, shape, RowContext(query=QUERY, attempt=ATTEMPT, participant=participant), nodes, seeds)
+
+
+def narrow_rows() -> list[Vectors]:
+    """Rows of a model whose values have 32 bits, split with the seeds of `contribute`."""
+    made: list[Vectors] = []
+    for participant, values in NARROW_VALUES.items():
+        row = encode_contribution(Contribution(known=True, values=values), 32)
+        sent = _split(MemberIndex(participant), row, RowShape(len(values), ring=32))
+        made.append({"participant": participant, "row": row.hex(), "sent": [item.hex() for item in sent]})
+    return made
 
 
 def compute(contributions: Mapping[MemberIndex, Contributed]) -> Computed:

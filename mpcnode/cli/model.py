@@ -109,7 +109,11 @@ def _show(layout: "Layout", explained: "Explanation", kernels: str) -> None:
         ("subjects", f"{explained.subjects:,}; chunks: {explained.chunks:,}"),
         ("nodes", f"{explained.nodes}"),
         ("panel", f"participants: {len(explained.panel)}; values: {_values(layout)}"),
-        ("rows", f"{sum(item.row_bytes for item in explained.panel):,} bytes to each node, from all participants"),
+        (
+            "rows",
+            f"{sum(item.row_bytes for item in explained.panel):,} bytes to each node, from all participants",
+        ),
+        ("  values", f"{ranges.row_bits} bits each"),
         ("not supplied", ", ".join(explained.unsupplied) or "nothing"),
         ("coverage", f"at least {document.minimum_coverage} of {counted} know the subject, else no grade"),
         ("bands", ", ".join(map(str, document.coverage_bands)) or "none"),

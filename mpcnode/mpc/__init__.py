@@ -11,7 +11,7 @@ from mpcnode.mpc.dealer import Dealer, Expander, deal, expand, total
 from mpcnode.mpc.division import Division
 from mpcnode.mpc.equality import Equality
 from mpcnode.mpc.extreme import Extreme
-from mpcnode.mpc.linear import interval_bits, linear
+from mpcnode.mpc.linear import interval_bits, linear, weighted
 from mpcnode.mpc.lookup import Lookup
 from mpcnode.mpc.openings import Opening, Protocol, Width, open_one, parallel
 from mpcnode.mpc.prg import SEED_BYTES, Streams, keystream
@@ -100,4 +100,5 @@ __all__ = [
     "session_hash",
     "split_row",
     "total",
+    "weighted",
 ]

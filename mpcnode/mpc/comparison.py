@@ -114,18 +114,21 @@ class Comparison(AgainstPublic):
             )
         return derived
 
-    def run(self, party: Party, shares: Words) -> Protocol[Words]:
+    def run(self, party: Party, shares: Array) -> Protocol[Words]:
         """Compare.
 
         Args:
             party: who runs this.
-            shares: additive shares [V, N], mod 2^j for some j >= k.
+            shares: additive shares [V, N], mod 2^j for some j >= k, where j is the width of their type.
 
         Returns:
             XOR shares of [x >= t], a row of `lanes_out`.
+
+        Raises:
+            ValueError: j < k.
         """
         dealt = party.material.take(self.label)
-        opened = yield from open_one(Opening(shares + dealt["r"], self.bits))
+        opened = yield from open_one(self.opening(shares, dealt["r"]))
         inverted = self._differences(opened)  # the bits of c, each inverted
         top = inverted[self.bits - 1].copy()
         greater, equal = self._leaf(party, dealt, inverted)

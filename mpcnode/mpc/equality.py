@@ -15,9 +15,9 @@ from functools import cached_property
 import numpy as np
 
 from mpcnode.mpc.conjunction import AllBits
-from mpcnode.mpc.correlations import Arrays, Correlation, Field
+from mpcnode.mpc.correlations import Array, Arrays, Correlation, Field
 from mpcnode.mpc.leaf import AgainstPublic, Leaf, fold_equal
-from mpcnode.mpc.openings import Opening, Protocol, open_one
+from mpcnode.mpc.openings import Protocol, open_one
 from mpcnode.mpc.program import Party
 from mpcnode.mpc.ring import Words
 
@@ -60,10 +60,14 @@ class Equality(AgainstPublic):
         bits = self.lanes_in.slice(free["r"].astype(np.uint64), self.bits)
         return {"bits": bits, "leaf": self.leaves.derive(bits)}
 
-    def run(self, party: Party, shares: Words) -> Protocol[Words]:
-        """Compare additive shares [V, N], mod 2^j for some j >= k; the result is a row of `lanes_out`."""
+    def run(self, party: Party, shares: Array) -> Protocol[Words]:
+        """Compare additive shares [V, N], mod 2^j for some j >= k; the result is a row of `lanes_out`.
+
+        Raises:
+            ValueError: the type of the shares has fewer than k bits.
+        """
         dealt = party.material.take(self.label)
-        opened = yield from open_one(Opening(shares + dealt["r"], self.bits))
+        opened = yield from open_one(self.opening(shares, dealt["r"]))
         targets = np.array([target & ((1 << 64) - 1) for target in self.targets], np.uint64)
         c = self.lanes_out.slice(opened[list(self.of)] - targets[:, None], self.bits)
         table = self.lanes_in.pick(self.leaves.shares(party, dealt["bits"].view(np.uint64), dealt["leaf"]), self.of)

@@ -10,6 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from mpcnode.mpc.correlations import Array, Field
+from mpcnode.mpc.openings import Opening
 from mpcnode.mpc.products import monomials, products, several
 from mpcnode.mpc.program import Party
 from mpcnode.mpc.ring import FULL, ZERO, Lanes, Words
@@ -42,6 +43,17 @@ class AgainstPublic:
     def lanes_out(self) -> Lanes:
         """Where the bits of a public number, and of what comes out, are."""
         return Lanes(len(self.of), self.subjects)
+
+    def opening(self, shares: Array, mask: Array) -> Opening:
+        """What is opened: shares [V, N], in the ring of their type, masked and mod 2^k.
+
+        Raises:
+            ValueError: that ring has fewer than k bits, so the shares do not say what the values are mod 2^k.
+        """
+        ring = 8 * shares.dtype.itemsize
+        if ring < self.bits:
+            raise ValueError(f"{self.label}: expected shares mod 2^{self.bits} or more, got shares mod 2^{ring}")
+        return Opening(np.add(shares, mask, dtype=np.uint64), self.bits)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,25 +1,40 @@
 """What costs no round and no byte: linear forms of integers, and intervals between thresholds.
 
-Right mod 2^64, or mod 2^k if the shares are: shares are linear. [x >= low] ^ [x >= high] is [low <= x < high] since the
+Right in the ring of the shares, which is that of their type, and mod every 2^k below: shares are linear, and reduction
+mod 2^k is a ring homomorphism. [x >= low] ^ [x >= high] is [low <= x < high] since the
 second bit implies the first. Private since nothing is sent. (Folklore.)
 """
 
 from collections.abc import Sequence
+from typing import Any, TypeVar, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mpcnode.mpc import kernels
 from mpcnode.mpc.program import Party
 from mpcnode.mpc.ring import Lanes, Words
 
-_MASK = (1 << 64) - 1
+_Integer = TypeVar("_Integer", bound=np.unsignedinteger[Any])
 
 
-def linear(party: Party, weights: Sequence[int], shares: Words, constant: int = 0) -> Words:
-    """Sum of public weights times shares [items, N], and a constant; the result is [N], mod 2^64."""
-    factors = np.array([weight & _MASK for weight in weights], np.uint64)
-    total: Words = kernels.chosen().weigh(factors, shares)
-    return total + np.uint64(constant & _MASK) if party.is_first else total
+def weighted(weights: Sequence[int], shares: NDArray[_Integer]) -> NDArray[_Integer]:
+    """Sum of public weights times shares [items, N]; the result is [N], in the ring of the shares."""
+    factors = np.array([reduced(weight, shares.dtype) for weight in weights], shares.dtype)
+    return cast("NDArray[_Integer]", kernels.chosen().weigh(factors, shares))
+
+
+def linear(party: Party, weights: Sequence[int], shares: NDArray[_Integer], constant: int = 0) -> NDArray[_Integer]:
+    """Sum of public weights times shares [items, N], and a constant; the result is [N], in the ring of the shares."""
+    total = weighted(weights, shares)
+    if party.is_first:
+        total += shares.dtype.type(reduced(constant, shares.dtype))
+    return total
+
+
+def reduced(number: int, ring: np.dtype[Any]) -> int:
+    """A number mod 2^16, 2^32 or 2^64, whichever the type holds."""
+    return number & ((1 << 8 * ring.itemsize) - 1)
 
 
 def interval_bits(

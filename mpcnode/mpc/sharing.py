@@ -1,18 +1,28 @@
 """Rows: what a participant shares with the committee, and the bytes in which it does (docs/protocol.md 4).
 
-A row holds int64 values, shared additively mod 2^64, and bits (*known*, then a presence bit for each value), shared by
-XOR. With N subjects it holds each value, then each bit, for all of them; with one subject that is the protocol's row.
+A row holds signed values, shared additively mod 2^64 or 2^32, and bits (*known*, then a presence bit for each value),
+shared by XOR. With N subjects it holds each value, then each bit, for all of them; with one subject that is the
+protocol's row.
+
+Shares mod 2^32 take half the bytes, and they do where a program asks no more of a value than its residue mod 2^k, for
+k <= 32. Reduction mod 2^32 is a ring homomorphism from Z to Z_2^32, and reduction mod 2^k one from there to Z_2^k, as
+2^k divides 2^32. So a linear form of shares, computed mod 2^32 and reduced mod 2^k, gives shares mod 2^k of that form
+of the values, whatever the shares are and however often sums wrap. The converse fails: shares mod 2^32 say nothing of
+a value mod 2^64. So values keep their type, forms are computed in it, and a comparison refuses a type that is narrower
+than what it opens. In clear a residue stands for the one signed number of its width, as two's complement has it.
 """
 
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from mpcnode.errors import ShareError
+from mpcnode.mpc.kernels import Integers
 from mpcnode.mpc.prg import CHUNK_BYTES, SEED_BYTES, keystream
-from mpcnode.mpc.ring import Bits, Words
+from mpcnode.mpc.ring import RINGS, Bits
 from mpcnode.types import Attempt, MemberIndex, QueryId
 
 
@@ -20,23 +30,31 @@ from mpcnode.types import Attempt, MemberIndex, QueryId
 class Row:
     """A row or a share of one, as numbers."""
 
-    values: Words = field(repr=False)
-    """[values, subjects], mod 2^64"""
+    values: Integers = field(repr=False)
+    """[values, subjects], in the ring that their type is: mod 2^32 or 2^64"""
     bits: Bits = field(repr=False)
     """[values + 1, subjects]; *known* first, then the presence of each value"""
 
 
 @dataclass(frozen=True, slots=True)
 class RowShape:
-    """How many values of how many subjects a row holds."""
+    """How many values of how many subjects a row holds, and in which ring. It follows from model and panel alone."""
 
     values: int
     subjects: int = 1
+    ring: int = 64
+    """Width of a value in bits, 32 or 64: they are shared mod 2^ring. Gadgets but linear forms, `Comparison` and
+    `Equality` take 64."""
+
+    @property
+    def dtype(self) -> type[np.unsignedinteger[Any]]:
+        """Type of the values."""
+        return RINGS[self.ring]
 
     @property
     def value_bytes(self) -> int:
         """Bytes of the values."""
-        return 8 * self.values * self.subjects
+        return self.ring // 8 * self.values * self.subjects
 
     @property
     def bit_count(self) -> int:
@@ -49,9 +67,11 @@ class RowShape:
         return self.value_bytes + -(-self.bit_count // 8)
 
     def encode(self, row: Row) -> bytes:
-        """Encode a row in clear; padding bits are 0."""
-        packed = np.packbits(row.bits.reshape(-1), bitorder="little")
-        return row.values.astype(np.uint64, copy=False).tobytes() + packed.tobytes()
+        """Encode a row in clear, its values reduced to the ring; padding bits are 0."""
+        data = np.empty(self.size, np.uint8)
+        data[: self.value_bytes].view(self.dtype).reshape(self.values, self.subjects)[...] = row.values
+        data[self.value_bytes :] = np.packbits(row.bits.reshape(-1), bitorder="little")
+        return data.tobytes()
 
     def decode(self, data: bytes) -> Row:
         """Decode a row or a share, whose padding bits say nothing.
@@ -61,7 +81,7 @@ class RowShape:
         """
         if len(data) != self.size:
             raise ShareError(f"row: expected {self.size} bytes, got {len(data)}")
-        values = np.frombuffer(data, np.uint64, self.values * self.subjects).reshape(self.values, self.subjects)
+        values = np.frombuffer(data, self.dtype, self.values * self.subjects).reshape(self.values, self.subjects)
         packed = np.frombuffer(data, np.uint8, offset=self.value_bytes)
         bits = np.unpackbits(packed, bitorder="little", count=self.bit_count)
         return Row(values, bits.reshape(self.values + 1, self.subjects))
@@ -69,7 +89,7 @@ class RowShape:
     def zero(self) -> Row:
         """The row of an absent participant, and every node's share of it."""
         return Row(
-            np.zeros((self.values, self.subjects), np.uint64), np.zeros((self.values + 1, self.subjects), np.uint8)
+            np.zeros((self.values, self.subjects), self.dtype), np.zeros((self.values + 1, self.subjects), np.uint8)
         )
 
 
@@ -143,10 +163,10 @@ def join_row(shares: Sequence[bytes], shape: RowShape) -> bytes:
 
 
 class _Sum:
-    """A running sum of rows, in one place: values mod 2^64, bits by XOR."""
+    """A running sum of rows, in one place: values in the shape's ring, bits by XOR."""
 
     def __init__(self, shape: RowShape, row: bytes) -> None:
-        self._size, self._value_bytes = shape.size, shape.value_bytes
+        self._size, self._value_bytes, self._dtype = shape.size, shape.value_bytes, shape.dtype
         self._check(row)
         self._sum = np.frombuffer(row, np.uint8).copy()
         self._values, self._bits = self._parts(self._sum)
@@ -166,8 +186,8 @@ class _Sum:
     def encoded(self) -> bytes:
         return self._sum.tobytes()
 
-    def _parts(self, row: Bits) -> tuple[Words, Bits]:
-        return row[: self._value_bytes].view(np.uint64), row[self._value_bytes :]
+    def _parts(self, row: Bits) -> tuple[Integers, Bits]:
+        return row[: self._value_bytes].view(self._dtype), row[self._value_bytes :]
 
     def _check(self, row: bytes) -> None:
         if len(row) != self._size:

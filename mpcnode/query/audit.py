@@ -141,7 +141,7 @@ def check_pseudonyms(root: Pseudonym, nonce: bytes, request: Request, inquirer: 
 
 
 def check_input(
-    plaintext: bytes, view: QueryView, participant: MemberIndex, attributes: Sequence[Attribute]
+    plaintext: bytes, view: QueryView, participant: MemberIndex, shape: RowShape, attributes: Sequence[Attribute]
 ) -> AuditedInput:
     """Return a participant's contribution after every check of its audit record; of one subject, of its values too.
 
@@ -149,17 +149,17 @@ def check_input(
         plaintext: of the participant's audit envelope.
         view: of the query, with the participant's commitments.
         participant: who committed it.
+        shape: of its row of all the query's subjects.
         attributes: of its row, in order.
 
     Raises:
         InputError: with the stage: layout and labels, commitments, or values.
     """
-    subjects = view.terms.subjects
-    record = decode_audit_record(plaintext, len(attributes), len(view.committee), subjects)
+    record = decode_audit_record(plaintext, shape, len(view.committee))
     _check_labels(record, view, participant)
-    if subjects == 1:
+    if shape.subjects == 1:
         context = RowContext(query=view.query, attempt=view.attempt, participant=participant)
-        sent = split_row(record.row, RowShape(len(attributes)), context, view.committee, record.seeds)
+        sent = split_row(record.row, shape, context, view.committee, record.seeds)
     else:
         sent = (*record.seeds, record.row)
     for node, given, salt, commitment in zip(
@@ -173,13 +173,16 @@ def check_input(
                 f"audit record: expected what opens the commitment for node {node}, got something else",
                 AuditStage.COMMITMENT,
             )
-    if subjects == 1:
-        check_rows(record.row, RowShape(len(attributes)), attributes)
+    if shape.subjects == 1:
+        check_rows(record.row, shape, attributes)
     return AuditedInput(record=record, sent=sent)
 
 
 def check_rows(row: bytes, shape: RowShape, attributes: Sequence[Attribute]) -> Columns:
     """Return what a row says, if every value lies in its attribute's declared range.
+
+    Whatever nodes were sent, their shares make one residue for each value, which stands for one signed number of the
+    row's width; and values have 4 bytes only if all declared ranges do. So a number outside its range is always seen.
 
     Raises:
         InputError: it is no row, or a value does not; the message names the attribute, never the value.

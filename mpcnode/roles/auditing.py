@@ -32,7 +32,7 @@ from mpcnode.query.view import QueryView
 from mpcnode.roles.dealing import Dealt
 from mpcnode.roles.ports import BlobsPort
 from mpcnode.roles.rows import Sent, SharedRows, recut, rows_in_clear, shapes_of, shares
-from mpcnode.scorecard import Attribute, Layout, encode_outcomes, evaluate_many
+from mpcnode.scorecard import Attribute, Layout, encode_outcomes, evaluate_many, row_shapes
 from mpcnode.sealing import commitments, envelopes
 from mpcnode.sealing.blobs import REFERENCE_BYTES, BlobReference, decode_reference
 from mpcnode.sealing.commitments import OutputShare, corrections_hash
@@ -218,7 +218,8 @@ def open_input(keys: AuditKeys, view: QueryView, layout: Layout, participant: Me
     """
     try:
         plaintext = open_envelope(view.envelopes[participant], keys.epoch, keys.audit).plaintext
-        return check_input(plaintext, view, participant, _attributes(layout, participant))
+        shape = row_shapes(layout, view.terms.subjects)[_seat(layout, participant)]
+        return check_input(plaintext, view, participant, shape, _attributes(layout, participant))
     except InputError as error:
         raise InputsRejectedError(participant, error) from error
 
@@ -282,8 +283,11 @@ def _pseudonyms(keys: AuditKeys, view: QueryView, reference: BlobReference, blob
 
 
 def _attributes(layout: Layout, participant: MemberIndex) -> list[Attribute]:
-    rows = dict(zip((seated.member for seated in layout.members), layout.rows, strict=True))
-    return [layout.model.attributes[place] for place in rows[participant]]
+    return [layout.model.attributes[place] for place in layout.rows[_seat(layout, participant)]]
+
+
+def _seat(layout: Layout, participant: MemberIndex) -> int:
+    return [seated.member for seated in layout.members].index(participant)
 
 
 def _shared(view: QueryView, layout: Layout, participant: MemberIndex) -> SharedRows:
@@ -291,7 +295,7 @@ def _shared(view: QueryView, layout: Layout, participant: MemberIndex) -> Shared
         query=view.query,
         attempt=view.attempt,
         participant=participant,
-        seat=[seated.member for seated in layout.members].index(participant),
+        seat=_seat(layout, participant),
         committee=view.committee,
     )
 

@@ -21,8 +21,9 @@ from mpcnode.query.view import QueryView
 from mpcnode.roles.blobs import create_when_room, kept_until
 from mpcnode.roles.context import Context
 from mpcnode.roles.ports import RecordsPort
-from mpcnode.roles.programs import batch_of, model_of, supplied_classes
-from mpcnode.roles.rows import SharedRows, recut
+from mpcnode.roles.programs import batch_of, layout_of, model_of, supplied_classes
+from mpcnode.roles.rows import SharedRows, recut, shapes_of
+from mpcnode.scorecard import row_shapes
 from mpcnode.sealing.blobs import KEY_BYTES, BlobReference, decode_reference, encode_reference
 from mpcnode.sealing.commitments import SALT_BYTES, ShareLabel, share_commitment
 from mpcnode.sealing.envelopes import ENVELOPE_SECRET_BYTES, seal_envelope
@@ -68,6 +69,7 @@ class Contributor:
 
         Raises:
             RequestError: it was made before, and its blob has been lost.
+            InputError: a value is too large for the model's rows, hence outside its declared range; it is not sent.
         """
         context, key = self._context, view.query + bytes((view.attempt,))
         kept = await context.journal.get(_CONTRIBUTION, key)
@@ -81,8 +83,8 @@ class Contributor:
             return self._prepared(view, record, envelope)
         reader = Reader(self._box.decrypt(kept), "contribution")
         plaintext, envelope = reader.blob(BOX_BYTES_MAX), reader.blob(BOX_BYTES_MAX)
-        values, subjects = len(self._attributes(view)), view.terms.subjects
-        record = decode_audit_record(plaintext, values, len(view.committee), subjects)
+        shape = row_shapes(layout_of(context, view), view.terms.subjects)[self._shared(view).seat]
+        record = decode_audit_record(plaintext, shape, len(view.committee))
         prepared = self._prepared(view, record, envelope)
         if prepared.rows is not None and not await context.blobs.is_whole(prepared.rows):
             raise RequestError(f"query {view.query.hex()}: the blob of the rows that were committed to is gone")
@@ -113,9 +115,10 @@ class Contributor:
     def _rows(self, view: QueryView, token: SubjectToken) -> Iterator[bytes]:
         """Look the subjects up, chunk by chunk."""
         batch, attributes = batch_of(self._context, view), self._attributes(view)
+        ring = shapes_of(batch, self._shared(view).seat)[0].ring
         sizes = (PSEUDONYM_BYTES * len(batch.subjects_of(chunk)) for chunk in range(batch.chunks))
         for pseudonyms in recut(self._pseudonyms(view, token), sizes):
-            yield encode_columns(self._records.lookup(pseudonyms, attributes))
+            yield encode_columns(self._records.lookup(pseudonyms, attributes), ring)
 
     def _corrections(self, view: QueryView, token: SubjectToken, seeds: tuple[bytes, ...]) -> Iterator[bytes]:
         """What is left of every chunk's rows for the last node."""

@@ -11,7 +11,7 @@ from functools import partial
 
 import structlog
 
-from mpcnode.errors import ErrorCode, RequestError, SealedBoxError
+from mpcnode.errors import ErrorCode, InputError, RequestError, SealedBoxError
 from mpcnode.query.blobs import EVERY_ATTEMPT, INQUIRER, BlobKind, BlobLabel
 from mpcnode.query.messages import Kind, Order, Shares, decode_order, encode_shares
 from mpcnode.query.request import Request, check_open, check_own_token, check_signed_request, read_request
@@ -171,7 +171,12 @@ class Participant:
         if view.state is not QueryState.REGISTERED and me not in view.commitments:
             return
         commit_at = asyncio.get_running_loop().time() + context.timing.commit_offset / 1000
-        prepared = await self._contributor.prepare(view, token)
+        try:
+            prepared = await self._contributor.prepare(view, token)
+        except InputError as error:
+            # the supervisor would reject it, and name this member; so it counts as absent
+            _log.warning("contribution.impossible", reason=str(error))
+            return
         if prepared.rows is not None:
             sends.create_task(send_blob(context, view.query, view.committee[-1], prepared.rows))
             if not await send_blob(context, view.query, context.dealer, prepared.rows):

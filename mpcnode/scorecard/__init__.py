@@ -3,7 +3,7 @@
 from mpcnode.scorecard.body import ScorecardBody
 from mpcnode.scorecard.canonical import encode_model, model_hash
 from mpcnode.scorecard.clear import INSUFFICIENT, Columns, Outcome, Outcomes, evaluate, evaluate_many
-from mpcnode.scorecard.compile import compile_batch, compile_model
+from mpcnode.scorecard.compile import compile_batch, compile_model, row_shapes
 from mpcnode.scorecard.document import parse
 from mpcnode.scorecard.explanation import Contributed, Correlated, Explanation, explain_model
 from mpcnode.scorecard.model import Attribute, Bin, Grade, Model
@@ -44,4 +44,5 @@ __all__ = [
     "model_hash",
     "output_size",
     "parse",
+    "row_shapes",
 ]

@@ -14,10 +14,13 @@ An insufficient query says nothing whatever its contributors share, those that b
 - *Points only.* The score is a sum over bits and bounded for all values of them. So *offset*, a public number larger
   than its distance from the lowest cut, is subtracted times the *insufficient* bit, and no grade is reached. It costs
   no round.
-- *Values.* They are any numbers mod 2^64, so the score is; no offset is large enough, since a contributor can share its
-  value with the offset added. So each grade bit is multiplied by the *sufficient* bit: 0 whatever the comparison found,
-  which says nothing anyhow of a score out of range. The *sufficient* bit rests on the count of *known* bits, at most
-  128, whatever they are.
+- *Values.* They are any numbers of their ring, so the score is; no offset is large enough, since a contributor can
+  share its value with the offset added. So each grade bit is multiplied by the *sufficient* bit: 0 whatever the
+  comparison found, which says nothing anyhow of a score out of range. The *sufficient* bit rests on the count of
+  *known* bits, at most 128, whatever they are.
+
+Values are shared mod 2^32 where no comparison that they enter opens more bits, else mod 2^64 (`Ranges.row_bits`). The
+score is computed in the ring of the values that it is a form of, so that `grades` sees in which it is known.
 """
 
 from collections.abc import Sequence
@@ -40,9 +43,9 @@ from mpcnode.mpc import (
     RowShape,
     Words,
     ZeroShares,
-    kernels,
     linear,
     parallel,
+    weighted,
 )
 from mpcnode.scorecard.panel import Source
 
@@ -65,7 +68,7 @@ class Binned:
         values = np.stack([rows[source.seat].values[source.slot] for source in self.sources])
         reached = yield from self.values.run(party, values)
         points = yield from self.points.run(party, reached)
-        return _weighted(self.steps, points)
+        return weighted(self.steps, points)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +82,7 @@ class Offset:
     def run(self, party: Party, sufficient: Words) -> Protocol[Array]:
         """Shares [N] of amount times the *sufficient* bit."""
         integers = yield from self.sufficient.run(party, sufficient)
-        return _weighted((self.amount,), integers)
+        return weighted((self.amount,), integers)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,11 +143,11 @@ class ScorecardBody:
             points, (corrections, coverage) = yield from parallel(
                 self.binned.run(party, rows), self._corrections(party, rows)
             )
-            score += (points + corrections).astype(np.uint64)
+            score += (points + corrections).astype(score.dtype)
             grades = yield from self.grades.run(party, score)
         elif self.asked:
             presence, count = yield from self._integers(party, rows)
-            score -= _weighted(self.absences, presence).astype(np.uint64)
+            score -= weighted(self.absences, presence).astype(score.dtype)
             grades, coverage = yield from parallel(self.grades.run(party, score), self.coverage.run(party, count))
         else:
             grades, coverage = yield from parallel(self.grades.run(party, score), self._coverage(party, rows))
@@ -153,22 +156,27 @@ class ScorecardBody:
             grades = yield from self.withheld.run(party, grades, sufficient)
         return self._output(party, grades, coverage)
 
-    def _base(self, party: Party, rows: Sequence[Row]) -> Words:
-        """Shares [1, N] of what no round is needed for: the values that are earned, and the constant."""
+    def _base(self, party: Party, rows: Sequence[Row]) -> Array:
+        """Shares [1, N] of what no round is needed for: the values that are earned, and the constant.
+
+        In the ring of the values; mod 2^64 if none is earned.
+        """
         constant = self.constant + sum(self.absences)
         if isinstance(self.withheld, Offset):
             constant -= self.withheld.amount
-        score = np.full(self.grades.subjects, constant & _WORD_MASK if party.is_first else 0, np.uint64)
-        for factors, row in zip(self.factors, rows, strict=True):
-            if any(factors):
-                score += linear(party, factors, row.values)
+        earning = [(factors, row.values) for factors, row in zip(self.factors, rows, strict=True) if any(factors)]
+        if not earning:
+            return np.full((1, self.grades.subjects), constant & _WORD_MASK if party.is_first else 0, np.uint64)
+        score = linear(party, *earning[0], constant)
+        for factors, values in earning[1:]:
+            score += weighted(factors, values)
         return score[None]
 
     def _corrections(self, party: Party, rows: Sequence[Row]) -> Protocol[tuple[Array, Words]]:
         """What bits add to the score, in the ring of `flags` [N], and the bits of `coverage`."""
         presence, count = yield from self._integers(party, rows)
         coverage = yield from self.coverage.run(party, count)
-        corrections = -_weighted(self.absences, presence)
+        corrections = -weighted(self.absences, presence)
         if isinstance(self.withheld, Offset):
             corrections += yield from self.withheld.run(party, self.coverage.lanes_out.pick(coverage, [0]))
         return corrections, coverage
@@ -203,11 +211,3 @@ class ScorecardBody:
 
     def _masked(self, party: Party, row: Words) -> Bits:
         return self._output_lanes.join(self.output.mask(party, row))
-
-
-def _weighted(weights: tuple[int, ...], shares: Array) -> Array:
-    """Sum of weights times shares [n, N], in the ring of the shares."""
-    ring = shares.dtype.type
-    mask = (1 << (8 * np.dtype(ring).itemsize)) - 1
-    factors = np.array([weight & mask for weight in weights], ring)
-    return kernels.chosen().weigh(factors, shares)

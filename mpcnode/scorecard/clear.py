@@ -5,6 +5,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,8 +74,8 @@ class Columns:
     """[N]"""
     present: NDArray[np.bool_] = field(repr=False)
     """[a, N]; False wherever the subject is not known."""
-    values: NDArray[np.int64] = field(repr=False)
-    """[a, N]; 0 wherever not present."""
+    values: NDArray[np.signedinteger[Any]] = field(repr=False)
+    """[a, N]; 0 wherever not present. Of 64 bits, or of 32 as a row of such values has them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +112,7 @@ def evaluate_many(layout: Layout, columns: Mapping[MemberIndex, Columns | None],
         if row is None or source is None:
             score += attribute.weight * attribute.missing
             continue
-        earned = row.values[source.slot]
+        earned = row.values[source.slot].astype(np.int64, copy=False)
         if not attribute.earns_value:
             points = np.array([item.points for item in attribute.bins], np.int64)
             earned = points[np.searchsorted(np.array(attribute.thresholds), earned, side="right")]

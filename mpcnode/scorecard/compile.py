@@ -50,6 +50,12 @@ def compile_batch(
     )
 
 
+def row_shapes(layout: Layout, subjects: int = 1) -> tuple[RowShape, ...]:
+    """Shapes of the rows of so many subjects, in panel order. They follow from model and panel alone."""
+    ring = analyse(layout.model).row_bits
+    return tuple(RowShape(len(row), subjects, ring) for row in layout.rows)
+
+
 def compile_model(layout: Layout, parties: int, subjects: int = 1) -> Program:
     """Compile a model for a panel, a committee and the subjects of one chunk.
 
@@ -66,7 +72,7 @@ def compile_model(layout: Layout, parties: int, subjects: int = 1) -> Program:
     counted = tuple(seat for seat, seated in enumerate(layout.members) if seated.counted)
     grades = _comparison("grades", ranges.score_bits, model.cuts, subjects)
     body = ScorecardBody(
-        rows=tuple(RowShape(len(row), subjects) for row in layout.rows),
+        rows=row_shapes(layout, subjects),
         factors=tuple(tuple(_factor(model.attributes[i]) for i in row) for row in layout.rows),
         binned=_binned(tuple((a, source) for a, source in supplied if not a.earns_value), subjects, ranges),
         constant=unsupplied + sum(attribute.weight * attribute.base for attribute, _ in supplied),

@@ -4,7 +4,7 @@ Points enter the score through shared bits, and their bounds hold for *every* va
 participant that contributes a value outside its declared range gets a wrong score, but it cannot push the score of an
 insufficient query past a grade by a public number that is large enough.
 
-An attribute that earns its value enters the score as it is shared, any number mod 2^64. Its bounds are those of its
+An attribute that earns its value enters the score as it is shared, any number of the ring. Its bounds are those of its
 declared range: they hold for whoever keeps to it, and an insufficient query is answered by nothing for another reason
 (`mpcnode.scorecard.body`).
 """
@@ -17,6 +17,7 @@ from mpcnode.sealing.envelopes import ENVELOPE_OVERHEAD
 from mpcnode.types import COMMITTEE_MAX
 
 COMPARISON_BITS_MIN, COMPARISON_BITS_MAX = 8, 64
+ROW_BITS_MIN, ROW_BITS_MAX = 32, 64
 
 ENVELOPE_BYTES_MAX = 12 * 1024
 """An audit envelope: the largest argument of a ledger transaction."""
@@ -36,6 +37,12 @@ class Ranges:
     """k of the comparisons of the count of contributors."""
     score_bits: int
     """k of the comparisons of the score with the grades."""
+    row_bits: int
+    """Width of the ring in which values are shared: 32 if that is enough, else 64.
+
+    It is if all declared ranges are within 32 bits, signed, so that a value is known in clear, and if no comparison
+    that a value enters opens more: that of values, and that of the score if an attribute earns its value.
+    """
     score_min: int
     score_max: int
     insufficient_offset: int
@@ -64,10 +71,13 @@ def analyse(model: Model) -> Ranges:
     offset = 0 if model.has_values else max(0, score_max - model.cuts[0] + 1)
     counts = (0, COVERAGE_MAX)
     thresholds = (model.minimum_coverage, *model.coverage_bands)
+    score_bits = _score_bits(model, score_min - offset, score_max)
+    entered = max(value_bits, score_bits if model.has_values else 0)
     return Ranges(
         value_bits=value_bits,
         coverage_bits=comparison_bits(max(abs(count - t) for count in counts for t in thresholds)),
-        score_bits=_score_bits(model, score_min - offset, score_max),
+        score_bits=score_bits,
+        row_bits=ROW_BITS_MIN if entered <= ROW_BITS_MIN and _are_narrow(model.attributes) else ROW_BITS_MAX,
         score_min=score_min,
         score_max=score_max,
         insufficient_offset=offset,
@@ -85,7 +95,7 @@ def integer_bits(bits: int) -> int:
 
 
 def envelope_bytes(attributes: int, committee: int) -> int:
-    """Size of the audit envelope of a participant that supplies this many attributes (docs/protocol.md 4)."""
+    """Size of the audit envelope of a participant with so many attributes of 8 bytes each (docs/protocol.md 4)."""
     row = 8 * attributes + (attributes + 8) // 8
     return ENVELOPE_OVERHEAD + _ENVELOPE_HEAD_BYTES + row + _ENVELOPE_NODE_BYTES * committee
 
@@ -94,6 +104,12 @@ def _check_envelope(attributes: int) -> None:
     size = envelope_bytes(attributes, COMMITTEE_MAX)
     if size > ENVELOPE_BYTES_MAX:
         raise ModelError(f"attribute: expected audit envelopes of at most {ENVELOPE_BYTES_MAX} bytes, got {size}")
+
+
+def _are_narrow(attributes: tuple[Attribute, ...]) -> bool:
+    """Whether all values within the declared ranges are signed integers of `ROW_BITS_MIN` bits."""
+    end = 1 << ROW_BITS_MIN - 1
+    return all(-end <= attribute.minimum and attribute.maximum < end for attribute in attributes)
 
 
 def _value_bits(index: int, attribute: Attribute) -> int:

@@ -31,7 +31,17 @@ from mpcnode.mpc import (
     cut_batch,
     linear,
 )
-from mpcnode.scorecard import Columns, Layout, PanelMember, compile_batch, evaluate_many, lay_out, output_size, parse
+from mpcnode.scorecard import (
+    Columns,
+    Layout,
+    PanelMember,
+    compile_batch,
+    evaluate_many,
+    lay_out,
+    output_size,
+    parse,
+    row_shapes,
+)
 from mpcnode.scorecard.ranges import comparison_bits
 from mpcnode.types import MemberIndex
 from scripts.bench.peers.work import (
@@ -48,6 +58,9 @@ from scripts.bench.peers.work import (
 )
 
 MODELS = Path(__file__).parent / "models"
+
+BARE_RING = 32
+"""Bits of the ring in which `score` and `max` share values: their comparisons have 30 and 21, and refuse a narrower."""
 
 
 class Work(Interface):
@@ -119,7 +132,7 @@ def _grade_program(work: str, parties: int, subjects: int) -> Program:
         highest *= sum(map(sum, WEIGHTS))
     words = Lanes(STEPS, subjects).words
     body = GradeBody(
-        rows=(RowShape(ATTRIBUTES if work == "score" else 1, subjects),) * OWNERS,
+        rows=(RowShape(ATTRIBUTES if work == "score" else 1, subjects, BARE_RING),) * OWNERS,
         weights=tuple(weight for of_owner in WEIGHTS for weight in of_owner),
         comparison=Comparison(
             label=work,
@@ -153,7 +166,7 @@ class GradeWork:
     def rows(self, subjects: range) -> list[bytes]:
         """See `Work`."""
         of = self._known[:, :, subjects.start : subjects.stop]
-        return [_row(part if self.name == "score" else part[:1]) for part in of]
+        return [_row(part if self.name == "score" else part[:1], BARE_RING) for part in of]
 
     def outputs(self, subjects: range) -> bytes:
         """See `Work`."""
@@ -197,7 +210,8 @@ class ModelWork:
 
     def rows(self, subjects: range) -> list[bytes]:
         """See `Work`."""
-        return [_row(columns.values) for columns in self._columns(subjects).values()]
+        ring = row_shapes(self.layout)[0].ring
+        return [_row(columns.values, ring) for columns in self._columns(subjects).values()]
 
     def outputs(self, subjects: range) -> bytes:
         """See `Work`."""
@@ -210,11 +224,11 @@ class ModelWork:
         )
 
 
-def _row(known: Integers) -> bytes:
+def _row(known: Integers, ring: int) -> bytes:
     """A participant's row of N subjects, nothing missing."""
     count, subjects = known.shape
     present = np.ones((count + 1, subjects), np.uint8)
-    return RowShape(count, subjects).encode(Row(np.ascontiguousarray(known).view(np.uint64), present))
+    return RowShape(count, subjects, ring).encode(Row(known.view(np.uint64), present))
 
 
 def make(name: str, subjects: int) -> Work:

@@ -15,6 +15,7 @@ from ledger import merkle
 from ledger.types import Digest, Height
 from mpcnode.client.asking import Prepared
 from mpcnode.errors import NodeError
+from mpcnode.mpc import RowShape
 from mpcnode.query.contribution import AuditRecord, decode_audit_record, encode_audit_record
 from mpcnode.query.messages import Kind, decode_shares, encode_shares
 from mpcnode.query.request import encode_request
@@ -98,7 +99,9 @@ class Commits(Deviation):
         return await node.context.ledger.submit(call)
 
     def _sealed(self, node: Node, envelope: bytes, epoch: EpochKeys) -> bytes:
-        record = decode_audit_record(open_by_audit(envelope, epoch.epoch, AUDIT).plaintext, 1, len(NODES))
+        record = decode_audit_record(
+            open_by_audit(envelope, epoch.epoch, AUDIT).plaintext, RowShape(1, ring=32), len(NODES)
+        )
         assert self.change is not None
         return seal_envelope(
             encode_audit_record(self.change(record)), epoch, node.context.random(ENVELOPE_SECRET_BYTES)

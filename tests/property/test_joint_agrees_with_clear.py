@@ -1,7 +1,7 @@
 """The joint evaluation of a random model equals the clear one, bit for bit, on random and extreme data."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 from functools import cache
@@ -31,6 +31,7 @@ from mpcnode.scorecard import (
     evaluate_many,
     lay_out,
     output_size,
+    row_shapes,
 )
 from mpcnode.types import AuditMode, MemberIndex
 from tests.support.joint import run_joint, seeds_for, session_id, share_rows
@@ -159,12 +160,22 @@ def cases(draw: st.DrawFn, subjects: int) -> Case:
     )
 
 
+def rows_of_one(layout: Layout, given_rows: Sequence[Contribution | None]) -> list[bytes | None]:
+    shapes = row_shapes(layout)
+    return [None if c is None else encode_contribution(c, s.ring) for c, s in zip(given_rows, shapes, strict=True)]
+
+
+def rows_of(layout: Layout, columns: Mapping[MemberIndex, Columns]) -> list[bytes]:
+    (ring,) = {shape.ring for shape in row_shapes(layout)}
+    return [encode_columns(columns[seated.member], ring) for seated in layout.members]
+
+
 @settings(max_examples=250)
 @given(cases(subjects=1))
 def test_one_subject(case: Case) -> None:
     layout, (given_rows,) = case.layout, case.subjects
     program = compile_model(layout, case.parties)
-    rows = [None if contribution is None else encode_contribution(contribution) for contribution in given_rows]
+    rows = rows_of_one(layout, given_rows)
     expected = evaluate(layout, {s.member: c for s, c in zip(layout.members, given_rows, strict=True)})
     real = run_joint(program, "p", share_rows(program, "p", rows))
     again = replay(program, session_id("p"), seeds_for("p", case.parties), rows)
@@ -186,7 +197,7 @@ def test_many_subjects(case: Case, count: int) -> None:
         for seat, (seated, row) in enumerate(zip(layout.members, layout.rows, strict=True))
     }
     program = compile_model(layout, case.parties, count)
-    rows = [encode_columns(columns[seated.member]) for seated in layout.members]
+    rows = rows_of(layout, columns)
     mask = replay(program, session_id("m"), seeds_for("m", case.parties), rows).mask
     output = join_output((run_joint(program, "m", share_rows(program, "m", rows)).output, mask))
     outcomes = evaluate_many(layout, columns, count)
@@ -209,7 +220,7 @@ def test_a_thousand_models(data: st.DataObject, parties: int, seed: int) -> None
         for seated, row in zip(layout.members, layout.rows, strict=True)
     }
     program = compile_model(layout, parties, count)
-    rows = [encode_columns(columns[seated.member]) for seated in layout.members]
+    rows = rows_of(layout, columns)
     mask = replay(program, session_id("t"), seeds_for("t", parties), rows).mask
     output = join_output((run_joint(program, "t", share_rows(program, "t", rows)).output, mask))
     clear = evaluate_many(layout, columns, count)
@@ -244,7 +255,7 @@ def test_without_a_dealer(case: Case) -> None:
     model = replace(case.layout.model, audit=AuditMode.OFF)
     layout, (given_rows,) = replace(case.layout, model=model), case.subjects
     program, name = compile_model(layout, case.parties), f"no dealer {next(NUMBERS)}"
-    rows = [None if contribution is None else encode_contribution(contribution) for contribution in given_rows]
+    rows = rows_of_one(layout, given_rows)
     expected = evaluate(layout, {s.member: c for s, c in zip(layout.members, given_rows, strict=True)})
     materials = provided(program, name, links(case.parties))
     real = run_joint(program, name, share_rows(program, name, rows), materials=materials)

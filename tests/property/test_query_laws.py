@@ -11,6 +11,7 @@ from ledger.encoding import digest
 from ledger.errors import DecodeError
 from ledger.types import ChainId, Digest, Millis
 from mpcnode.errors import InputError, KeyFileError, MalformedIdError, RequestError, SealedBoxError
+from mpcnode.mpc import RowShape
 from mpcnode.query.contribution import decode_audit_record
 from mpcnode.query.request import (
     REQUEST,
@@ -126,7 +127,7 @@ def test_any_bytes_open_or_give_our_error(data):
         lambda: open_by_audit(data, Epoch(1), KEY),
         lambda: read_supervisor_copy(data),
         lambda: decode_output(data, 3),
-        lambda: decode_audit_record(data, 3, 3),
+        lambda: decode_audit_record(data, RowShape(3), 3),
         lambda: decode_key_file(data, KeyKind.VOTE, None),
     ):
         try:

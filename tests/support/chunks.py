@@ -56,9 +56,10 @@ def cut_rows(layout: Layout, batch: Batch, columns: dict[MemberIndex, Columns]) 
                 None
                 if column is None
                 else encode_columns(
-                    Columns(known=column.known[at], present=column.present[:, at], values=column.values[:, at])
+                    Columns(known=column.known[at], present=column.present[:, at], values=column.values[:, at]),
+                    shape.ring,
                 )
-                for column in given
+                for column, shape in zip(given, batch.program(chunk).body.rows, strict=True)
             ]
         )
     return cut

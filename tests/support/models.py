@@ -7,7 +7,7 @@ import numpy as np
 
 from mpcnode.mpc import Row, RowShape
 from mpcnode.query.contribution import encode_contribution
-from mpcnode.scorecard import Columns, Contribution, Layout, Model, PanelMember, lay_out, parse
+from mpcnode.scorecard import Columns, Contribution, Layout, Model, PanelMember, lay_out, parse, row_shapes
 from mpcnode.types import MemberIndex
 
 CREDIT = """
@@ -117,13 +117,14 @@ def earning_layout(*places: int) -> Layout:
 def credit_rows(layout: Layout, contributions: Mapping[MemberIndex, Contribution]) -> list[bytes | None]:
     """Rows in clear, in panel order; None for a participant without a contribution."""
     return [
-        encode_contribution(contributions[seated.member]) if seated.member in contributions else None
-        for seated in layout.members
+        encode_contribution(contributions[seated.member], shape.ring) if seated.member in contributions else None
+        for seated, shape in zip(layout.members, row_shapes(layout), strict=True)
     ]
 
 
-def encode_columns(columns: Columns) -> bytes:
+def encode_columns(columns: Columns, ring: int) -> bytes:
     """A row of N subjects."""
     values = np.where(columns.present, columns.values, 0)
     bits = np.concatenate([columns.known[None], columns.present]).astype(np.uint8)
-    return RowShape(*values.shape).encode(Row(values.view(np.uint64), bits))
+    count, subjects = values.shape
+    return RowShape(count, subjects, ring).encode(Row(values.view(np.uint64), bits))

@@ -172,29 +172,30 @@ def test_the_request_and_what_travels_with_it():
     assert found["request_hash"] == sha(request()).hex()
 
 
-def row(participant):
-    values = VALUES[participant]
+def row(participant, values=None, signed="q"):
+    values = values or VALUES[participant]
     known = any(value is not None for value in values)
     bits = sum(bit << place for place, bit in enumerate([known, *(value is not None for value in values)]))
-    return b"".join(struct.pack("<q", value or 0) for value in values) + bytes([bits])
+    return b"".join(struct.pack("<" + signed, value or 0) for value in values) + bytes([bits])
 
 
-def split(participant):
+def split(participant, values=None, signed="q"):
     """Section 4: streams for all nodes but the last, which gets the row less the streams."""
-    clear, count = row(participant), len(VALUES[participant])
-    sent, words, tail = [], list(struct.unpack(f"<{count}Q", clear[: 8 * count])), clear[8 * count :]
+    clear, count = row(participant, values, signed), len(values or VALUES[participant])
+    size, form = count * struct.calcsize(signed), f"<{count}{signed.upper()}"
+    sent, words, tail = [], list(struct.unpack(form, clear[:size])), clear[size:]
     for node in COMMITTEE[:-1]:
         share_seed = seed(f"share seed {participant} {node}")
         label = QUERY + bytes([1, participant, node, 0, 0, 0, 0])
         key = hashlib.blake2b(label, digest_size=32, key=share_seed, person=b"mpc-input").digest()
         stream = AES.new(key, AES.MODE_CTR, nonce=b"", initial_value=0).encrypt(bytes(len(clear)))
         words = [
-            (value - part) % 2**64
-            for value, part in zip(words, struct.unpack(f"<{count}Q", stream[: 8 * count]), strict=True)
+            (value - part) % 256 ** struct.calcsize(signed)
+            for value, part in zip(words, struct.unpack(form, stream[:size]), strict=True)
         ]
-        tail = bytes(a ^ b for a, b in zip(tail, stream[8 * count :], strict=True))
+        tail = bytes(a ^ b for a, b in zip(tail, stream[size:], strict=True))
         sent.append(share_seed)
-    return [*sent, struct.pack(f"<{count}Q", *words) + tail]
+    return [*sent, struct.pack(form, *words) + tail]
 
 
 def commitments(participant):
@@ -235,6 +236,13 @@ def test_a_contribution(participant):
         share = stated("mpcnode/shares/1", QUERY, 1, participant, node, commitment)
         assert found["shares_statements"][place] == share.hex()
         assert found["shares_signatures"][place] == sign(f"identity {participant}", share).hex()
+
+
+@pytest.mark.parametrize(("participant", "values"), [(4, (-5, None, 2**31 - 1)), (5, (-(2**31),))])
+def test_a_row_of_values_of_32_bits(participant, values):
+    (found,) = [item for item in V["rows_of_32_bits"] if item["participant"] == participant]
+    assert found["row"] == row(participant, values, "i").hex()
+    assert found["sent"] == [sent.hex() for sent in split(participant, values, "i")]
 
 
 def session():

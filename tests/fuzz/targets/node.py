@@ -14,12 +14,15 @@ import google.protobuf.message
 from ledger.errors import DecodeError
 from ledger.types import ChainId, Digest, Millis, PublicKey, Signature
 from mpcnode.errors import CallerError, NodeError
+from mpcnode.mpc import RowShape
 from mpcnode.query import blobs, statements
 from mpcnode.query import request as requests
 from mpcnode.query.contribution import (
     decode_audit_record,
+    decode_columns,
     decode_contribution,
     encode_audit_record,
+    encode_columns,
     encode_contribution,
 )
 from mpcnode.query.frames import ArrivedFrame, Flush, Shown, SignedCorrections, decode_shown, encode_shown
@@ -50,6 +53,7 @@ from mpcnode.query.messages import (
     encode_recall,
     encode_shares,
 )
+from mpcnode.scorecard import Contribution
 from mpcnode.sealing import messages as signed
 from mpcnode.sealing.blobs import CHUNK_BYTES, Manifest
 from mpcnode.types import BlobId, MemberIndex, QueryId, SessionId
@@ -311,21 +315,26 @@ def _about_many(asked: inquiry_pb2.AskRequest) -> inquiry_pb2.AskRequest:
 
 
 def plaintext() -> Target:
-    """What is inside envelopes: rows and audit records of a participant with two or three values."""
+    """What is inside envelopes: rows and audit records of a participant with one or three values of either width."""
 
-    def laws(values: int) -> tuple[Callable[[bytes], None], ...]:
+    def laws(shape: RowShape) -> tuple[Callable[[bytes], None], ...]:
+        def encoded(contribution: Contribution) -> bytes:
+            return encode_contribution(contribution, shape.ring)
+
         return (
-            codec(lambda row: decode_contribution(row, values), encode_contribution, (NodeError,)),
-            codec(lambda record: decode_audit_record(record, values, 3), encode_audit_record, (NodeError,)),
+            codec(lambda row: decode_contribution(row, shape), encoded, (NodeError,)),
+            codec(lambda row: decode_columns(row, shape), lambda row: encode_columns(row, shape.ring), (NodeError,)),
+            codec(lambda record: decode_audit_record(record, shape, 3), encode_audit_record, (NodeError,)),
         )
 
-    checks = [law for values in (1, 3) for law in laws(values)]
+    checks = [law for values in (1, 3) for ring in (32, 64) for law in laws(RowShape(values, ring=ring))]
 
     def check(data: bytes) -> None:
         for law in checks:
             law(data)
 
     seeds = tuple(bytes.fromhex(each[name]) for each in VECTORS["contributions"] for name in ("row", "audit_record"))
+    seeds += tuple(bytes.fromhex(each["row"]) for each in VECTORS["rows_of_32_bits"])
     return Target(check=check, seeds=seeds, size_max=512)
 
 

@@ -16,6 +16,7 @@ import grpc
 from ledger.errors import DecodeError
 from ledger.types import Digest, Millis, PublicKey, Signature
 from mpcnode.errors import CATALOGUE, ErrorCode, MalformedMessageError, NodeError
+from mpcnode.mpc import RowShape
 from mpcnode.query import blobs as labels
 from mpcnode.query.blobs import BlobKind, BlobLabel, BlobOffer
 from mpcnode.query.contribution import AuditRecord, decode_audit_record, encode_audit_record
@@ -286,7 +287,7 @@ def many() -> Target:
         return encode_reference(reference) + nonce
 
     laws = (
-        codec(partial(decode_audit_record, values=2, nodes=3, subjects=subjects), encode_audit_record, (NodeError,)),
+        codec(partial(decode_audit_record, shape=RowShape(2, subjects), nodes=3), encode_audit_record, (NodeError,)),
         codec(copied, lambda same: same, (NodeError,)),
         codec(split_identifiers, pad_identifiers, (NodeError,)),
         codec(labels.decode_held_statement, labels.encode_held_statement, REFUSED),
@@ -318,10 +319,10 @@ def many() -> Target:
     return Target(check=check, seeds=seeds, size_max=1024)
 
 
-def _one_record() -> tuple[int, int]:
-    """Values and nodes of the first contribution of the vectors."""
+def _one_record() -> tuple[RowShape, int]:
+    """Row and nodes of the first contribution of the vectors."""
     size = len(VECTORS["contributions"][0]["audit_record"]) // 2
     nodes = len(VECTORS["session"]["ends"])
     row = len(VECTORS["contributions"][0]["row"]) // 2
     assert size == 98 + row + 64 * nodes, (size, row, nodes)
-    return next(values for values in range(32) if 8 * values + (values + 8) // 8 == row), nodes
+    return next(shape for shape in map(RowShape, range(32)) if shape.size == row), nodes

@@ -37,6 +37,8 @@ def test_a_program_reads_every_figure(shown, document):
     ]
     assert found["ranges"]["value_bits"] == expected.ranges.value_bits
     assert found["ranges"]["ring_bits"] == expected.ranges.ring_bits
+    assert found["ranges"]["row_bits"] == expected.ranges.row_bits == 32
+    assert [item["row_bytes"] for item in found["panel"]] == [item.row_bytes for item in expected.panel]
     assert found["grades"] == [grade.name for grade in document.grades]
     assert (found["minimum_coverage"], found["audit"]) == (document.minimum_coverage, "before release")
     assert found["kernels"] in {"numpy", "numba"}
@@ -61,6 +63,8 @@ def test_values_that_are_earned_are_told_apart(run):
     lines = out.splitlines()
     assert "panel         participants: 3; values: 12, 12 of them earned as they are" in lines
     assert "rings         no value is compared; score 30 bits, coverage 8 bits" in lines
+    assert "rows          51 bytes to each node, from all participants" in lines
+    assert "  values      32 bits each" in lines
     labels = [line.split()[0] for line in lines[lines.index("") :] if line]
     assert labels[-6:] == ["flags", "coverage", "grades", "gate", "output", "all"]
 

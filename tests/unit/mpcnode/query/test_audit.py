@@ -47,6 +47,7 @@ def an_attribute(name: str = "income", minimum: int = -(2**50), maximum: int = 2
 
 
 ATTRIBUTES = tuple(an_attribute(name) for name in ("income", "debt", "assets"))
+SHAPE = RowShape(3)
 
 
 def a_view() -> QueryView:
@@ -60,28 +61,29 @@ def a_plaintext() -> bytes:
 
 
 def a_record() -> AuditRecord:
-    return decode_audit_record(a_plaintext(), 3, 3)
+    return decode_audit_record(a_plaintext(), SHAPE, 3)
 
 
 def test_a_good_contribution_passes():
-    audited = check_input(a_plaintext(), a_view(), FOUR, ATTRIBUTES)
-    assert decode_contribution(audited.record.row, 3) == Contribution(known=True, values=(-5, None, 2**40))
+    audited = check_input(a_plaintext(), a_view(), FOUR, SHAPE, ATTRIBUTES)
+    assert decode_contribution(audited.record.row, SHAPE) == Contribution(known=True, values=(-5, None, 2**40))
     assert [item.hex() for item in audited.sent] == CONTRIBUTED[FOUR].vectors["sent"]
 
 
 def test_a_miss_passes():
     plaintext = open_envelope(CONTRIBUTED[FIVE].envelope, KEYS, AUDIT).plaintext
-    assert decode_contribution(check_input(plaintext, a_view(), FIVE, ATTRIBUTES[:1]).record.row, 1).known is False
+    audited = check_input(plaintext, a_view(), FIVE, RowShape(1), ATTRIBUTES[:1])
+    assert decode_contribution(audited.record.row, RowShape(1)).known is False
 
 
-def checked(values: tuple[int | None, ...], attributes: Any) -> Any:
-    row = encode_contribution(Contribution(known=True, values=values))
-    return check_rows(row, RowShape(len(values)), attributes)
+def checked(values: tuple[int | None, ...], attributes: Any, ring: int = 64) -> Any:
+    row = encode_contribution(Contribution(known=True, values=values), ring)
+    return check_rows(row, RowShape(len(values), ring=ring), attributes)
 
 
 def stage_of(plaintext: bytes, participant: MemberIndex = FOUR, attributes: Any = ATTRIBUTES) -> AuditStage:
     with pytest.raises(InputError) as caught:
-        check_input(plaintext, a_view(), participant, attributes)
+        check_input(plaintext, a_view(), participant, RowShape(len(attributes)), attributes)
     return caught.value.stage
 
 
@@ -114,10 +116,22 @@ def test_a_value_outside_its_range_is_found_and_not_quoted():
     assert "777" not in str(caught.value)
 
 
+@pytest.mark.parametrize("ring", [32, 64])
 @pytest.mark.parametrize("value", [-4, 0, 9])
-def test_values_at_the_edges_pass(value):
-    columns = checked((value,), (an_attribute(minimum=-4, maximum=9),))
+def test_values_at_the_edges_pass(value, ring):
+    columns = checked((value,), (an_attribute(minimum=-4, maximum=9),), ring)
     assert (columns.known.tolist(), columns.values.tolist()) == ([True], [[value]])
+
+
+@pytest.mark.parametrize("value", [-5, 10, 2**31 - 1, -(2**31)])
+def test_values_of_4_bytes_outside_their_range_are_found(value):
+    with pytest.raises(InputError, match="attribute income: expected -4 to 9"):
+        checked((value,), (an_attribute(minimum=-4, maximum=9),), 32)
+
+
+def test_the_widest_range_of_4_bytes_has_nothing_outside():
+    widest = (an_attribute(minimum=-(2**31), maximum=2**31 - 1),) * 2
+    assert checked((2**31 - 1, -(2**31)), widest, 32).values.tolist() == [[2**31 - 1], [-(2**31)]]
 
 
 def test_a_row_has_a_value_for_each_attribute():

@@ -16,42 +16,64 @@ from mpcnode.query.contribution import (
     encode_columns,
     encode_contribution,
     record_bytes,
-    row_bytes,
 )
 from mpcnode.scorecard import Columns, Contribution
 from mpcnode.types import Attempt, AuditStage, MemberIndex
 from scripts.vector_query import MODEL, QUERY
 from tests.support.queries import some_digest
 
-INT64 = st.integers(-(2**63), 2**63 - 1)
-contributions = st.lists(st.none() | INT64, max_size=20).map(
-    lambda values: Contribution(known=True, values=tuple(values))
-) | st.integers(0, 20).map(lambda count: Contribution(known=False, values=(None,) * count))
+rings = st.sampled_from([32, 64])
 
 
-@given(contributions)
-def test_a_contribution_survives_its_row(contribution):
-    row = encode_contribution(contribution)
-    assert len(row) == row_bytes(len(contribution.values)) == RowShape(len(contribution.values)).size
-    assert decode_contribution(row, len(contribution.values)) == contribution
+def numbers_of(ring):
+    """Any that a row of this width holds, those at its ends among them."""
+    least, most = -(1 << ring - 1), (1 << ring - 1) - 1
+    return st.sampled_from([least, least + 1, -1, 0, 1, most - 1, most]) | st.integers(least, most)
 
 
-@given(contributions)
-def test_a_row_is_the_one_that_is_shared(contribution):
-    count = len(contribution.values)
+@st.composite
+def contributions(draw):
+    """A contribution, and the shape of its row."""
+    ring, count = draw(rings), draw(st.integers(0, 20))
+    if draw(st.booleans()):
+        values = draw(st.lists(st.none() | numbers_of(ring), min_size=count, max_size=count))
+        return Contribution(known=True, values=tuple(values)), RowShape(count, ring=ring)
+    return Contribution(known=False, values=(None,) * count), RowShape(count, ring=ring)
+
+
+@given(contributions())
+def test_a_contribution_survives_its_row(case):
+    contribution, shape = case
+    row = encode_contribution(contribution, shape.ring)
+    assert len(row) == shape.size == shape.ring // 8 * shape.values + (shape.values + 8) // 8
+    assert decode_contribution(row, shape) == contribution
+
+
+@given(contributions())
+def test_a_row_is_the_one_that_is_shared(case):
+    contribution, shape = case
+    count = shape.values
     values = np.array([value or 0 for value in contribution.values], np.int64).view(np.uint64).reshape(count, 1)
     bits = [contribution.known, *(value is not None for value in contribution.values)]
     row = Row(values, np.array(bits, np.uint8).reshape(count + 1, 1))
-    assert RowShape(count).encode(row) == encode_contribution(contribution)
+    assert shape.encode(row) == encode_contribution(contribution, shape.ring)
 
 
-@given(st.integers(0, 9), st.data())
-def test_any_bytes_are_a_row_or_an_input_error(values, data):
-    row = data.draw(st.binary(min_size=row_bytes(values), max_size=row_bytes(values)))
+@given(st.integers(0, 9), rings, st.data())
+def test_any_bytes_are_a_row_or_an_input_error(values, ring, data):
+    shape = RowShape(values, ring=ring)
+    row = data.draw(st.binary(min_size=shape.size, max_size=shape.size))
     try:
-        assert encode_contribution(decode_contribution(row, values)) == row
+        assert encode_contribution(decode_contribution(row, shape), ring) == row
     except InputError:
         return
+
+
+def test_a_row_of_4_bytes_has_twos_complement_and_every_number_comes_back():
+    row = encode_contribution(Contribution(known=True, values=(-1, 2**31 - 1, -(2**31))), 32)
+    assert row == b"\xff" * 4 + b"\xff\xff\xff\x7f" + b"\0\0\0\x80" + b"\x0f"
+    columns = decode_columns(row, RowShape(3, ring=32))
+    assert columns.values[:, 0].tolist() == [-1, 2**31 - 1, -(2**31)]
 
 
 @pytest.mark.parametrize(
@@ -68,7 +90,7 @@ def test_any_bytes_are_a_row_or_an_input_error(values, data):
 )
 def test_a_row_that_says_something_where_nothing_is_is_refused(row):
     with pytest.raises(InputError):
-        decode_contribution(row, 1)
+        decode_contribution(row, RowShape(1))
 
 
 def test_a_contribution_that_is_none_is_refused():
@@ -76,6 +98,19 @@ def test_a_contribution_that_is_none_is_refused():
         encode_contribution(Contribution(known=False, values=(5,)))
     with pytest.raises(InputError, match="64 bits"):
         encode_contribution(Contribution(known=True, values=(2**63,)))
+    with pytest.raises(InputError, match="32 bits"):
+        encode_contribution(Contribution(known=True, values=(2**31,)), 32)
+
+
+@pytest.mark.parametrize("value", [2**31, -(2**31) - 1, 2**32 + 5, 2**62, -(2**63)])
+def test_a_value_is_never_cut_to_the_width_of_the_row(value):
+    """As another number it would pass the audit."""
+    values = np.array([[1, value, 3]], np.int64)
+    columns = Columns(known=np.ones(3, np.bool_), present=np.ones((1, 3), np.bool_), values=values)
+    with pytest.raises(InputError, match="expected values of 32 bits") as caught:
+        encode_columns(columns, 32)
+    assert str(value) not in str(caught.value)
+    assert decode_columns(encode_columns(columns, 64), RowShape(1, 3)).values.tolist() == values.tolist()
 
 
 def a_record(nodes=3):
@@ -94,16 +129,18 @@ def a_record(nodes=3):
 @pytest.mark.parametrize("nodes", [2, 3, 8])
 def test_a_record_survives_its_bytes(nodes):
     data = encode_audit_record(a_record(nodes))
-    assert len(data) == record_bytes(2, nodes) == 98 + 17 + 64 * nodes
-    assert decode_audit_record(data, 2, nodes) == a_record(nodes)
+    assert len(data) == record_bytes(RowShape(2), nodes) == 98 + 17 + 64 * nodes
+    assert decode_audit_record(data, RowShape(2), nodes) == a_record(nodes)
 
 
 def test_a_record_of_another_width_or_with_a_seed_too_many_is_refused():
     data = encode_audit_record(a_record())
     for wrong in (data[:-1], data + b"\0", b"", data[:-64] + b"\1" + data[-63:]):
         with pytest.raises(InputError) as caught:
-            decode_audit_record(wrong, 2, 3)
+            decode_audit_record(wrong, RowShape(2), 3)
         assert caught.value.stage is AuditStage.ENVELOPE
+    with pytest.raises(InputError, match=f"expected {len(data) - 8} bytes, got {len(data)}"):
+        decode_audit_record(data, RowShape(2, ring=32), 3)
 
 
 def test_a_record_has_a_seed_for_all_nodes_but_one():
@@ -120,26 +157,27 @@ def test_a_record_does_not_print_what_it_holds():
     assert repr(a_record().seeds[0]) not in repr(a_record())
 
 
-@given(contributions)
-def test_of_one_subject_columns_are_the_row(contribution):
-    row, shape = encode_contribution(contribution), RowShape(len(contribution.values))
+@given(contributions())
+def test_of_one_subject_columns_are_the_row(case):
+    contribution, shape = case
+    row = encode_contribution(contribution, shape.ring)
     columns = decode_columns(row, shape)
-    assert encode_columns(columns) == row
+    assert encode_columns(columns, shape.ring) == row
     cells = zip(columns.values[:, 0].tolist(), columns.present[:, 0].tolist(), strict=True)
     assert tuple(value if present else None for value, present in cells) == contribution.values
     assert columns.known.tolist() == [contribution.known]
 
 
-@given(st.integers(0, 5), st.integers(1, 40), st.data())
-def test_columns_of_many_come_back_and_nothing_else_does(values, subjects, data):
+@given(st.integers(0, 5), st.integers(1, 40), rings, st.data())
+def test_columns_of_many_come_back_and_nothing_else_does(values, subjects, ring, data):
     known = np.array(data.draw(st.lists(st.booleans(), min_size=subjects, max_size=subjects)))
     present = np.array(
         [data.draw(st.lists(st.booleans(), min_size=subjects, max_size=subjects)) for _ in range(values)]
     )
     present = present.reshape(values, subjects).astype(bool) & known
-    numbers = np.where(present, np.arange(values * subjects).reshape(values, subjects) + 1, 0)
-    shape = RowShape(values, subjects)
-    row = encode_columns(Columns(known=known, present=present, values=numbers))
+    numbers = np.where(present, np.arange(values * subjects).reshape(values, subjects) - 70, 0)
+    shape = RowShape(values, subjects, ring)
+    row = encode_columns(Columns(known=known, present=present, values=numbers), ring)
     assert len(row) == shape.size
     found = decode_columns(row, shape)
     assert (found.known == known).all()
@@ -153,7 +191,7 @@ def test_columns_of_many_come_back_and_nothing_else_does(values, subjects, data)
         for place in (subject, values * subjects + subject):  # a value, and the presence of the first value
             changed = bytearray(row)
             if place < values * subjects:
-                changed[8 * subject] ^= 1
+                changed[ring // 8 * subject] ^= 1
             else:
                 bit = subjects + subject
                 changed[shape.value_bytes + bit // 8] ^= 1 << bit % 8
@@ -162,4 +200,6 @@ def test_columns_of_many_come_back_and_nothing_else_does(values, subjects, data)
 
 
 def test_a_record_of_many_holds_a_reference_whatever_the_row():
-    assert record_bytes(3, 3, 1000) == record_bytes(50, 3, 2) == record_bytes(3, 3) - row_bytes(3) + 64
+    one = RowShape(3)
+    of_many = {record_bytes(RowShape(values, 2, ring), 3) for values in (3, 50) for ring in (32, 64)}
+    assert of_many == {record_bytes(one, 3) - one.size + 64}

@@ -192,7 +192,7 @@ def test_a_contribution_outside_its_range_is_rejected_and_the_others_answer(inde
     async def scenario():
         async with Flow(setting) as flow:
             name = {BANK: "income", INSURER: "claims"}[index]
-            flow.records[index].poison = {name: 1 << 60}
+            flow.records[index].poison = {name: 1 << 30}
             flow.records[index].poisoned = poisoned
             asked = await ask_many(flow, subjects)
             view = await flow.settled(asked)

@@ -198,7 +198,7 @@ def test_rows_in_another_blob_than_the_one_kept_for_them_are_rejected(watch, mon
 def test_after_a_rejection_nothing_more_of_the_attempt_is_checked(watch):
     async def scenario():
         async with Flow(Lenders(quota=1_000_000)) as flow:
-            flow.records[BANK].poison = {"income": 1 << 60}
+            flow.records[BANK].poison = {"income": 1 << 30}
             seen = watch()
             view = await flow.settled(await ask_many(flow, SUBJECTS * 4))
             assert (view.attempt, view.refused, view.verdict) == (2, bitmap((BANK,)), Verdict.MATCH)
@@ -316,7 +316,7 @@ def test_a_chunk_is_dealt_when_everybodys_rows_of_it_have_passed_and_no_later(se
 def test_who_waits_for_checks_is_told_of_a_rejection(several, subjects):
     async def scenario():
         async with Flow(Lenders(quota=1_000_000)) as flow:
-            flow.records[BANK].poison = {"income": 1 << 60}
+            flow.records[BANK].poison = {"income": 1 << 30}
             slow(flow, BANK, 1)
             asked = await flow.ask(ALICE) if subjects is None else await ask_many(flow, subjects)
             view = await flow.settled(asked)
@@ -360,7 +360,7 @@ def test_no_outcome_is_attested_before_all_rows_are_checked(several):
 
     async def scenario():
         async with Flow(Lenders(quota=1_000_000, correlations=CorrelationSource.OT)) as flow:
-            flow.records[BANK].poison = {"income": 1 << 60}
+            flow.records[BANK].poison = {"income": 1 << 30}
             slow(flow, BANK, 3)
             view = await flow.settled(await ask_many(flow, [ALICE, BOB]))
             assert (view.attempt, view.verdict) == (1, Verdict.MISMATCH)

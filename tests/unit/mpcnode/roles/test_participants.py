@@ -12,6 +12,7 @@ from mpcnode.errors import ErrorCode, PeerRefusedError, RequestError
 from mpcnode.query.messages import Order, decode_order, encode_order
 from mpcnode.query.request import SealedRequest, encode_request
 from mpcnode.types import EndReason, MemberIndex, QueryState, RefusalCode, Verdict, bitmap
+from tests.support.batches import ask_many
 from tests.support.consortium import (
     ALICE,
     BANK,
@@ -25,6 +26,7 @@ from tests.support.consortium import (
     START,
 )
 from tests.support.flow import Fault, Flow
+from tests.support.lenders import Lenders
 from tests.support.virtual_time import run
 
 
@@ -43,6 +45,21 @@ def test_a_silent_participant_counts_as_absent_and_one_validator_closes():
             assert flow.chain.methods().count(("close_inputs", "")) == 1
             # by rank: 0.2 s after contribute_by at the earliest, a second later for each rank that is silent
             assert 200 <= (view.computing_at or 0) - view.contribute_by <= 1_300
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("subjects", [None, [ALICE, BOB]], ids=["one", "many"])
+@pytest.mark.parametrize("claims", [2**31, 2**32 + 5, -(2**62)])
+def test_a_value_that_no_row_of_the_model_holds_is_not_sent_as_another(claims, subjects):
+    """5 claims are within the declared range: cut to 32 bits, the second would be taken for them."""
+
+    async def scenario():
+        async with Flow(Lenders(quota=1_000)) as flow:
+            flow.records[INSURER].poison["claims"] = claims
+            asked = await flow.ask(ALICE) if subjects is None else await ask_many(flow, subjects)
+            view = await flow.settled(asked)
+            assert (view.verdict, view.committed, view.attempt) == (Verdict.MATCH, bitmap((BANK, SAVINGS)), 1)
 
     run(scenario())
 

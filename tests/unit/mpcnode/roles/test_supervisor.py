@@ -10,6 +10,7 @@ import pytest
 from ledger.types import Digest
 from mpcnode.client.asking import Prepared
 from mpcnode.errors import ConfigError
+from mpcnode.mpc import RowShape
 from mpcnode.query.contribution import AuditRecord, decode_audit_record, encode_audit_record
 from mpcnode.query.request import encode_request
 from mpcnode.roles.contributing import Contributor
@@ -59,7 +60,7 @@ async def rejected_and_answered(flow: Flow, culprit: MemberIndex) -> None:
     assert len(flow.network.of("deal")) == len(NODES)
 
 
-@pytest.mark.parametrize("claims", [51, -1, 2**62])
+@pytest.mark.parametrize("claims", [51, -1, 2**31 - 1, -(2**31)])
 def test_a_value_out_of_range_is_rejected_and_the_next_attempt_goes_without_it(claims):
     async def scenario():
         async with Flow() as flow:
@@ -83,7 +84,7 @@ def test_an_envelope_that_does_not_say_what_was_shared_is_rejected(lie, monkeypa
 
     def lying(plaintext: bytes, keys: EpochKeys, secret: bytes) -> bytes:
         if plaintext[33] == INSURER:  # after query and attempt
-            plaintext = encode_audit_record(lie(decode_audit_record(plaintext, 1, len(NODES))))
+            plaintext = encode_audit_record(lie(decode_audit_record(plaintext, RowShape(1, ring=32), len(NODES))))
         return seal(plaintext, keys, secret)
 
     monkeypatch.setattr("mpcnode.roles.contributing.seal_envelope", lying)

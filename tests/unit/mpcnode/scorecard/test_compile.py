@@ -34,7 +34,7 @@ def test_sizes_are_known_before_the_first_round() -> None:
     program = compile_model(credit_layout(), 3)
     assert program.round_bytes == (24, 129, 48, 16, 2, 24)
     assert corrections_size(program) == 1824
-    assert [shape.size for shape in program.body.rows] == [17, 9, 9]
+    assert [shape.size for shape in program.body.rows] == [9, 5, 5]
     assert program.body.output_bytes == 1
 
 
@@ -160,7 +160,7 @@ def test_a_value_without_presence_adds_up_with_what_is_earned_without() -> None:
         output = run_joint(program, f"odd {claim}", share_rows(program, f"odd {claim}", rows)).output
         assert decode_output(model, output).grade == grade  # 0 + 5 + claim + 1000 + 4
         with pytest.raises(InputError, match="expected 0 where nothing is present") if claim else nullcontext():
-            decode_contribution(rows[1], 1)
+            decode_contribution(rows[1], program.body.rows[1])
 
 
 def test_values_take_no_comparison_of_their_own() -> None:
@@ -185,8 +185,8 @@ def test_attribute_without_supplier_is_missing() -> None:
     program = compile_model(layout, 2)
     assert [shape.values for shape in program.body.rows] == [2, 1]
     rows = [
-        encode_contribution(Contribution(known=True, values=(300_000, 9))),
-        encode_contribution(Contribution(known=True, values=(0,))),
+        encode_contribution(Contribution(known=True, values=(300_000, 9)), 32),
+        encode_contribution(Contribution(known=True, values=(0,)), 32),
     ]
     outcome = decode_output(model, run_joint(program, "few", share_rows(program, "few", rows)).output)
     assert (outcome.grade, outcome.coverage_band) == ("A", 1)  # 40 + 15 + 2 + 4 = 61
@@ -202,10 +202,10 @@ def test_row_without_values() -> None:
         ],
     )
     program = compile_model(layout, 2)
-    assert [shape.size for shape in program.body.rows] == [17, 1]
+    assert [shape.size for shape in program.body.rows] == [9, 1]
     rows = [
-        encode_contribution(Contribution(known=True, values=(300_000, 9))),
-        encode_contribution(Contribution(known=True, values=())),
+        encode_contribution(Contribution(known=True, values=(300_000, 9)), 32),
+        encode_contribution(Contribution(known=True, values=()), 32),
     ]
     outcome = decode_output(layout.model, run_joint(program, "b", share_rows(program, "b", rows)).output)
     assert outcome.sufficient
