@@ -50,17 +50,12 @@ class Spent:
     """Processor time of all four processes together, the mean."""
 
 
-VARIANTS = {
-    "": (),
-    "_without_signatures": ("--unsigned",),
-    "_without_tls": ("--plain",),
-    "_without_either": ("--unsigned", "--plain"),
-}
+VARIANTS = {"": (), "_without_signatures": ("--unsigned",)}
 """What is added to the names of figures, and what the processes are told."""
 
 
 def measure(extent: Extent, base: Path, ours: Measurement) -> Iterator[Measurement]:
-    """Measure the floor, and it without some of its parts, in a directory that is emptied first.
+    """Measure the floor, and it without signatures, in a directory that is emptied first.
 
     Args:
         extent: how much.

@@ -112,8 +112,8 @@ def _statement(sender: MemberIndex, receiver: MemberIndex, number: int, leaf: Di
 
 
 class _Member:
-    def __init__(self, base: Path, me: int, *, signed: bool, tls: bool) -> None:
-        self._base, self._me, self._signed, self._tls = base, me, signed, tls
+    def __init__(self, base: Path, me: int, *, signed: bool) -> None:
+        self._base, self._me, self._signed = base, me, signed
         self._links: dict[int, Link] = {}
         self._connected, self._over = asyncio.Event(), asyncio.Event()
         self._deals: Sequence[int] = ()
@@ -127,8 +127,7 @@ class _Member:
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("floor", {"Stream": handler}),))
         pems = [self._pem(member, "crt") for member in range(NODES + 1)]
         credentials = peer_server_credentials(self._pem(self._me, "key"), pems[self._me], pems)
-        place = "127.0.0.1:0"
-        say({"port": server.add_secure_port(place, credentials) if self._tls else server.add_insecure_port(place)})
+        say({"port": server.add_secure_port("127.0.0.1:0", credentials)})
         lines = await standard_input()
         told = json.loads(await lines.readline())
         self._deals, self._steps = told["deals"], told["steps"]
@@ -152,11 +151,8 @@ class _Member:
         return (self._base / f"tls-{member}.{kind}").read_bytes()
 
     def _channel(self, peer: int, port: int, pems: Sequence[bytes]) -> grpc.aio.Channel:
-        target, options = f"127.0.0.1:{port}", channel_options(f"member-{peer}")
-        if not self._tls:
-            return grpc.aio.insecure_channel(target, options)
         credentials = peer_channel_credentials(self._pem(self._me, "key"), pems[self._me], pems[peer])
-        return grpc.aio.secure_channel(target, credentials, options)
+        return grpc.aio.secure_channel(f"127.0.0.1:{port}", credentials, channel_options(f"member-{peer}"))
 
     async def _serve(self, _: object, context: Any) -> None:  # noqa: ANN401  # a stream of bytes has no type in the stubs
         self._link((await context.read())[0], context)
@@ -202,6 +198,5 @@ if __name__ == "__main__":
     parser.add_argument("base", type=Path)
     parser.add_argument("me", type=int)
     parser.add_argument("--unsigned", action="store_true")
-    parser.add_argument("--plain", action="store_true")
     given = parser.parse_args()
-    uvloop.run(_Member(given.base, given.me, signed=not given.unsigned, tls=not given.plain).run())
+    uvloop.run(_Member(given.base, given.me, signed=not given.unsigned).run())
