@@ -1,13 +1,14 @@
 """What a receiver holds of one peer's messages, and what a sender makes of answers that nobody should give."""
 
 import asyncio
+import gc
 from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
 
 from mpcnode.errors import CallerError, ErrorCode, UnavailableError
-from mpcnode.rpc.deliveries import DELIVERY_S, IN_WORK_MAX, Deliveries, DeliveriesServer
+from mpcnode.rpc.deliveries import DELIVERY_S, IN_WORK_MAX, Deliveries, DeliveriesServer, _Stream
 from mpcnode.types import MemberIndex
 from mpcnode.v1 import peer_pb2
 from tests.support.virtual_time import run
@@ -56,6 +57,7 @@ class Call:
         self.answers = answers
         self.said: asyncio.Queue[peer_pb2.DeliverResponse] = asyncio.Queue()
         self.got: list[tuple[int, str]] = []
+        self.is_cancelled = False
 
     async def write(self, message: peer_pb2.DeliverRequest) -> None:
         self.got.append((message.number, message.kind))
@@ -66,7 +68,7 @@ class Call:
         return await self.said.get()
 
     def cancel(self) -> None:
-        pass
+        self.is_cancelled = True
 
 
 class Stub:
@@ -90,9 +92,11 @@ def sent_to(answers: Callable[[int], list[tuple[int, str]]], *kinds: str) -> tup
         said: list[object] = list(await asyncio.gather(*sends, return_exceptions=True))
         assert not running.done()
         took = asyncio.get_running_loop().time()
+        assert [stream.unanswered for stream in gc.get_objects() if isinstance(stream, _Stream)] == [{}]
         running.cancel()
         await asyncio.wait([running])
         assert len(asyncio.all_tasks()) == 1
+        assert all(call.is_cancelled for call in stub.calls)
         return said, stub, took
 
     return run(scenario())
@@ -118,3 +122,40 @@ def test_a_peer_that_never_answers_costs_its_own_messages_their_time(given):
     assert all(isinstance(error, UnavailableError) and error.code is ErrorCode.TIMED_OUT for error in said)
     assert took == pytest.approx(DELIVERY_S)
     assert len(stub.calls) == 1
+
+
+def test_who_gives_up_while_the_stream_breaks_ends_nobody():
+    async def scenario():
+        stream, box = _Stream(), Deliveries(PEER, cast("Any", None))
+        given_up, waiting = (asyncio.get_running_loop().create_future() for _ in range(2))
+        stream.add(given_up)
+        stream.add(waiting)
+        given_up.cancel()
+        box._tell(stream, ConnectionError("the stream broke"))
+        with pytest.raises(UnavailableError):
+            await waiting
+
+    run(scenario())
+
+
+class Idle:
+    """A peer that opened a stream and says nothing."""
+
+    async def read(self) -> peer_pb2.DeliverRequest:
+        return await asyncio.get_running_loop().create_future()
+
+
+def test_of_a_peers_streams_the_newest_stays():
+    async def scenario():
+        async def take(_peer: MemberIndex, _message: peer_pb2.DeliverRequest) -> None:
+            pass
+
+        server, streams = DeliveriesServer(take), []
+        for _ in range(100):
+            streams.append(asyncio.ensure_future(server.serve(PEER, cast("Any", Idle()))))
+            await asyncio.sleep(1)
+            assert [stream.done() for stream in streams] == [True] * (len(streams) - 1) + [False]
+        server.close()
+        assert await asyncio.gather(*streams) == [None] * 100
+
+    run(scenario())
