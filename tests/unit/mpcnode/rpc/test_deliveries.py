@@ -141,7 +141,7 @@ def test_who_gives_up_while_the_stream_breaks_ends_nobody():
 class Idle:
     """A peer that opened a stream and says nothing."""
 
-    async def read(self) -> peer_pb2.DeliverRequest:
+    async def read(self) -> object:
         return await asyncio.get_running_loop().create_future()
 
 
