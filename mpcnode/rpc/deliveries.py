@@ -84,6 +84,12 @@ class Deliveries:
         self._more = asyncio.Event()
         self._is_away = False
         """No stream was answered on since one was lost: what follows is no news."""
+        self._broken = asyncio.Event()
+
+    @property
+    def broken(self) -> asyncio.Event:
+        """Set when the present stream, or the next if there is none, breaks; each stream has another."""
+        return self._broken
 
     async def send(self, message: peer_pb2.DeliverRequest) -> None:
         """Send a message and wait for its answer; cancel to give up.
@@ -118,6 +124,8 @@ class Deliveries:
                     _log.info("deliveries.lost", peer=self._to, reason=str(lost))
                 self._is_away = True
                 self._tell(stream, lost)
+                self._broken.set()
+                self._broken = asyncio.Event()
             finally:
                 call.cancel()
 

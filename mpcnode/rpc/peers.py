@@ -191,6 +191,10 @@ class Peers:
         except CallerError as refused:
             raise PeerRefusedError(f"{kind} to member {to}: {refused}", refused.code) from refused
 
+    def broken(self, to: MemberIndex) -> asyncio.Event:
+        """Return what is set when the stream of messages to a member breaks: it may have forgotten what it was told."""
+        return self._outboxes[to].broken
+
     async def send_blob(self, to: MemberIndex, blob: BlobId) -> None:
         """Send a blob that is held here until its receiver has signed that it holds it whole; cancel to give up.
 

@@ -148,8 +148,12 @@ def test_who_waits_is_told_when_the_stream_breaks_and_may_send_again():
                 box = await stack.enter_async_context(outbox(listener))
                 slow = asyncio.ensure_future(box.send(message(b"slow")))
                 await box.send(message(b"fast"))
+                broken = box.broken
+                assert not broken.is_set()
             with pytest.raises(UnavailableError):
                 await slow
+            await broken.wait()
+            assert box.broken is not broken
             with pytest.raises(UnavailableError):  # nobody listens
                 await box.send(message(b"again"))
             async with listener.running():
