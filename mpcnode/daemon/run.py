@@ -152,7 +152,7 @@ class _Daemon:
         )
         self.channels = open_channels(config, keys)
         self._stubs = make_stubs(self.channels)
-        self._outboxes = {member: Deliveries(stub) for member, stub in self._stubs.items()}
+        self._outboxes = {member: Deliveries(member, stub) for member, stub in self._stubs.items()}
         self._rounds = self._make_rounds(keys) if self._me.roles & Role.MPC else None
         self._pullers = self._make_pullers() if self._me.roles & Role.MPC else {}
         self._blobs = BlobStore(BlobFiles(config.blobs_dir, config.limits.blobs_bytes))
@@ -205,7 +205,7 @@ class _Daemon:
         """Say what the listeners serve."""
         consortium, role = self._config.consortium, self._role
         self._network.register(self._listeners.peers)
-        servicer = PeerServicer(
+        self._servicer = PeerServicer(
             chain=consortium.chain,
             me=self._me,
             members=self._context.members,
@@ -214,7 +214,7 @@ class _Daemon:
             rounds=self._rounds,
             dealer=role.deals if isinstance(role, Supervisor) else None,
         )
-        add_peer_service(self._listeners.peers, servicer)
+        add_peer_service(self._listeners.peers, self._servicer)
         add_blob_service(self._listeners.peers, self._blob_servicer(of_certificate(directory)))
         if self._listeners.inquiry is not None and isinstance(role, Operator):
             calls = CallGate(consortium.chain, SystemClock(), role.check_inquirer)
@@ -257,6 +257,7 @@ class _Daemon:
         except* _StoppedError:
             _log.info("daemon.stopped")
         finally:
+            self._servicer.close()
             await self._listeners.peers.stop(_CLOSE_S)
 
     async def _end(self, stop: asyncio.Event) -> None:
@@ -267,6 +268,7 @@ class _Daemon:
         _log.info("daemon.stopping", open_queries=len(self._link.view.open()))
         if works:
             await self._drain()
+        self._servicer.close()  # before the role ends: what it cannot use is not to be acknowledged
         raise _StoppedError
 
     async def _watch(self) -> None:

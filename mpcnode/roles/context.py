@@ -200,6 +200,14 @@ async def deliver(context: Context, query: QueryId, to: MemberIndex, kind: str, 
         _log.warning("deliver.refused", kind=kind, to=to, query=query.hex(), reason=str(refused))
 
 
+async def keep_delivered(context: Context, query: QueryId, to: MemberIndex, kind: str, payload: bytes) -> None:
+    """Deliver a message, and again to a peer that may have restarted since; cancel when it is needed no more."""
+    while True:
+        broken = context.peers.broken(to)
+        await deliver(context, query, to, kind, payload)
+        await broken.wait()
+
+
 async def send_blob(context: Context, query: QueryId, to: MemberIndex, blob: BlobId) -> bool:
     """Send a blob until it is held whole; False if the peer will never take it, which is noted."""
     try:

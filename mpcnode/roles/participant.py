@@ -17,7 +17,7 @@ from mpcnode.query.messages import Kind, Order, Shares, decode_order, encode_sha
 from mpcnode.query.request import Request, check_open, check_own_token, check_signed_request, read_request
 from mpcnode.query.statements import SharesStatement, encode_shares_statement
 from mpcnode.query.view import QueryView
-from mpcnode.roles.context import RESUMED_MAX, Context, QueryTasks, deliver, send_blob, settle, while_current
+from mpcnode.roles.context import RESUMED_MAX, Context, QueryTasks, keep_delivered, send_blob, settle, while_current
 from mpcnode.roles.contributing import Contributor, Prepared
 from mpcnode.roles.ports import Call, Handler, RecordsPort
 from mpcnode.sealing.keys import OpeningKey
@@ -164,8 +164,8 @@ class Participant:
     async def _contribute(self, view: QueryView, token: SubjectToken, sends: asyncio.TaskGroup) -> None:
         """Contribute to one attempt: journal, then commit and push the shares at the fixed offset.
 
-        A node keeps its share until the ledger shows the commitment; of a contribution that never gets there it has
-        what it would have had of one that did, a uniform share.
+        A node keeps its share until the ledger shows the commitment, in memory: one that restarts meanwhile is sent it
+        again. Of a contribution that never gets there it has what it would have had of one that did, a uniform share.
         """
         context, me = self._context, self._context.me.index
         if view.state is not QueryState.REGISTERED and me not in view.commitments:
@@ -184,7 +184,7 @@ class Participant:
         await asyncio.sleep(max(0.0, commit_at - asyncio.get_running_loop().time()))
         for rank, node in enumerate(view.committee):
             payload = self._share_payload(view, prepared, rank, node)
-            sends.create_task(deliver(context, view.query, node, Kind.SHARES, payload))
+            sends.create_task(keep_delivered(context, view.query, node, Kind.SHARES, payload))
         if me in view.commitments:
             return
         call = Call(

@@ -134,6 +134,9 @@ class PeersPort(Protocol):
             PeerRefusedError: the receiver will never take it.
         """
 
+    def broken(self, to: MemberIndex) -> asyncio.Event:
+        """Return what is set when the stream of messages to a member breaks: it may have forgotten what it was told."""
+
     async def send_blob(self, to: MemberIndex, blob: BlobId) -> None:
         """Send a blob that is held here until its receiver has signed that it holds it whole; cancel to give up.
 

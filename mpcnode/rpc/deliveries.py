@@ -16,6 +16,7 @@ from google.protobuf.message import DecodeError
 
 from mpcnode.errors import MalformedMessageError, NodeError, TimedOutError, UnavailableError
 from mpcnode.rpc.statuses import error_of, refusal, report
+from mpcnode.rpc.tls import CONTROL_BYTES_MAX
 from mpcnode.tasks import AbandonedError, first_of
 from mpcnode.types import MemberIndex
 from mpcnode.v1 import peer_pb2
@@ -29,14 +30,18 @@ DELIVERY_S = 10.0
 """For a receiver to answer one message."""
 
 IN_WORK_MAX = 64
-"""Messages of one stream that are worked on at a time; no further one is read, and HTTP/2 slows the sender down."""
+"""Messages of one stream that are worked on, or wait for their answer to leave, at a time; no further one is read, and
+HTTP/2 slows the sender down."""
+
+PAYLOAD_BYTES_MAX = CONTROL_BYTES_MAX - 1024
+"""Of a message, beside whose and of what kind it is."""
 
 _Serving: TypeAlias = "grpc.aio.ServicerContext[peer_pb2.DeliverRequest, peer_pb2.DeliverResponse]"
 
 _Call: TypeAlias = "grpc.aio.StreamStreamCall[peer_pb2.DeliverRequest, peer_pb2.DeliverResponse]"
 
-Take: TypeAlias = Callable[[peer_pb2.DeliverRequest], Awaitable[None]]
-"""Takes a message of the peer whose stream it is, or raises why not."""
+Take: TypeAlias = Callable[[MemberIndex, peer_pb2.DeliverRequest], Awaitable[None]]
+"""Takes a message of the peer whose stream it came on, or raises why not."""
 
 
 class _StreamEndedError(Exception):
@@ -71,10 +76,20 @@ class _Stream:
 class Deliveries:
     """A member's messages to one other. Owned by the event loop's thread."""
 
-    def __init__(self, stub: "peer_pb2_grpc.PeerServiceAsyncStub") -> None:
+    def __init__(self, to: MemberIndex, stub: "peer_pb2_grpc.PeerServiceAsyncStub") -> None:
+        """Take who receives, and calls to it."""
+        self._to = to
         self._stub = stub
         self._leaving: dict[asyncio.Future[None], peer_pb2.DeliverRequest] = {}
         self._more = asyncio.Event()
+        self._is_away = False
+        """No stream was answered on since one was lost: what follows is no news."""
+        self._broken = asyncio.Event()
+
+    @property
+    def broken(self) -> asyncio.Event:
+        """Set when the present stream, or the next if there is none, breaks; each stream has another."""
+        return self._broken
 
     async def send(self, message: peer_pb2.DeliverRequest) -> None:
         """Send a message and wait for its answer; cancel to give up.
@@ -82,7 +97,10 @@ class Deliveries:
         Raises:
             UnavailableError: it was not taken in time, or the stream broke; it may be sent again.
             CallerError: the other side refused it, with its code.
+            MalformedMessageError: it is too large for any stream, and would end one that others need.
         """
+        if (size := len(message.payload)) > PAYLOAD_BYTES_MAX:
+            raise MalformedMessageError(f"{message.kind}: expected {PAYLOAD_BYTES_MAX} bytes or fewer, got {size}")
         answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._leaving[answer] = message
         self._more.set()
@@ -100,10 +118,14 @@ class Deliveries:
             await self._something()
             stream, call = _Stream(), self._stub.Deliver()  # type: ignore[call-arg]  # stubs: no read/write
             try:
-                await first_of(self._send(stream, call), _receive(stream, call))
+                await first_of(self._send(stream, call), self._receive(stream, call))
             except _LOST as lost:
-                _log.info("deliveries.lost", reason=str(lost))
+                if not self._is_away:  # who is away for hours is tried every few seconds
+                    _log.info("deliveries.lost", peer=self._to, reason=str(lost))
+                self._is_away = True
                 self._tell(stream, lost)
+                self._broken.set()
+                self._broken = asyncio.Event()
             finally:
                 call.cancel()
 
@@ -120,6 +142,20 @@ class Deliveries:
             message.number = stream.add(answer)
             await call.write(message)
 
+    async def _receive(self, stream: _Stream, call: _Call) -> None:
+        while True:
+            answered = await call.read()
+            if not isinstance(answered, peer_pb2.DeliverResponse):
+                raise _StreamEndedError("the stream ended")
+            self._is_away = False
+            answer = stream.unanswered.get(answered.number)
+            if answer is None or answer.done():
+                continue  # nobody waits for it any more
+            if answered.code:
+                answer.set_exception(refusal(answered.code))
+            else:
+                answer.set_result(None)
+
     def _tell(self, stream: _Stream, lost: BaseException) -> None:
         """Tell all who wait, for this stream or for another: what cannot be reached is tried again after a pause."""
         for answer in (*stream.unanswered.values(), *self._leaving):
@@ -132,55 +168,79 @@ def _error(lost: BaseException) -> NodeError:
     return error_of(lost) if isinstance(lost, grpc.aio.AioRpcError) else UnavailableError(str(lost))
 
 
-async def _receive(stream: _Stream, call: _Call) -> None:
-    while True:
-        answered = await call.read()
-        if not isinstance(answered, peer_pb2.DeliverResponse):
-            raise _StreamEndedError("the stream ended")
-        answer = stream.unanswered.get(answered.number)
-        if answer is None or answer.done():
-            continue  # nobody waits for it any more
-        if answered.code:
-            answer.set_exception(refusal(answered.code))
-        else:
-            answer.set_result(None)
+class DeliveriesServer:
+    """What peers send, each on one stream. Owned by the event loop's thread."""
 
+    def __init__(self, take: Take) -> None:
+        """Take who takes the messages."""
+        self._take = take
+        self._newest: dict[MemberIndex, asyncio.Event] = {}
+        """What ends a peer's present stream."""
+        self._is_closed = False
 
-async def serve_deliveries(context: _Serving, take: Take) -> None:
-    """Take the messages of a stream that a peer opened, until it ends.
+    def close(self) -> None:
+        """End all streams and take nothing more: whatever is answered from now on, nobody would do anything with."""
+        self._is_closed = True
+        for end in self._newest.values():
+            end.set()
 
-    Raises:
-        MalformedMessageError: its bytes are no message; those before are answered.
-    """
-    room, writing = asyncio.Semaphore(IN_WORK_MAX), asyncio.Lock()
+    async def serve(self, peer: MemberIndex, context: _Serving) -> None:
+        """Take the messages of a stream that a peer opened, until it ends or the peer opens another.
 
-    async def answer(message: peer_pb2.DeliverRequest) -> None:
-        code = ""
+        Raises:
+            MalformedMessageError: its bytes are no message; those before are answered.
+            UnavailableError: this side is closed.
+        """
+        if self._is_closed:
+            raise UnavailableError("messages: expected a daemon that works, this one ends")
+        if (before := self._newest.get(peer)) is not None:
+            before.set()
+        end = self._newest[peer] = asyncio.Event()
+        try:
+            await first_of(self._serve(peer, context), _wait(end))
+        finally:
+            if self._newest[peer] is end:
+                del self._newest[peer]
+
+    async def _serve(self, peer: MemberIndex, context: _Serving) -> None:
+        room, writing = asyncio.Semaphore(IN_WORK_MAX), asyncio.Lock()
+
+        async def answer(message: peer_pb2.DeliverRequest) -> None:
+            try:
+                code = await self._code_for(peer, message)
+                async with writing:
+                    await context.write(peer_pb2.DeliverResponse(number=message.number, code=code))
+            finally:
+                room.release()  # not before: a peer that reads no answers would fill the memory
+
+        malformed: MalformedMessageError | None = None
+        try:
+            async with asyncio.TaskGroup() as work:
+                try:
+                    while isinstance(message := await context.read(), peer_pb2.DeliverRequest):
+                        await room.acquire()
+                        work.create_task(answer(message), name=f"message {message.number}")
+                except DecodeError:
+                    malformed = MalformedMessageError("messages: expected a DeliverRequest, got bytes that are none")
+        except* _LOST as lost:
+            _log.info("deliveries.lost", peer=peer, reason=str(lost.exceptions[0]))
+        if malformed is not None:
+            raise malformed
+
+    async def _code_for(self, peer: MemberIndex, message: peer_pb2.DeliverRequest) -> str:
+        """Have a message taken; return why it was not, or nothing."""
         try:
             async with asyncio.timeout(DELIVERY_S):
-                await take(message)
+                await self._take(peer, message)
         except TimeoutError:
-            code = report(TimedOutError(f"{message.kind[:32]}: expected to have it kept in {DELIVERY_S:g} s"))
+            return report(TimedOutError(f"{message.kind[:32]}: expected to have it kept in {DELIVERY_S:g} s"))
         except Exception as error:  # noqa: BLE001 - the edge: nothing but a code may leave it
-            code = report(error)
-        finally:
-            room.release()
-        async with writing:
-            await context.write(peer_pb2.DeliverResponse(number=message.number, code=code))
+            return report(error)
+        return ""
 
-    malformed: MalformedMessageError | None = None
-    try:
-        async with asyncio.TaskGroup() as work:
-            try:
-                while isinstance(message := await context.read(), peer_pb2.DeliverRequest):
-                    await room.acquire()
-                    work.create_task(answer(message), name=f"message {message.number}")
-            except DecodeError:
-                malformed = MalformedMessageError("messages: expected a DeliverRequest, got bytes that are none")
-    except* _LOST as lost:
-        _log.info("deliveries.lost", reason=str(lost.exceptions[0]))
-    if malformed is not None:
-        raise malformed
+
+async def _wait(event: asyncio.Event) -> None:
+    await event.wait()
 
 
 Outboxes = Mapping[MemberIndex, Deliveries]

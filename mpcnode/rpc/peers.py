@@ -15,7 +15,7 @@ from mpcnode.query.messages import Kind
 from mpcnode.roles.ports import BlobsPort, CorrectionsDealer, DealtCorrections, Handler
 from mpcnode.rpc.blobs import BlobLink
 from mpcnode.rpc.corrections import CorrectionsServer, Pullers
-from mpcnode.rpc.deliveries import Outboxes, serve_deliveries
+from mpcnode.rpc.deliveries import DeliveriesServer, Outboxes
 from mpcnode.rpc.permissions import CORRECTIONS, PERMISSIONS, ROUNDS, check_permission
 from mpcnode.rpc.rounds import Rounds, SessionRounds
 from mpcnode.rpc.statuses import translated
@@ -56,6 +56,7 @@ class PeerServicer(peer_pb2_grpc.PeerServiceServicer):
         self._directory = directory
         self._handlers = handlers
         self._rounds = rounds
+        self._deliveries = DeliveriesServer(self._take)
         self._corrections = None if dealer is None else CorrectionsServer(dealer)
 
     async def Deliver(  # type: ignore[override]  # noqa: N802 - the generated type knows no read/write handlers
@@ -63,8 +64,11 @@ class PeerServicer(peer_pb2_grpc.PeerServiceServicer):
     ) -> None:
         """Run the stream of messages that a peer opened; each is answered when the role has kept it."""
         async with translated(context):
-            peer = self._directory.peer_of(context)
-            await serve_deliveries(context, partial(self._take, peer))
+            await self._deliveries.serve(self._directory.peer_of(context), context)
+
+    def close(self) -> None:
+        """Take no more messages: the role that would use them ends."""
+        self._deliveries.close()
 
     async def _take(self, sender: MemberIndex, message: peer_pb2.DeliverRequest) -> None:
         peer, kind = self._members[sender], KINDS.get(message.kind)
@@ -186,6 +190,10 @@ class Peers:
             await tries(self._outboxes[to].send, request)
         except CallerError as refused:
             raise PeerRefusedError(f"{kind} to member {to}: {refused}", refused.code) from refused
+
+    def broken(self, to: MemberIndex) -> asyncio.Event:
+        """Return what is set when the stream of messages to a member breaks: it may have forgotten what it was told."""
+        return self._outboxes[to].broken
 
     async def send_blob(self, to: MemberIndex, blob: BlobId) -> None:
         """Send a blob that is held here until its receiver has signed that it holds it whole; cancel to give up.

@@ -4,16 +4,17 @@ import asyncio
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import pytest
+import structlog
 
 from ledger.types import ChainId
-from mpcnode.errors import CallerError, ErrorCode, TimedOutError, UnavailableError
+from mpcnode.errors import CallerError, ErrorCode, MalformedMessageError, TimedOutError, UnavailableError
 from mpcnode.query.messages import Kind
 from mpcnode.rpc import deliveries
-from mpcnode.rpc.deliveries import IN_WORK_MAX, Deliveries
+from mpcnode.rpc.deliveries import IN_WORK_MAX, PAYLOAD_BYTES_MAX, Deliveries
 from mpcnode.rpc.peers import make_stubs
 from mpcnode.sealing.messages import sign_message
 from mpcnode.v1 import peer_pb2
-from tests.support.peer_tls import BANK_MPC, CHAIN, INSURER, INSURER_MPC, Listener, identity, tls
+from tests.support.peer_tls import BANK_MPC, CHAIN, INSURER, INSURER_MPC, Listener, identity, member, tls
 
 
 def message(body, *, said=Kind.ACCEPT, sender=INSURER_MPC, chain=CHAIN):
@@ -66,7 +67,7 @@ class SlowListener(Listener):
 @asynccontextmanager
 async def outbox(listener, sender=INSURER_MPC):
     async with listener.channel(tls(sender)) as channel:
-        box = Deliveries(make_stubs({BANK_MPC: channel})[BANK_MPC])
+        box = Deliveries(BANK_MPC, make_stubs({BANK_MPC: channel})[BANK_MPC])
         running = asyncio.ensure_future(box.run())
         try:
             yield box
@@ -147,8 +148,12 @@ def test_who_waits_is_told_when_the_stream_breaks_and_may_send_again():
                 box = await stack.enter_async_context(outbox(listener))
                 slow = asyncio.ensure_future(box.send(message(b"slow")))
                 await box.send(message(b"fast"))
+                broken = box.broken
+                assert not broken.is_set()
             with pytest.raises(UnavailableError):
                 await slow
+            await broken.wait()
+            assert box.broken is not broken
             with pytest.raises(UnavailableError):  # nobody listens
                 await box.send(message(b"again"))
             async with listener.running():
@@ -181,7 +186,7 @@ def test_who_gives_up_before_it_was_sent_sends_nothing():
     async def work():
         listener = SlowListener()
         async with asyncio.timeout(40), listener.running(), listener.channel(tls(INSURER_MPC)) as channel:
-            box = Deliveries(make_stubs({BANK_MPC: channel})[BANK_MPC])
+            box = Deliveries(BANK_MPC, make_stubs({BANK_MPC: channel})[BANK_MPC])
             given_up = asyncio.ensure_future(box.send(message(b"given up")))
             kept = asyncio.ensure_future(box.send(message(b"kept")))
             await asyncio.sleep(0)
@@ -221,3 +226,109 @@ def test_a_stream_that_is_refused_says_so_to_all_who_wait():
             assert listener.taken == []
 
     asyncio.run(work())
+
+
+def test_what_no_stream_carries_is_refused_before_it_ends_one():
+    async def work(listener, box):
+        slow = asyncio.ensure_future(box.send(message(b"slow")))
+        await listener.until_in_work(1)
+        with pytest.raises(MalformedMessageError):
+            await box.send(message(bytes(PAYLOAD_BYTES_MAX + 1)))
+        widest = bytes(PAYLOAD_BYTES_MAX)
+        await box.send(message(widest))
+        listener.goes_on.set()
+        await slow
+        assert listener.bodies() == [widest, b"slow"]
+
+    scenario(work)
+
+
+def test_a_peer_has_one_stream_and_another_ends_it():
+    """Also a peer that comes back while its old connection is not known to be dead yet."""
+
+    async def work(listener, box):
+        slow = asyncio.ensure_future(box.send(message(b"slow")))
+        await listener.until_in_work(1)
+        async with outbox(listener) as another:
+            await another.send(message(b"fast"))
+            with pytest.raises(UnavailableError, match="the stream ended"):
+                await slow
+            await listener.until_in_work(0)
+            await another.send(message(b"fast again"))
+            listener.goes_on.set()
+            await box.send(message(b"on the next stream"))
+        assert listener.bodies() == [b"fast", b"fast again", b"on the next stream"]
+
+    scenario(work)
+
+
+def test_another_peers_stream_ends_nobodys():
+    async def work(listener, box):
+        slow = asyncio.ensure_future(box.send(message(b"slow")))
+        await listener.until_in_work(1)
+        async with outbox(listener, INSURER) as another:
+            await another.send(message(b"of another", said=Kind.SHARES, sender=INSURER))
+        listener.goes_on.set()
+        await slow
+        assert listener.bodies() == [b"of another", b"slow"]
+
+    scenario(work)
+
+
+def test_a_listener_that_is_closed_acknowledges_nothing_on_open_streams_either():
+    async def work(listener, box):
+        await box.send(message(b"before"))
+        slow = asyncio.ensure_future(box.send(message(b"slow")))
+        await listener.until_in_work(1)
+        listener.servicer.close()
+        with pytest.raises(UnavailableError):
+            await slow
+        for _ in range(2):
+            with pytest.raises(UnavailableError):
+                await box.send(message(b"after"))
+        await listener.until_in_work(0)
+        assert listener.bodies() == [b"before"]
+
+    scenario(work)
+
+
+def test_a_member_that_is_suspended_is_heard_no_more_on_its_open_stream():
+    async def work():
+        listener = SlowListener()
+        listener.members = dict(listener.members)
+        async with asyncio.timeout(40), listener.running(), outbox(listener) as box:
+            await box.send(message(b"before"))
+            listener.members[INSURER_MPC] = member(INSURER_MPC, active=False)
+            with pytest.raises(CallerError) as caught:
+                await box.send(message(b"while suspended"))
+            assert caught.value.code is ErrorCode.NOT_ALLOWED
+            listener.members[INSURER_MPC] = member(INSURER_MPC)
+            await box.send(message(b"after"))
+            assert listener.bodies() == [b"before", b"after"]
+
+    asyncio.run(work())
+
+
+def test_a_peer_that_is_away_is_news_once():
+    async def work():
+        listener = SlowListener()
+        async with asyncio.timeout(40), AsyncExitStack() as stack:
+            async with listener.running():
+                box = await stack.enter_async_context(outbox(listener))
+                await box.send(message(b"before"))
+            for _ in range(5):
+                with pytest.raises(UnavailableError):
+                    await box.send(message(b"away"))
+            async with listener.running():
+                while True:
+                    with suppress(UnavailableError):
+                        await box.send(message(b"back"))
+                        break
+                    await asyncio.sleep(0.1)
+            with pytest.raises(UnavailableError):
+                await box.send(message(b"away again"))
+
+    with structlog.testing.capture_logs() as logs:
+        asyncio.run(work())
+    lost = [entry["peer"] for entry in logs if entry["event"] == "deliveries.lost" and "peer" in entry]
+    assert lost == [BANK_MPC, BANK_MPC]

@@ -209,6 +209,9 @@ class _Peers:
         else:
             await self._node.deliver(to, kind, payload)
 
+    def broken(self, to: MemberIndex) -> asyncio.Event:
+        return self._node.context.peers.broken(to)
+
     async def send_blob(self, to: MemberIndex, blob: BlobId) -> None:
         await self._node.context.peers.send_blob(to, blob)
 

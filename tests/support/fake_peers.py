@@ -1,6 +1,7 @@
 """What lies between daemons in one process: messages and frames with their faults, and journals that outlive them."""
 
 import asyncio
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -115,6 +116,8 @@ class Network:
         self.faults: list[Fault] = []
         self.sent: list[Sent] = []
         self.refused: list[Sent] = []
+        self.broken: dict[int, asyncio.Event] = defaultdict(asyncio.Event)
+        """Told when the streams to a daemon break."""
         self._sessions: dict[tuple[SessionId, int], asyncio.Queue[Arrival | PeerLostError]] = {}
 
     def fault(self, kind: str, sender: int, receiver: int) -> Fault:
@@ -262,6 +265,7 @@ class Network:
 
     def cut(self, member: int) -> None:
         """A daemon's streams break."""
+        self.broken.pop(member, asyncio.Event()).set()
         for session, to in list(self._sessions):
             if to != member and (session, member) in self._sessions:
                 self._arrive(session, to, PeerLostError(f"the stream to member {member} broke", MemberIndex(member)))
@@ -275,6 +279,9 @@ class Port:
 
     async def deliver(self, to: MemberIndex, kind: str, payload: bytes) -> None:
         await self._network.deliver(self._me, to, kind, payload)
+
+    def broken(self, to: MemberIndex) -> asyncio.Event:
+        return self._network.broken[to]
 
     async def send_blob(self, to: MemberIndex, blob: BlobId) -> None:
         await self._network.send_blob(self._me, to, blob)

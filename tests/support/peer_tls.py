@@ -86,6 +86,7 @@ class Listener:
         )
         self.fails_with: Exception | None = None
         self.dealer: CorrectionsDealer | None = None
+        self.servicer: PeerServicer
 
     def handler(self, kind: Kind):
         async def handle(sender: MemberIndex, payload: bytes) -> None:
@@ -99,7 +100,7 @@ class Listener:
     async def running(self) -> AsyncIterator["Listener"]:
         """Every kind has a handler at every role: what is refused is refused before. Again later on the same port."""
         own = tls(self.me)
-        servicer = PeerServicer(
+        self.servicer = PeerServicer(
             chain=CHAIN,
             me=self.members[MemberIndex(self.me)],
             members=self.members,
@@ -109,7 +110,7 @@ class Listener:
             dealer=self.dealer,
         )
         server = grpc.aio.server(options=server_options(CONTROL_BYTES_MAX))
-        add_peer_service(server, servicer)
+        add_peer_service(server, self.servicer)
         roots = [tls(index).certificate for index in self.members]
         self.port = server.add_secure_port(
             f"127.0.0.1:{self.port}", peer_server_credentials(own.key, own.certificate, roots)

@@ -277,6 +277,28 @@ def test_shares_of_a_contribution_that_never_reaches_the_ledger_are_not_computed
     run(scenario())
 
 
+@pytest.mark.parametrize("after_s", [0.15, 1.0], ids=["before the commitment is final", "while another is waited for"])
+def test_a_node_that_restarts_before_it_computes_is_sent_the_shares_again(after_s):
+    async def scenario():
+        async with Flow(silent=[SAVINGS]) as flow:
+            flow.chain.block_ms = 400
+            asked = await flow.ask(ALICE, window_ms=2_000)
+            seen = (flow.view(asked).registered_at - START) / 1000
+            await asyncio.sleep(seen + after_s - asyncio.get_running_loop().time())
+            assert set(flow.view(asked).commitments) == (set() if after_s < 0.4 else {BANK, INSURER})
+            node = flow.view(asked).committee[-1]
+            first = {sent.sender: sent.payload for sent in flow.network.of("shares") if sent.receiver == node}
+            assert set(first) == {BANK, INSURER}
+            flow.network.sent.clear()
+            await flow.restart(node)
+            view = await flow.settled(asked)
+            again = [(sent.sender, sent.receiver, sent.payload) for sent in flow.network.of("shares")]
+            assert sorted(again) == [(sender, node, first[sender]) for sender in (BANK, INSURER)]
+            assert (view.verdict, view.attempt, view.failures) == (Verdict.MATCH, 1, ())
+
+    run(scenario())
+
+
 @pytest.mark.parametrize("when", ["order", "contribution"])
 def test_a_participant_that_dies_on_the_way_contributes_after_its_restart(when):
     async def scenario():

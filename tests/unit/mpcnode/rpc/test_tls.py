@@ -37,7 +37,7 @@ def test_both_sides_have_the_limits_that_the_protocol_lists():
         "data of a session that may wait for it, from one peer": "40 MiB, 4,096 frames",
         "pulls of corrections that one node may have open": "1,024",
         "headers": "8 KiB",
-        "messages of a stream that are worked on at a time": "64",
+        "messages of a peer that are worked on, or whose answers wait to leave, at a time": "64",
         "streams of a connection": "64",
         "a side pings every": "20 s",
         "a side that does not answer a ping is gone after": "20 s",
