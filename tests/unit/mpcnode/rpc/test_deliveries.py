@@ -5,10 +5,12 @@ import gc
 from collections.abc import Callable
 from typing import Any, cast
 
+import grpc
 import pytest
 
-from mpcnode.errors import CallerError, ErrorCode, UnavailableError
+from mpcnode.errors import CallerError, ErrorCode, NodeError, UnavailableError
 from mpcnode.rpc.deliveries import DELIVERY_S, IN_WORK_MAX, Deliveries, DeliveriesServer, _Stream
+from mpcnode.rpc.statuses import CODE_KEY
 from mpcnode.types import MemberIndex
 from mpcnode.v1 import peer_pb2
 from tests.support.virtual_time import run
@@ -157,5 +159,57 @@ def test_of_a_peers_streams_the_newest_stays():
             assert [stream.done() for stream in streams] == [True] * (len(streams) - 1) + [False]
         server.close()
         assert await asyncio.gather(*streams) == [None] * 100
+
+    run(scenario())
+
+
+REFUSED = grpc.aio.AioRpcError(
+    grpc.StatusCode.PERMISSION_DENIED,
+    grpc.aio.Metadata(),
+    grpc.aio.Metadata((CODE_KEY, str(ErrorCode.WRONG_PEER))),
+    "refused",
+    None,
+)
+
+ENDS = {
+    "refused": (REFUSED, ErrorCode.WRONG_PEER),
+    "unreachable": (
+        grpc.aio.AioRpcError(grpc.StatusCode.UNAVAILABLE, grpc.aio.Metadata(), grpc.aio.Metadata(), "", None),
+        ErrorCode.UNAVAILABLE,
+    ),
+    "over": (asyncio.InvalidStateError("RPC already finished."), ErrorCode.UNAVAILABLE),
+    "used wrongly, as gRPC finds": (grpc.aio.UsageError("Channel is closed."), ErrorCode.UNAVAILABLE),
+    "failed in gRPC": (grpc.aio.InternalError("Failed grpc_call_start_batch"), ErrorCode.UNAVAILABLE),
+    "cancelled by gRPC": (asyncio.CancelledError(), ErrorCode.UNAVAILABLE),
+}
+
+
+@pytest.mark.parametrize("at", ["read", "write"])
+@pytest.mark.parametrize("how", ENDS)
+def test_however_a_stream_ends_who_waits_is_told_and_the_next_one_opens(how, at):
+    async def scenario():
+        raised, code = ENDS[how]
+        stub = Stub(lambda number: [(number, "")])
+
+        async def ends(*_: object) -> None:
+            await asyncio.sleep(0.1)
+            raise raised
+
+        def broken() -> Call:
+            call = Call(lambda _: [])
+            setattr(call, at, ends)
+            stub.Deliver = whole  # type: ignore[method-assign]
+            return call
+
+        whole, stub.Deliver = stub.Deliver, broken  # type: ignore[method-assign]
+        box = Deliveries(PEER, cast("Any", stub))
+        running = asyncio.ensure_future(box.run())
+        with pytest.raises(NodeError) as caught:
+            await box.send(peer_pb2.DeliverRequest(kind="one"))
+        assert caught.value.code is code
+        assert asyncio.get_running_loop().time() == pytest.approx(0.1)
+        await box.send(peer_pb2.DeliverRequest(kind="two"))
+        assert not running.done()
+        running.cancel()
 
     run(scenario())
