@@ -216,7 +216,7 @@ def test_material_of_a_chunk_is_not_used_for_another() -> None:
 
 def test_row_of_another_length_is_refused() -> None:
     running = committee(batch_of())
-    with pytest.raises(ShareError, match="row: expected 66 bytes, got 8"):
+    with pytest.raises(ShareError, match="row: expected 34 bytes, got 8"):
         running.nodes[0].session.begin(0, [bytes(8), None, None], material_of(running.batch, 0))
 
 

@@ -175,7 +175,7 @@ def test_session_is_started_once_and_its_material_is_used_once() -> None:
 
 def test_row_of_another_length_is_refused() -> None:
     compiled = program()
-    with pytest.raises(ShareError, match="row: expected 9 bytes, got 8"):
+    with pytest.raises(ShareError, match="row: expected 5 bytes, got 8"):
         Session(compiled, session_id("one"), Rank(0), [None, bytes(8), None], dealt(compiled, "one")[0])
 
 
