@@ -1,7 +1,6 @@
 """What a receiver holds of one peer's messages, and what a sender makes of answers that nobody should give."""
 
 import asyncio
-import gc
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -9,6 +8,7 @@ import grpc
 import pytest
 
 from mpcnode.errors import CallerError, ErrorCode, NodeError, UnavailableError
+from mpcnode.rpc import deliveries
 from mpcnode.rpc.deliveries import DELIVERY_S, IN_WORK_MAX, Deliveries, DeliveriesServer, _Stream
 from mpcnode.rpc.statuses import CODE_KEY
 from mpcnode.types import MemberIndex
@@ -87,21 +87,28 @@ def sent_to(answers: Callable[[int], list[tuple[int, str]]], *kinds: str) -> tup
     """What became of messages that leave together, all of them on one stream, and how long it took."""
 
     async def scenario() -> tuple[list[object], Stub, float]:
-        stub = Stub(answers)
+        stub, streams = Stub(answers), list[_Stream]()
+
+        def opened() -> _Stream:
+            streams.append(_Stream())
+            return streams[-1]
+
+        monkeypatch.setattr(deliveries, "_Stream", opened)
         box = Deliveries(PEER, cast("Any", stub))
         running = asyncio.ensure_future(box.run())
         sends = [box.send(peer_pb2.DeliverRequest(kind=kind)) for kind in kinds]
         said: list[object] = list(await asyncio.gather(*sends, return_exceptions=True))
         assert not running.done()
         took = asyncio.get_running_loop().time()
-        assert [stream.unanswered for stream in gc.get_objects() if isinstance(stream, _Stream)] == [{}]
+        assert [stream.unanswered for stream in streams] == [{}]
         running.cancel()
         await asyncio.wait([running])
         assert len(asyncio.all_tasks()) == 1
         assert all(call.is_cancelled for call in stub.calls)
         return said, stub, took
 
-    return run(scenario())
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        return run(scenario())
 
 
 def test_answers_to_messages_that_nobody_sent_and_second_answers_are_passed_over():
