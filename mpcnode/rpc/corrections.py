@@ -16,8 +16,9 @@ import structlog
 from ledger.types import Signature
 from mpcnode.errors import DealError, MalformedMessageError, NodeError
 from mpcnode.roles.ports import CorrectionsDealer, DealtCorrections
+from mpcnode.rpc.streams import LOST, NewestStreams, StreamEndedError
 from mpcnode.rpc.wire import corrections_bytes
-from mpcnode.tasks import AbandonedError, first_of
+from mpcnode.tasks import first_of
 from mpcnode.types import MemberIndex, SessionId
 from mpcnode.v1 import peer_pb2
 
@@ -44,20 +45,6 @@ _Key = tuple[SessionId, int]
 _Serving: TypeAlias = "grpc.aio.ServicerContext[peer_pb2.CorrectionsRequest, bytes]"
 
 _Call: TypeAlias = "grpc.aio.StreamStreamCall[peer_pb2.CorrectionsRequest, peer_pb2.CorrectionsResponse]"
-
-
-class _StreamEndedError(Exception):
-    """The other side closed the stream."""
-
-
-_LOST = (
-    _StreamEndedError,
-    AbandonedError,
-    grpc.aio.AioRpcError,
-    grpc.aio.BaseError,
-    asyncio.InvalidStateError,  # a write to a call that has just ended
-)
-"""How a stream ends through its peer or the network; nothing of it may end the daemon."""
 
 
 @dataclass(slots=True)
@@ -108,7 +95,7 @@ class CorrectionsPuller:
             call = stub.Corrections(wait_for_ready=True)  # type: ignore[call-arg]  # stubs: no read/write
             try:
                 await first_of(self._ask(call), self._take(call))
-            except _LOST as lost:
+            except LOST as lost:
                 _log.info("corrections.lost", reason=str(lost))
             finally:
                 call.cancel()
@@ -128,7 +115,7 @@ class CorrectionsPuller:
         while True:
             piece = await call.read()
             if not isinstance(piece, peer_pb2.CorrectionsResponse):
-                raise _StreamEndedError("the stream ended")
+                raise StreamEndedError("the stream ended")
             pull = self._wanted.get((SessionId(piece.session), piece.chunk))
             if pull is not None and not pull.answer.done():  # else nobody waits for it any more
                 pull.add(piece.data, piece.signature)
@@ -140,8 +127,7 @@ class CorrectionsServer:
     def __init__(self, dealer: CorrectionsDealer) -> None:
         """Take who deals."""
         self._dealer = dealer
-        self._newest: dict[MemberIndex, asyncio.Event] = {}
-        """What ends a node's present stream."""
+        self._streams = NewestStreams()
 
     async def serve(self, node: MemberIndex, context: _Serving) -> None:
         """Run the stream that a node opened, until it ends or the node opens another.
@@ -150,14 +136,7 @@ class CorrectionsServer:
             MalformedMessageError: it asks for more than anybody needs, or in another form.
             NotAllowedError: it asks for what is not its own.
         """
-        if (before := self._newest.get(node)) is not None:
-            before.set()
-        superseded = self._newest[node] = asyncio.Event()
-        try:
-            await first_of(self._serve(node, context), _wait(superseded))
-        finally:
-            if self._newest[node] is superseded:
-                del self._newest[node]
+        await self._streams.run(node, self._serve(node, context))
 
     async def _serve(self, node: MemberIndex, context: _Serving) -> None:
         open_pulls: set[_Key] = set()
@@ -185,19 +164,15 @@ class CorrectionsServer:
                         raise MalformedMessageError(f"corrections: expected {PULLS_MAX} pulls, each once, got another")
                     open_pulls.add(key)
                     answers.create_task(answer(key), name=f"corrections of chunk {key[1]}")
-        except* _LOST as lost:
+        except* LOST as lost:
             _log.info("corrections.lost", peer=node, reason=str(lost.exceptions[0]))
         except* NodeError as refused:
             raise _first(refused) from refused
 
 
-async def _wait(event: asyncio.Event) -> None:
-    await event.wait()
-
-
 def _read_request(request: object) -> _Key:
     if not isinstance(request, peer_pb2.CorrectionsRequest):
-        raise _StreamEndedError("the stream ended")
+        raise StreamEndedError("the stream ended")
     if len(request.session) != _SESSION_BYTES:
         raise MalformedMessageError(f"corrections: expected a session of 32 bytes, got {len(request.session)}")
     return SessionId(request.session), request.chunk

@@ -16,8 +16,9 @@ from google.protobuf.message import DecodeError
 
 from mpcnode.errors import MalformedMessageError, NodeError, TimedOutError, UnavailableError
 from mpcnode.rpc.statuses import error_of, refusal, report
+from mpcnode.rpc.streams import LOST, NewestStreams, StreamEndedError
 from mpcnode.rpc.tls import CONTROL_BYTES_MAX
-from mpcnode.tasks import AbandonedError, first_of
+from mpcnode.tasks import first_of
 from mpcnode.types import MemberIndex
 from mpcnode.v1 import peer_pb2
 
@@ -42,20 +43,6 @@ _Call: TypeAlias = "grpc.aio.StreamStreamCall[peer_pb2.DeliverRequest, peer_pb2.
 
 Take: TypeAlias = Callable[[MemberIndex, peer_pb2.DeliverRequest], Awaitable[None]]
 """Takes a message of the peer whose stream it came on, or raises why not."""
-
-
-class _StreamEndedError(Exception):
-    """The other side closed the stream."""
-
-
-_LOST = (
-    _StreamEndedError,
-    AbandonedError,
-    grpc.aio.AioRpcError,
-    grpc.aio.BaseError,
-    asyncio.InvalidStateError,  # a write to a call that has just ended
-)
-"""How a stream ends through its peer or the network; nothing of it may end the daemon."""
 
 
 @dataclass(slots=True)
@@ -119,7 +106,7 @@ class Deliveries:
             stream, call = _Stream(), self._stub.Deliver()  # type: ignore[call-arg]  # stubs: no read/write
             try:
                 await first_of(self._send(stream, call), self._receive(stream, call))
-            except _LOST as lost:
+            except LOST as lost:
                 if not self._is_away:  # who is away for hours is tried every few seconds
                     _log.info("deliveries.lost", peer=self._to, reason=str(lost))
                 self._is_away = True
@@ -146,7 +133,7 @@ class Deliveries:
         while True:
             answered = await call.read()
             if not isinstance(answered, peer_pb2.DeliverResponse):
-                raise _StreamEndedError("the stream ended")
+                raise StreamEndedError("the stream ended")
             self._is_away = False
             answer = stream.unanswered.get(answered.number)
             if answer is None or answer.done():
@@ -174,15 +161,13 @@ class DeliveriesServer:
     def __init__(self, take: Take) -> None:
         """Take who takes the messages."""
         self._take = take
-        self._newest: dict[MemberIndex, asyncio.Event] = {}
-        """What ends a peer's present stream."""
+        self._streams = NewestStreams()
         self._is_closed = False
 
     def close(self) -> None:
         """End all streams and take nothing more: whatever is answered from now on, nobody would do anything with."""
         self._is_closed = True
-        for end in self._newest.values():
-            end.set()
+        self._streams.close()
 
     async def serve(self, peer: MemberIndex, context: _Serving) -> None:
         """Take the messages of a stream that a peer opened, until it ends or the peer opens another.
@@ -193,14 +178,7 @@ class DeliveriesServer:
         """
         if self._is_closed:
             raise UnavailableError("messages: expected a daemon that works, this one ends")
-        if (before := self._newest.get(peer)) is not None:
-            before.set()
-        end = self._newest[peer] = asyncio.Event()
-        try:
-            await first_of(self._serve(peer, context), _wait(end))
-        finally:
-            if self._newest[peer] is end:
-                del self._newest[peer]
+        await self._streams.run(peer, self._serve(peer, context))
 
     async def _serve(self, peer: MemberIndex, context: _Serving) -> None:
         room, writing = asyncio.Semaphore(IN_WORK_MAX), asyncio.Lock()
@@ -222,7 +200,7 @@ class DeliveriesServer:
                         work.create_task(answer(message), name=f"message {message.number}")
                 except DecodeError:
                     malformed = MalformedMessageError("messages: expected a DeliverRequest, got bytes that are none")
-        except* _LOST as lost:
+        except* LOST as lost:
             _log.info("deliveries.lost", peer=peer, reason=str(lost.exceptions[0]))
         if malformed is not None:
             raise malformed
@@ -237,10 +215,6 @@ class DeliveriesServer:
         except Exception as error:  # noqa: BLE001 - the edge: nothing but a code may leave it
             return report(error)
         return ""
-
-
-async def _wait(event: asyncio.Event) -> None:
-    await event.wait()
 
 
 Outboxes = Mapping[MemberIndex, Deliveries]

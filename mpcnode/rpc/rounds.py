@@ -21,8 +21,9 @@ from mpcnode.errors import MalformedMessageError, PeerLostError, SessionError
 from mpcnode.mpc.batch import PAYLOAD_BYTES_MAX
 from mpcnode.query.frames import ArrivedFrame, Flush
 from mpcnode.query.statements import FlushStatement, data_hash, encode_flush_statement, frame_digest
+from mpcnode.rpc.streams import LOST, StreamEndedError
 from mpcnode.rpc.wire import flush_bytes, frame_parts
-from mpcnode.tasks import AbandonedError, first_of
+from mpcnode.tasks import first_of
 from mpcnode.types import MemberIndex, SessionId
 from mpcnode.v1 import peer_pb2, peer_pb2_grpc
 
@@ -96,19 +97,8 @@ class _Link:
     """It carries nothing any more; its stream ends."""
 
 
-class _LinkLostError(Exception):
-    """The stream ended."""
-
-
-_LOST = (
-    _LinkLostError,
-    AbandonedError,
-    MalformedMessageError,
-    grpc.aio.AioRpcError,
-    grpc.aio.BaseError,
-    asyncio.InvalidStateError,  # a write to a call that has just ended
-)
-"""How a stream ends through its peer or the network; nothing of it may end the daemon."""
+_LOST = (*LOST, MalformedMessageError)
+"""How a stream ends, its peer's breaking of a rule among it."""
 
 
 class Rounds:
@@ -205,7 +195,7 @@ class Rounds:
         while True:
             flush = await read()
             if not isinstance(flush, peer_pb2.RoundsRequest | peer_pb2.RoundsResponse):
-                raise _LinkLostError("the stream ended")
+                raise StreamEndedError("the stream ended")
             expected += 1
             if flush.number != expected:
                 raise MalformedMessageError(f"flush number: expected {expected}, got {flush.number}")
@@ -279,7 +269,7 @@ class Rounds:
 
 async def _superseded(link: _Link) -> None:
     await link.lost.wait()
-    raise _LinkLostError("another stream of this peer took its place")
+    raise StreamEndedError("another stream of this peer took its place")
 
 
 class SessionRounds:

@@ -12,8 +12,9 @@ from ledger.types import PublicKey
 from mpcnode.errors import ErrorCode, MalformedMessageError, NodeError, NotAllowedError, code_of
 from mpcnode.mpc import ChunkedSession, Expander
 from mpcnode.roles.ports import DealtCorrections
-from mpcnode.rpc.corrections import CorrectionsPuller, CorrectionsServer, _StreamEndedError
-from mpcnode.rpc.rounds import Rounds, _LinkLostError
+from mpcnode.rpc.corrections import CorrectionsPuller, CorrectionsServer
+from mpcnode.rpc.rounds import Rounds
+from mpcnode.rpc.streams import StreamEndedError
 from mpcnode.scorecard import compile_batch
 from mpcnode.types import MemberIndex, Rank, SessionId
 from mpcnode.v1 import peer_pb2
@@ -72,7 +73,7 @@ def corrections() -> Target:
         puller = CorrectionsPuller()
         answers = [puller.pull(SESSION, chunk, size) for chunk, size in enumerate(sizes)]
         stream = Stream(parted(data, peer_pb2.CorrectionsResponse))
-        with suppress(_StreamEndedError):
+        with suppress(StreamEndedError):
             await puller._take(cast("Any", stream))
         for answer, size in zip(answers, sizes, strict=True):
             if not answer.done():
@@ -138,7 +139,7 @@ def flushes() -> Target:
         sent, node = parted(data, peer_pb2.RoundsRequest), Node()
         own = [frame for flush in sent for frame in flush.frames if frame.session == SESSION]
         async with rounds.open(SESSION, [PEER]) as channel:
-            with suppress(_LinkLostError, MalformedMessageError):
+            with suppress(StreamEndedError, MalformedMessageError):
                 await rounds._receive(PEER, cast("Callable[[], Awaitable[object]]", Stream(sent).read))
             with suppress(NodeError):
                 for frame in own[: channel._state.arrived.qsize()]:
